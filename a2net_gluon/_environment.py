@@ -1,0 +1,71 @@
+"""What must be true of the process before mxnet is imported; ``import a2net_gluon`` sees to it."""
+
+import ctypes
+import importlib.metadata
+import os
+import pathlib
+
+import numpy as np
+
+
+def physical_cores():
+    """Number of physical cores this process may run on (hardware threads of one core count once)."""
+    cores = set()
+    allowed = os.sched_getaffinity(0)
+    for cpu in allowed:
+        topology = pathlib.Path(f"/sys/devices/system/cpu/cpu{cpu}/topology")
+        try:
+            cores.add(((topology / "physical_package_id").read_text(), (topology / "core_id").read_text()))
+        except OSError:  # no sysfs (some containers): count hardware threads
+            return len(allowed)
+    return len(cores)
+
+
+def set_thread_count():
+    """Give OpenMP every physical core, unless the user has chosen.
+
+    MXNet assumes hyper-threads and takes half of the processors it sees; on a machine without them it
+    runs at half its speed. It reads the variable once, when it is loaded.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", str(physical_cores()))
+
+
+def make_numpy_usable():
+    """Let mxnet 1.9.1 import under numpy 1.24 to 1.26, which dropped the alias ``np.bool`` it uses."""
+    if int(np.__version__.split(".")[0]) >= 2:
+        raise ImportError(
+            f"mxnet 1.9.1 cannot run with numpy {np.__version__}: pip install 'numpy<1.27' (see requirements/)"
+        )
+    if "bool" not in np.__dict__:
+        np.bool = bool
+
+
+def preload_cuda_libraries():
+    """Make the CUDA 11 libraries that pip installed findable by mxnet-cu112.
+
+    The wheel expects them on the loader's path; the ``nvidia-*-cu11`` packages put them in
+    ``site-packages/nvidia/*/lib``. Loading them globally first has the same effect as LD_LIBRARY_PATH.
+    Libraries depend on each other, so what fails is tried again after the others.
+    """
+    try:
+        package = importlib.metadata.distribution("mxnet-cu112")
+    except importlib.metadata.PackageNotFoundError:
+        return
+    pending = sorted(pathlib.Path(package.locate_file("nvidia")).glob("*/lib/*.so*"))
+    progress = True
+    while pending and progress:
+        missing = []
+        for library in pending:
+            try:
+                ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+            except OSError:
+                missing.append(library)
+        progress = len(missing) < len(pending)
+        pending = missing
+
+
+def prepare():
+    """Prepare this process for mxnet; quick, silent, and harmless to call twice."""
+    set_thread_count()
+    make_numpy_usable()
+    preload_cuda_libraries()

@@ -1,0 +1,130 @@
+"""The double attention block.
+
+Chen, Kalantidis, Li, Yan, Feng: "A²-Nets: Double Attention Networks", NeurIPS 2018, section 2. Equation numbers
+in this file are the paper's.
+"""
+
+import numbers
+
+from mxnet.gluon.block import HybridBlock
+
+from a2net_gluon.blocks.preactivation import PreActivationConv, batch_norm
+
+__all__ = ["ASSOCIATIONS", "DISTRIBUTION_MAPS", "GATHERING_MAPS", "DoubleAttention"]
+
+ASSOCIATIONS = ("left", "right")
+
+# Names of the nodes that hold the two attention maps: a block with prefix P calls them P + GATHERING_MAPS and
+# P + DISTRIBUTION_MAPS. They can be picked from the traced symbol's internals; the graph's output stays what it is.
+GATHERING_MAPS = "gathering_maps"  # (N, n, L), every row sums to 1 over the L locations
+DISTRIBUTION_MAPS = "distribution_maps"  # (N, L, n), every row sums to 1 over the n descriptors
+
+
+class DoubleAttention(HybridBlock):
+    r"""Double attention: gather global descriptors from all locations, hand each location its own mixture.
+
+    With L = h·w (images) or t·h·w (clips) locations,
+
+    .. math::
+        Z = \left[\phi(X)\,\mathrm{softmax}(\theta(X))^\top\right] \mathrm{softmax}(\rho(X))   \qquad (6)
+
+    and the output is ``X + expand(Z)``. The first softmax runs over the L locations, one map per row of θ(X)
+    (Eq. 4); the second over the n channels, one vector per location (Eq. 5). φ, θ, ρ and expand are each
+    BN → ReLU → 1×1 convolution with a BN of its own and no bias: the paper does not say so, but only this
+    structure prints the parameter counts of its Tables 2 and 3.
+
+    Parameters
+    ----------
+    channels : int
+        c, width of input and output.
+    value_channels : int, optional
+        m, width of φ(X), what is gathered; ``channels // 2`` unless given.
+    attention_channels : int, optional
+        n, width of θ(X) and ρ(X), the number of descriptors; ``channels // 2`` unless given.
+    ndim : {2, 3}
+        2 for images (N, c, h, w), 3 for clips (N, c, t, h, w).
+    association : {"left", "right"}
+        "left" multiplies as in Eq. 6 and stores m·n values; "right" as in Eq. 7 and stores L². Equal results;
+        left is cheaper where L² > m·n.
+    identity_start : bool
+        Start as the identity, for a network that is trained already: the weight of the output convolution starts
+        at zero. (Zeroing the gamma of the BN before it would stop the branch's gradient at the ReLU for good.)
+    norm_layer, norm_kwargs
+        Normalisation layer, as in `a2net_gluon.blocks.batch_norm`.
+
+    Inputs
+    ------
+    x : (N, c, h, w) or (N, c, t, h, w), any size
+
+    Outputs
+    -------
+    Same shape as `x`.
+
+    Raises
+    ------
+    ValueError
+        If a width is not a positive whole number, or `ndim` or `association` is none of the above.
+    """
+
+    def __init__(
+        self,
+        channels,
+        value_channels=None,
+        attention_channels=None,
+        ndim=2,
+        association="left",
+        identity_start=False,
+        norm_layer=None,
+        norm_kwargs=None,
+        prefix=None,
+        params=None,
+    ):
+        super().__init__(prefix=prefix, params=params)
+        value_channels = channels // 2 if value_channels is None else value_channels
+        attention_channels = channels // 2 if attention_channels is None else attention_channels
+        _check_widths(channels=channels, value_channels=value_channels, attention_channels=attention_channels)
+        if association not in ASSOCIATIONS:
+            raise ValueError(f"association is {association!r}; it must be one of {', '.join(ASSOCIATIONS)}")
+        if ndim not in (2, 3):
+            raise ValueError(f"ndim is {ndim!r}; it must be 2 (images) or 3 (clips)")
+        self._ndim = ndim
+        self._association = association
+        point = (1,) * ndim
+        norm = batch_norm(norm_layer, norm_kwargs)
+        with self.name_scope():
+            self.phi = PreActivationConv(value_channels, channels, point, norm=norm, prefix="phi__")
+            self.theta = PreActivationConv(attention_channels, channels, point, norm=norm, prefix="theta__")
+            self.rho = PreActivationConv(attention_channels, channels, point, norm=norm, prefix="rho__")
+            self.expand = PreActivationConv(
+                channels,
+                value_channels,
+                point,
+                norm=norm,
+                weight_initializer="zeros" if identity_start else None,
+                prefix="expand__",
+            )
+
+    def hybrid_forward(self, F, x):  # noqa: N803 (Gluon's name)
+        values = self._flat(F, self.phi(x))  # A: (N, m, L)
+        gathering = F.softmax(self._flat(F, self.theta(x)), axis=-1, name=GATHERING_MAPS)  # Eq. 4: (N, n, L)
+        # MXNet's softmax over the last axis is about 20 times faster than over axis 1: transpose V first.
+        per_location = F.transpose(self._flat(F, self.rho(x)), axes=(0, 2, 1))
+        distribution = F.softmax(per_location, axis=-1, name=DISTRIBUTION_MAPS)  # Eq. 5: (N, L, n)
+        if self._association == "left":  # Eq. 6
+            descriptors = F.batch_dot(values, gathering, transpose_b=True, name="descriptors")  # G: (N, m, n)
+            z = F.batch_dot(descriptors, distribution, transpose_b=True, name="z")  # (N, m, L)
+        else:  # Eq. 7
+            relation = F.batch_dot(gathering, distribution, transpose_a=True, transpose_b=True, name="relation")
+            z = F.batch_dot(values, relation, name="z")  # (N, m, L) from (N, m, L) and (N, L, L)
+        z = F.reshape_like(z, x, lhs_begin=2, lhs_end=3, rhs_begin=2, rhs_end=2 + self._ndim)  # (N, m, h, w)
+        return x + self.expand(z)
+
+    @staticmethod
+    def _flat(F, x):  # noqa: N803
+        return F.reshape(x, shape=(0, 0, -1))  # (N, channels, L)
+
+
+def _check_widths(**widths):
+    for name, width in widths.items():
+        if not isinstance(width, numbers.Integral) or isinstance(width, bool) or width < 1:
+            raise ValueError(f"{name} is {width!r}; it must be a positive whole number")

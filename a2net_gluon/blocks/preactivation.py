@@ -1,0 +1,103 @@
+"""BN → ReLU → convolution, the unit everything here is made of, for images (2-D) and clips (3-D).
+
+He et al., "Identity Mappings in Deep Residual Networks" (ECCV 2016), in the form of the DPN code by the
+paper's first author. Names of nodes and parameters follow that code: ``<name>__bn_gamma``,
+``<name>__conv_weight``.
+"""
+
+import functools
+
+from mxnet.gluon import nn
+
+__all__ = ["PreActivationConv", "activation", "batch_norm", "convolution", "global_average_pool", "max_pool"]
+
+# MXNet's symbol API and Gluon have different defaults for eps (1e-3, 1e-5). The paper's image code is written with
+# symbols and leaves both at the operator's default, so these are its values.
+BN_EPSILON = 1e-3
+BN_MOMENTUM = 0.9
+
+_CONVOLUTIONS = {2: nn.Conv2D, 3: nn.Conv3D}
+_MAX_POOLS = {2: nn.MaxPool2D, 3: nn.MaxPool3D}
+_GLOBAL_POOLS = {2: nn.GlobalAvgPool2D, 3: nn.GlobalAvgPool3D}
+
+
+def _for_dimensions(table, ndim):
+    if ndim not in table:
+        raise ValueError(f"ndim is {ndim!r}; it must be 2 (images) or 3 (clips)")
+    return table[ndim]
+
+
+def batch_norm(norm_layer=None, norm_kwargs=None):
+    """Return a factory ``norm(in_channels, prefix)`` of normalisation layers.
+
+    Parameters
+    ----------
+    norm_layer : type, optional
+        ``gluon.nn.BatchNorm`` unless given, e.g. ``gluon.contrib.nn.SyncBatchNorm``.
+    norm_kwargs : dict, optional
+        Passed to the layer over the defaults epsilon 1e-3 and momentum 0.9.
+    """
+    kwargs = {"epsilon": BN_EPSILON, "momentum": BN_MOMENTUM, **(norm_kwargs or {})}
+    return functools.partial(norm_layer or nn.BatchNorm, **kwargs)
+
+
+def activation(prefix):
+    """ReLU as MXNet's Activation operator, which oneDNN accelerates (``F.relu`` is not one it knows)."""
+    return nn.Activation("relu", prefix=prefix)
+
+
+def convolution(channels, in_channels, kernel, stride, prefix, **kwargs):
+    """A "same"-padded convolution without bias; `kernel` and `stride` are tuples, one number per dimension."""
+    return _for_dimensions(_CONVOLUTIONS, len(kernel))(
+        channels,
+        kernel,
+        strides=stride,
+        padding=tuple(k // 2 for k in kernel),
+        in_channels=in_channels,
+        use_bias=False,
+        prefix=prefix,
+        **kwargs,
+    )
+
+
+def max_pool(kernel, stride, prefix):
+    """A "same"-padded max pooling; `kernel` and `stride` are tuples, one number per dimension."""
+    return _for_dimensions(_MAX_POOLS, len(kernel))(kernel, stride, tuple(k // 2 for k in kernel), prefix=prefix)
+
+
+def global_average_pool(ndim, prefix):
+    """Average over all locations."""
+    return _for_dimensions(_GLOBAL_POOLS, ndim)(prefix=prefix)
+
+
+class PreActivationConv(nn.HybridSequential):
+    """BN → ReLU → convolution without bias.
+
+    Parameters
+    ----------
+    channels, in_channels : int
+        Width of the output and of the input.
+    kernel, stride : tuple of int
+        One number per dimension: ``(h, w)`` for images, ``(t, h, w)`` for clips. Padding keeps the size.
+    norm : callable, optional
+        A factory from `batch_norm`.
+    weight_initializer : str or mxnet.init.Initializer, optional
+        Of the convolution's weight. It sits on the parameter, so ``net.initialize(...)`` does not overrule it.
+    prefix : str
+        Start of the names of nodes and parameters.
+    """
+
+    def __init__(self, channels, in_channels, kernel, stride=None, norm=None, weight_initializer=None, prefix=None):
+        super().__init__(prefix=prefix)
+        norm = norm or batch_norm()
+        stride = stride or (1,) * len(kernel)
+        with self.name_scope():
+            parts = {
+                "bn": norm(in_channels=in_channels, prefix="bn_"),
+                "relu": activation("relu_"),
+                "conv": convolution(
+                    channels, in_channels, kernel, stride, "conv_", weight_initializer=weight_initializer
+                ),
+            }
+        for name, part in parts.items():
+            self.register_child(part, name)

@@ -1,0 +1,134 @@
+"""The ``a2net`` command; each subcommand is a few lines over the packages."""
+
+import json
+import os
+import sys
+
+from a2net_gluon import options
+from a2net_gluon.errors import FailureError, UsageError
+
+__all__ = ["main", "run"]
+
+
+def main(arguments=None):
+    """Run ``a2net COMMAND …``; returns the exit code: 0, 1 for a failure, 2 for a wrong use."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    name = arguments[0] if arguments else "--help"
+    if name in ("-h", "--help"):
+        print("usage: a2net COMMAND …\n\nA²-Nets: Double Attention Networks for MXNet/Gluon\n\ncommands:")
+        for command, function in COMMANDS.items():
+            print(f"  {command:<10} {function.__doc__}")
+        print("\na2net COMMAND --help tells more.")
+        return 0
+    if name not in COMMANDS:
+        print(f"a2net: error: unknown command {name!r}; there are: {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    return run(COMMANDS[name], arguments[1:], prog=f"a2net {name}")
+
+
+def run(command, arguments, prog):
+    """Call ``command(arguments, prog)``; an error of the user's becomes one line and an exit code."""
+    try:
+        return command(arguments, prog) or 0
+    except (UsageError, FailureError) as error:
+        print(f"{prog}: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # the reader of our output, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more to flush at exit
+        return 1
+    except KeyboardInterrupt:
+        print(f"{prog}: interrupted", file=sys.stderr)
+        return 130
+
+
+# Subcommands import what they need when they run: mxnet takes seconds to load, and --help should not.
+
+
+def train(arguments, prog):
+    """train a network"""
+    args = options.training_parser(prog).parse_args(arguments)
+    from a2net_gluon import training
+
+    training.train(args)
+
+
+def evaluate(arguments, prog):
+    """measure a network on validation data"""
+    args = options.evaluation_parser(prog).parse_args(arguments)
+    from a2net_gluon import training
+    from a2net_gluon.training.report import percent, problems_in_words
+
+    measured = training.evaluate(args, on_skip=lambda name, reason: print(f"skipped {name}: {reason}"))
+    for text in problems_in_words(measured["problems"]):
+        print(text)
+    print(
+        f"{args.model}: top-1 {percent(measured['top1'])}, top-5 {percent(measured['top5'])}, "
+        f"loss {measured['loss']:.4f} on {measured['count']:,} of {measured['total']:,} images"
+    )
+
+
+def export(arguments, prog):
+    """write a network as symbol and params for deployment"""
+    args = options.export_parser(prog).parse_args(arguments)
+    from a2net_gluon import deploy, from_options
+    from a2net_gluon.deploy.export import exported_files
+
+    net, description = from_options.network(args)
+    if not args.params:
+        print("no --params: exporting random, untrained parameters")
+    for name, difference in deploy.export(net, args.output, description).items():
+        print(f"{name}: equal to the live network, largest relative difference {difference:.1e}")
+    print(f"written: {', '.join(str(path) for path in exported_files(args.output))}")
+
+
+def predict(arguments, prog):
+    """classify image files with an exported network"""
+    args = options.predict_parser(prog).parse_args(arguments)
+    from a2net_gluon.deploy import Predictor
+
+    predictions = list(Predictor(args.prefix).predict(args.images, args.top))
+    if args.json:
+        print(json.dumps([prediction._asdict() for prediction in predictions], indent=1, ensure_ascii=False))
+    for prediction in predictions:
+        if prediction.problem:
+            print(f"{prediction.path}: {prediction.problem}", file=sys.stderr)
+        elif not args.json:
+            best = ", ".join(f"{name} {100 * probability:.1f} %" for name, probability in prediction.classes)
+            print(f"{prediction.path}: {best}")
+    return 1 if any(prediction.problem for prediction in predictions) else 0
+
+
+def cost(arguments, prog):
+    """count a network's parameters and multiply-adds"""
+    args = options.cost_parser(prog).parse_args(arguments)
+    from a2net_gluon import insight, networks
+
+    shape = networks.input_shape(args.model)
+    shape = (3, args.input_size, args.input_size) if args.input_size else shape
+    counted = insight.cost(networks.get_model(args.model, classes=args.classes), shape)
+    if args.json:
+        print(json.dumps({"model": args.model, "input_shape": shape, **vars(counted)}))
+        return
+    print(f"{args.model}, input {'×'.join(str(size) for size in shape)}")
+    print(f"  parameters        {counted.params:>14,}   of which trained {counted.trainable_params:,}")
+    print(f"    the paper's way {counted.paper_params:>14,}   without the tail's BN and the fc bias")
+    print(f"  multiply-adds     {counted.macs:>14,}   convolutions, fc, matrix products, as executed")
+    print(f"    the paper's way {counted.paper_macs:>14,}   double attention as 2·m·n·L")
+
+
+def digits(arguments, prog):
+    """write the embedded digits as an image folder"""
+    args = options.digits_parser(prog).parse_args(arguments)
+    from a2net_gluon.data.digits import write_folder
+
+    print(f"written: {write_folder(args.folder)} images in {args.folder}")
+
+
+COMMANDS = {
+    "train": train,
+    "evaluate": evaluate,
+    "export": export,
+    "predict": predict,
+    "cost": cost,
+    "digits": digits,
+}

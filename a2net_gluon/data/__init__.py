@@ -1,0 +1,29 @@
+"""Where batches come from: folders, records, embedded digits, synthetic; and the one definition of preprocessing.
+
+Every source delivers `Batch` objects of uint8 crops; `Preprocessing.normalize` makes them a network's input on the
+device that trains. So pixels travel as bytes, and all sources share one normalisation.
+"""
+
+from a2net_gluon.data.batches import Batch, ImageSource, Problems
+from a2net_gluon.data.description import Description
+from a2net_gluon.data.digits import digits_source
+from a2net_gluon.data.folder import folder_source, list_images
+from a2net_gluon.data.preprocessing import AUGMENTATIONS, NORMALIZATIONS, Augmentation, Preprocessing
+from a2net_gluon.data.records import RecordSource
+from a2net_gluon.data.synthetic import SyntheticSource
+
+__all__ = [
+    "AUGMENTATIONS",
+    "NORMALIZATIONS",
+    "Augmentation",
+    "Batch",
+    "Description",
+    "ImageSource",
+    "Preprocessing",
+    "Problems",
+    "RecordSource",
+    "SyntheticSource",
+    "digits_source",
+    "folder_source",
+    "list_images",
+]

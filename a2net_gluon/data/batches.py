@@ -1,0 +1,240 @@
+"""Batches from lists of images that Python reads, one by one, in worker processes."""
+
+import ctypes
+import os
+import signal
+import typing
+
+import mxnet as mx
+import numpy as np
+
+from a2net_gluon.data.preprocessing import DecodeError
+from a2net_gluon.errors import UsageError
+
+__all__ = ["Batch", "ImageList", "ImageSource", "Problems", "check_batch_size"]
+
+
+class Batch(typing.NamedTuple):
+    """Crops and labels; always full, so that the shape never changes.
+
+    Attributes
+    ----------
+    pixels : NDArray (N, 3, h, w), uint8
+    labels : NDArray (N,), float32
+    count : int
+        How many of the first rows are images of their own; the rest are repetitions that fill the batch.
+    """
+
+    pixels: mx.nd.NDArray
+    labels: mx.nd.NDArray
+    count: int
+
+
+class ImageList(typing.NamedTuple):
+    """Labelled images that can be read by number.
+
+    Attributes
+    ----------
+    names : sequence of str
+        Names for messages, e.g. paths.
+    labels : sequence of int
+    read : callable
+        ``read(number)`` returns an RGB NDArray (h, w, 3) of uint8 or raises `DecodeError`.
+    """
+
+    names: typing.Sequence[str]
+    labels: typing.Sequence[int]
+    read: typing.Callable
+
+
+class Problems:
+    """What was wrong with the images read so far; every image is listed once.
+
+    Attributes
+    ----------
+    skipped : dict of str to str
+        Name of each image that could not be read, and why.
+    enlarged : set of str
+        Names of images smaller than the network's input.
+    """
+
+    def __init__(self):
+        self.skipped = {}
+        self.enlarged = set()
+
+    def add(self, skipped, enlarged):
+        """Add what one batch met; returns the names skipped for the first time, with their reasons."""
+        new = {name: reason for name, reason in skipped.items() if name not in self.skipped}
+        self.skipped.update(new)
+        self.enlarged.update(enlarged)
+        return new
+
+
+def check_batch_size(batch_size, count, what):
+    """Raise UsageError unless `count` training images fill at least one batch."""
+    if batch_size < 1:
+        raise UsageError(f"batch size is {batch_size}; it must be at least 1")
+    if count < batch_size:
+        raise UsageError(f"{what} holds {count} images, less than one batch of {batch_size}: lower --batch-size")
+
+
+class ImageSource:
+    """Training and validation batches from two `ImageList`.
+
+    The batches of an epoch depend on nothing but the seed and the number of the epoch, so that a resumed run
+    sees what an uninterrupted one would have seen.
+
+    Parameters
+    ----------
+    name : str
+        What the images are, for messages.
+    classes : sequence of str
+    train : ImageList or None
+        None where only validation is wanted.
+    val : ImageList
+    preprocessing : Preprocessing
+    augmentation : Augmentation or None
+        None: training images are cropped like validation images.
+    batch_size : int
+    workers : int
+        Processes that read images; 0 reads in this one.
+    seed : int
+    on_skip : callable, optional
+        Called with the name and the reason of every image that cannot be read, once each.
+    """
+
+    def __init__(self, name, classes, train, val, preprocessing, augmentation, batch_size, workers, seed, on_skip=None):
+        if train is not None:
+            check_batch_size(batch_size, len(train.names), name)
+        self.classes = tuple(classes)
+        self.train_count = len(train.names) if train is not None else 0
+        self.val_count = len(val.names)
+        self.batch_size = batch_size
+        self.problems = Problems()
+        self._on_skip = on_skip
+        self._train = self._loader(train, preprocessing, augmentation, workers, seed) if train is not None else None
+        self._val = self._loader(val, preprocessing, None, workers, None)
+
+    @property
+    def train_batches(self):
+        """Batches in one epoch; a last, partial one is left out (it is another one in each epoch)."""
+        return self.train_count // self.batch_size
+
+    def train(self, epoch):
+        """Batches of epoch `epoch`."""
+        sampler, loader = self._train
+        sampler.epoch = epoch
+        return self._batches(loader)
+
+    def validation(self):
+        """Every validation image once, in order."""
+        return self._batches(self._val[1])
+
+    def _loader(self, images, preprocessing, augmentation, workers, seed):
+        sampler = _EpochSampler(len(images.names), self.batch_size, seed)
+        loader = mx.gluon.data.DataLoader(
+            _Samples(images, preprocessing, augmentation, seed),
+            batch_sampler=sampler,
+            batchify_fn=_Batchify(self.batch_size, preprocessing.size, shared=workers > 0),
+            num_workers=workers,
+            timeout=600,
+        )
+        return sampler, loader
+
+    def _batches(self, loader):
+        for pixels, labels, count, skipped, enlarged in loader:
+            new = self.problems.add(skipped, enlarged)
+            if self._on_skip:
+                for name, reason in new.items():
+                    self._on_skip(name, reason)
+            yield Batch(pixels, labels, count)
+
+
+class _EpochSampler:
+    """Batches of (epoch, number); shuffled and without a partial batch where there is a seed."""
+
+    def __init__(self, count, batch_size, seed):
+        self.count, self.batch_size, self.seed, self.epoch = count, batch_size, seed, 0
+
+    def __iter__(self):
+        order = range(self.count)
+        stop = self.count
+        if self.seed is not None:
+            order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
+            stop -= self.count % self.batch_size
+        for start in range(0, stop, self.batch_size):
+            yield [(self.epoch, int(number)) for number in order[start : start + self.batch_size]]
+
+    def __len__(self):
+        return -(-self.count // self.batch_size) if self.seed is None else self.count // self.batch_size
+
+
+class _Sample(typing.NamedTuple):
+    """One image, or the reason why there is none."""
+
+    crop: typing.Optional[np.ndarray]
+    label: int
+    name: str
+    problem: typing.Optional[str]
+
+
+class _Samples:
+    """The data set behind the loader: reads, crops and augments image `number` for epoch `epoch`."""
+
+    def __init__(self, images, preprocessing, augmentation, seed):
+        self._images, self._preprocessing = images, preprocessing
+        self._augmentation, self._seed = augmentation, seed
+        self._main_process = os.getpid()
+        self._bound_to_parent = False
+
+    def __len__(self):
+        return len(self._images.names)
+
+    def __getitem__(self, key):
+        self._end_with_parent()
+        epoch, number = key
+        name, label = self._images.names[number], self._images.labels[number]
+        try:
+            image = self._images.read(number)
+        except DecodeError as error:
+            return _Sample(None, label, name, str(error))
+        size = self._preprocessing.size
+        small = "enlarged" if min(image.shape[:2]) < size else None
+        if self._augmentation is None:
+            return _Sample(self._preprocessing.centre_crop(image), label, name, small)
+        rng = np.random.default_rng((self._seed, epoch, number))
+        return _Sample(self._augmentation.apply(image, size, rng), label, name, small)
+
+    def _end_with_parent(self):
+        """Have Linux end a worker whose training process was killed; pool workers would wait forever."""
+        if not self._bound_to_parent and os.getpid() != self._main_process:
+            pr_set_pdeathsig = 1
+            ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C is for the training process to handle
+            self._bound_to_parent = True
+
+
+class _Batchify:
+    """Make a full batch of samples: unreadable ones are left out, repetitions fill what is missing."""
+
+    def __init__(self, batch_size, size, shared):
+        self._batch_size, self._size, self._shared = batch_size, size, shared
+
+    def __call__(self, samples):
+        good = [sample for sample in samples if sample.crop is not None]
+        pixels = np.zeros((self._batch_size, 3, self._size, self._size), np.uint8)
+        labels = np.zeros((self._batch_size,), np.float32)
+        for row in range(self._batch_size if good else 0):
+            sample = good[row % len(good)]
+            pixels[row] = sample.crop.transpose(2, 0, 1)
+            labels[row] = sample.label
+        skipped = {sample.name: sample.problem for sample in samples if sample.crop is None}
+        enlarged = [sample.name for sample in good if sample.problem]
+        ctx = mx.Context("cpu_shared", 0) if self._shared else mx.cpu()
+        return (
+            mx.nd.array(pixels, ctx=ctx, dtype=np.uint8),
+            mx.nd.array(labels, ctx=ctx, dtype=np.float32),
+            len(good),
+            skipped,
+            enlarged,
+        )

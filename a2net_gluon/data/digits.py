@@ -1,0 +1,56 @@
+"""Real handwritten digits that come with scikit-learn: the default data, with no download.
+
+The UCI "Optical Recognition of Handwritten Digits" test set: 1,797 grey images of 8×8 pixels by 13 writers.
+``a2net digits FOLDER`` writes them as an image folder.
+"""
+
+import cv2
+import mxnet as mx
+import numpy as np
+
+from a2net_gluon.data.batches import ImageList, ImageSource
+from a2net_gluon.files import folder_for_output
+
+__all__ = ["CLASSES", "digits_source", "load_digits", "write_folder"]
+
+CLASSES = tuple("0123456789")
+TRAIN_COUNT = 1437  # the first four fifths; the writers of the rest are other people
+
+
+def load_digits():
+    """Return images (1797, 8, 8, 3) of uint8 and labels (1797,)."""
+    from sklearn import datasets
+
+    digits = datasets.load_digits()
+    grey = np.round(digits.images * (255 / 16)).astype(np.uint8)
+    return np.repeat(grey[..., np.newaxis], 3, axis=-1), digits.target
+
+
+def digits_source(training=True, **kwargs):
+    """Batches of digits; `kwargs` are passed to `ImageSource`."""
+    images, labels = load_digits()
+    train = _image_list(images[:TRAIN_COUNT], labels[:TRAIN_COUNT], 0) if training else None
+    val = _image_list(images[TRAIN_COUNT:], labels[TRAIN_COUNT:], TRAIN_COUNT)
+    return ImageSource("the embedded digits", CLASSES, train, val, **kwargs)
+
+
+def write_folder(folder):
+    """Write the digits as PNG files ``train/<class>/`` and ``val/<class>/`` in `folder`; returns their number.
+
+    Raises
+    ------
+    FailureError
+        If the folder cannot be written.
+    """
+    folder = folder_for_output(folder)
+    images, labels = load_digits()
+    for number, (image, label) in enumerate(zip(images, labels)):
+        parent = folder / ("train" if number < TRAIN_COUNT else "val") / str(label)
+        parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(parent / f"{number:04d}.png"), image)
+    return len(images)
+
+
+def _image_list(images, labels, first):
+    names = [f"digit {first + number}" for number in range(len(images))]
+    return ImageList(names, labels, lambda number: mx.nd.array(images[number], dtype=np.uint8))

@@ -1,0 +1,91 @@
+"""A folder of images: ``train/<class>/…`` and ``val/<class>/…``."""
+
+import functools
+import os
+import pathlib
+
+from a2net_gluon.data.batches import ImageList, ImageSource
+from a2net_gluon.data.preprocessing import DecodeError, decode
+from a2net_gluon.errors import FailureError, UsageError
+
+__all__ = ["IMAGE_SUFFIXES", "folder_source", "list_images", "read_image"]
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+
+
+def list_images(folder, classes=None):
+    """List the images of ``folder/<class>/``, classes and files in sorted order.
+
+    Parameters
+    ----------
+    folder : str or Path
+    classes : sequence of str, optional
+        The classes to expect; the sub-folders' names unless given.
+
+    Returns
+    -------
+    classes : tuple of str
+    images : ImageList
+
+    Raises
+    ------
+    UsageError
+        If the folder is missing or has no sub-folders, or has a class that is not in `classes`.
+    FailureError
+        If a class has no image.
+    """
+    folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder; image data lies in train/<class>/ and val/<class>/")
+    found = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+    if not found:
+        raise UsageError(f"{folder}: has no sub-folders; there must be one for each class")
+    unknown = sorted(set(found) - set(found if classes is None else classes))
+    if unknown:
+        raise UsageError(f"{folder / unknown[0]}: class {unknown[0]!r} is not among the {len(classes)} trained classes")
+    classes = tuple(found if classes is None else classes)
+    paths, labels = [], []
+    for name in found:
+        files = sorted(entry.path for entry in os.scandir(folder / name) if entry.name.lower().endswith(IMAGE_SUFFIXES))
+        if not files:
+            raise FailureError(f"{folder / name}: class {name!r} has no image; add some, or remove the folder")
+        paths += files
+        labels += [classes.index(name)] * len(files)
+    return classes, ImageList(paths, labels, functools.partial(_read_numbered, paths))
+
+
+def folder_source(folder, training=True, classes=None, **kwargs):
+    """Batches from an image folder.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Holds ``train/<class>/`` and ``val/<class>/``.
+    training : bool
+        False: only ``val`` is needed.
+    classes : sequence of str, optional
+        The classes in the order of the network's outputs; sorted names of sub-folders unless given.
+    kwargs
+        Passed to `ImageSource`.
+    """
+    folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder")
+    train = None
+    if training:
+        classes, train = list_images(folder / "train", classes)
+    classes, val = list_images(folder / "val", classes)
+    return ImageSource(str(folder), classes, train, val, **kwargs)
+
+
+def read_image(path):
+    """Read and decode an image file, or raise `DecodeError`."""
+    try:
+        content = pathlib.Path(path).read_bytes()
+    except OSError as error:
+        raise DecodeError(error.strerror) from None
+    return decode(content)
+
+
+def _read_numbered(paths, number):
+    return read_image(paths[number])

@@ -1,0 +1,156 @@
+"""The one definition of how an image becomes a network's input.
+
+Decoding and resizing go through MXNet's own OpenCV, the one its C++ record iterator uses, so that a folder and a
+.rec file of the same images give the same pixels to the last bit (the opencv-python wheel differs by one level).
+"""
+
+import dataclasses
+import functools
+import math
+import typing
+
+import cv2
+import mxnet as mx
+import numpy as np
+
+from a2net_gluon.errors import UsageError
+
+__all__ = ["AUGMENTATIONS", "INTERPOLATION", "NORMALIZATIONS", "Augmentation", "DecodeError", "Preprocessing", "decode"]
+
+INTERPOLATION = 2  # bicubic, in mxnet's and OpenCV's numbering; the DPN code's choice
+
+# Mean and factor for red, green, blue: input = (pixel - mean) * factor.
+NORMALIZATIONS = {
+    # The paper's image code builds on the DPN code (section 3.3); these are that code's numbers.
+    "dpn": ((124.0, 117.0, 104.0), (0.0167, 0.0167, 0.0167)),
+    "torchvision": ((123.675, 116.28, 103.53), (1 / 58.395, 1 / 57.12, 1 / 57.375)),
+    "gluoncv": ((123.68, 116.779, 103.939), (1 / 58.393, 1 / 57.12, 1 / 57.375)),
+}
+
+
+class DecodeError(Exception):
+    """An image that cannot be decoded; the message says why."""
+
+
+def decode(content):
+    """Decode an encoded image to an RGB NDArray (h, w, 3) of uint8, or raise `DecodeError`."""
+    if not content:
+        raise DecodeError("empty file")
+    # libjpeg fills what is missing of a truncated file with grey and only warns.
+    if content[:2] == b"\xff\xd8" and content.rfind(b"\xff\xd9") < 0:
+        raise DecodeError("truncated JPEG")
+    try:
+        image = mx.image.imdecode(content)
+        image.wait_to_read()
+    except mx.MXNetError:
+        raise DecodeError("not an image OpenCV can decode") from None
+    return image
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """Random crop, mirror and colour jitter for training.
+
+    Attributes
+    ----------
+    min_area : float
+        Smallest part of the image's area a crop covers; the largest is the whole image.
+    aspect : float
+        Crops are between 1/aspect and aspect times as wide as high.
+    mirror : bool
+        Mirror half of the images.
+    hue, saturation, lightness : int
+        Largest shift on OpenCV's 8-bit HLS scale (hue 0 to 180, the others 0 to 255).
+    """
+
+    min_area: float = 1.0
+    aspect: float = 1.0
+    mirror: bool = False
+    hue: int = 0
+    saturation: int = 0
+    lightness: int = 0
+
+    def apply(self, image, size, rng):
+        """Crop `image`, an RGB NDArray (h, w, 3), to (size, size, 3) and jitter it; random numbers from `rng`."""
+        x, y, width, height = self._crop_box(image.shape[1], image.shape[0], rng)
+        crop = mx.image.fixed_crop(image, x, y, width, height, (size, size), INTERPOLATION).asnumpy()
+        if self.mirror and rng.random() < 0.5:
+            crop = crop[:, ::-1]
+        if self.hue or self.saturation or self.lightness:
+            crop = self._jitter(np.ascontiguousarray(crop), rng)
+        return crop
+
+    def _crop_box(self, width, height, rng):
+        for _ in range(10):  # as MXNet's and torchvision's random resized crops: ten tries
+            area = rng.uniform(self.min_area, 1.0) * width * height
+            ratio = rng.uniform(1 / self.aspect, self.aspect)
+            w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+            if 0 < w <= width and 0 < h <= height:
+                return int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1)), w, h
+        side = min(width, height)
+        return (width - side) // 2, (height - side) // 2, side, side
+
+    def _jitter(self, crop, rng):
+        limits = np.array([self.hue, self.lightness, self.saturation])
+        shift = rng.integers(-limits, limits + 1)
+        hls = cv2.cvtColor(crop, cv2.COLOR_RGB2HLS).astype(np.int16) + shift
+        return cv2.cvtColor(np.clip(hls, 0, (180, 255, 255)).astype(np.uint8), cv2.COLOR_HLS2RGB)
+
+
+AUGMENTATIONS = {
+    # Not in the paper; the DPN code's: 8 to 100 % of the area, aspect 3/4 to 4/3, mirror, HSL jitter 20, 40, 50.
+    "dpn": Augmentation(min_area=0.08, aspect=4 / 3, mirror=True, hue=20, saturation=40, lightness=50),
+    # For digits and other signs, which are not the same mirrored.
+    "shift": Augmentation(min_area=0.7),
+    "none": None,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """What an image goes through on its way into a network.
+
+    Validation: the shorter edge is resized to ``ceil(size / crop_ratio)``, the middle ``size × size`` is cut out.
+    Smaller images are enlarged. Both: input = (pixel - mean) * scale, channels first.
+
+    Attributes
+    ----------
+    size : int
+        Height and width of the input, in pixels.
+    crop_ratio : float
+        Above 0, at most 1.
+    mean, scale : tuple of float
+        For red, green and blue, on the 0 to 255 scale.
+    """
+
+    size: int = 224
+    crop_ratio: float = 0.875
+    mean: typing.Tuple[float, ...] = NORMALIZATIONS["dpn"][0]
+    scale: typing.Tuple[float, ...] = NORMALIZATIONS["dpn"][1]
+
+    def __post_init__(self):
+        if self.size < 1:
+            raise UsageError(f"input size is {self.size}; it must be at least 1 pixel")
+        if not 0 < self.crop_ratio <= 1:
+            raise UsageError(f"crop ratio is {self.crop_ratio}; it must be above 0 and at most 1")
+
+    @property
+    def resize(self):
+        """Length of the shorter edge before the crop, as in GluonCV's scripts."""
+        return math.ceil(self.size / self.crop_ratio)
+
+    def centre_crop(self, image):
+        """Resize and crop `image`, an RGB NDArray (h, w, 3), for validation: a uint8 array (size, size, 3)."""
+        image = mx.image.resize_short(image, self.resize, INTERPOLATION).asnumpy()
+        y, x = (image.shape[0] - self.size) // 2, (image.shape[1] - self.size) // 2
+        return image[y : y + self.size, x : x + self.size]
+
+    def normalize(self, pixels):
+        """Turn uint8 crops (N, 3, size, size), an NDArray on any device, into a network's float32 input."""
+        mean, scale = (_per_channel(values, pixels.context) for values in (self.mean, self.scale))
+        return (pixels.astype("float32") - mean) * scale
+
+
+@functools.lru_cache(maxsize=None)
+def _per_channel(values, ctx):
+    return mx.nd.array(np.array(values).reshape(1, -1, 1, 1), ctx=ctx)

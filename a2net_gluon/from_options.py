@@ -1,0 +1,108 @@
+"""From command-line options to objects: contexts, preprocessing, data, networks."""
+
+import dataclasses
+
+import mxnet as mx
+
+from a2net_gluon.data import (
+    AUGMENTATIONS,
+    NORMALIZATIONS,
+    Description,
+    Preprocessing,
+    RecordSource,
+    SyntheticSource,
+    digits_source,
+    folder_source,
+)
+from a2net_gluon.data.records import RecordFile
+from a2net_gluon.errors import UsageError
+from a2net_gluon.networks import get_model, input_shape
+from a2net_gluon.networks.weights import check_contexts, count_classes
+from a2net_gluon.options import uses_records
+
+__all__ = ["contexts", "network", "preprocessing", "source"]
+
+SYNTHETIC_BATCHES = 50  # in an epoch of --benchmark
+
+
+def contexts(args):
+    """The contexts `args` ask for, as a list; raises UsageError where one is not there."""
+    gpus = args.gpus if args.gpus is not None else range(args.num_gpus)
+    if gpus:
+        return check_contexts([mx.gpu(index) for index in gpus])
+    return [mx.cpu(index) for index in range(args.cpu_contexts)]
+
+
+def preprocessing(args, model, description=None):
+    """What `args` ask for; where they are silent, the `description` of the parameters or the network's own."""
+    base = description.preprocessing if description else Preprocessing(size=input_shape(model)[-1])
+    given = {"size": args.input_size, "crop_ratio": args.crop_ratio}
+    if args.normalization:
+        given["mean"], given["scale"] = NORMALIZATIONS[args.normalization]
+    return dataclasses.replace(base, **{name: value for name, value in given.items() if value is not None})
+
+
+def source(args, preprocessing, devices, training=True, classes=None, on_skip=None):
+    """Open the data `args` name.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Completed options of training or evaluation.
+    preprocessing : Preprocessing
+    devices : int
+        A batch holds ``args.batch_size`` images for each.
+    training : bool
+        False: validation data only.
+    classes : sequence of str, optional
+        The classes a network was trained on; the data tell unless given.
+    on_skip : callable, optional
+        Called with name and reason of each image that cannot be read.
+
+    Raises
+    ------
+    UsageError
+        If data are missing, or --classes is not their number.
+    FailureError
+        If data are damaged.
+    """
+    options = {"preprocessing": preprocessing, "batch_size": args.batch_size * devices}
+    options["seed"] = getattr(args, "seed", 0)
+    if args.benchmark:
+        return SyntheticSource(args.classes or len(classes or ()) or 1000, batches=SYNTHETIC_BATCHES, **options)
+    options.update(workers=args.num_workers, augmentation=AUGMENTATIONS[args.augmentation] if training else None)
+    if uses_records(args):
+        return _open_records(args, training, classes or args.classes, options)
+    options.update(on_skip=on_skip, training=training)
+    opened = folder_source(args.data_dir, classes=classes, **options) if args.data_dir else digits_source(**options)
+    if args.classes not in (None, len(opened.classes)):
+        raise UsageError(f"--classes is {args.classes}, the data have {len(opened.classes)}: leave --classes out")
+    return opened
+
+
+def _open_records(args, training, classes, options):
+    needed = {"--rec-val": args.rec_val, **({"--rec-train": args.rec_train} if training else {})}
+    for flag, value in needed.items():
+        if not value:
+            raise UsageError(f"--use-rec needs {flag} FILE")
+    train = RecordFile(args.rec_train, args.rec_train_idx) if training else None
+    return RecordSource(train, RecordFile(args.rec_val, args.rec_val_idx), classes=classes, **options)
+
+
+def network(args):
+    """The network ``args.model`` with the parameters of ``args.params``, on the CPU, and its description.
+
+    Without a parameter file the parameters are random.
+    """
+    description = Description.beside(args.params) if args.params else None
+    if description:
+        classes = description.classes
+    else:
+        known = count_classes(args.params) if args.params else None
+        classes = tuple(str(number) for number in range(args.classes or known or 1000))
+    if args.classes not in (None, len(classes)):
+        raise UsageError(f"--classes is {args.classes}, {args.params} was trained for {len(classes)}: leave it out")
+    net = get_model(args.model, classes=len(classes), pretrained=args.params or False)
+    if not args.params:
+        net.initialize(mx.init.MSRAPrelu())
+    return net, Description(args.model, classes, preprocessing(args, args.model, description))

@@ -1,0 +1,204 @@
+"""The table of named networks, and `get_model` in the manner of GluonCV's model zoo."""
+
+import dataclasses
+import difflib
+import functools
+import pathlib
+import typing
+
+import mxnet as mx
+
+from a2net_gluon.blocks import DoubleAttention
+from a2net_gluon.errors import UsageError
+from a2net_gluon.networks.resnet import Architecture, ResNet, image_stages
+from a2net_gluon.networks.weights import check_contexts, load_weights
+
+__all__ = ["get_model", "input_shape", "list_models", "register_with_gluoncv"]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Network:
+    """A named network: a backbone and where its context blocks stand."""
+
+    architecture: Architecture
+    classes: int
+    input_shape: typing.Tuple[int, ...]
+    context: typing.Optional[str] = None
+    placement: typing.Mapping[str, typing.Tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    reduction: int = 2  # m = n = c / reduction
+
+
+# The paper's image ResNet-50 (section 3.1): Table 1's stem of 32 channels, without the temporal dimension.
+_RESNET50 = Architecture(32, (5, 5), (2, 2), (2, 2), image_stages((3, 4, 6, 3), (256, 512, 1024, 2048)))
+# For small images, 32 to 64 pixels: no reduction before the first stage. Ours, not the paper's.
+_RESNET20_SMALL = Architecture(16, (3, 3), (1, 1), None, image_stages((2, 2, 2), (64, 128, 256)))
+
+# Five blocks, two after conv3 units and three after conv4 units, with m = n = c/2: Table 4's A²-Net (33.0 M, 6.5 G).
+# Which units is not in the paper; every second one is the precedent of the non-local networks it compares with.
+_FIVE_BLOCKS = {"conv3": (2, 4), "conv4": (2, 4, 6)}
+
+_NETWORKS = {
+    "resnet50": _Network(_RESNET50, 1000, (3, 224, 224)),
+    "a2net_resnet50": _Network(_RESNET50, 1000, (3, 224, 224), "a2", _FIVE_BLOCKS),
+    "resnet20_small": _Network(_RESNET20_SMALL, 10, (3, 32, 32)),
+    "a2net_resnet20_small": _Network(_RESNET20_SMALL, 10, (3, 32, 32), "a2", {"conv3": (2,), "conv4": (2,)}),
+}
+
+_CONTEXTS = {"a2": DoubleAttention}
+_NETWORK_OPTIONS = ("last_gamma", "norm_layer", "norm_kwargs", "prefix")
+_CONTEXT_OPTIONS = ("association", "identity_start", "reduction")
+
+
+def list_models():
+    """Names that `get_model` knows."""
+    return sorted(_NETWORKS)
+
+
+def input_shape(name):
+    """Shape of one input the network `name` is made for, e.g. ``(3, 224, 224)``; other sizes work too."""
+    return _look_up(_NETWORKS, name, "model").input_shape
+
+
+def get_model(
+    name,
+    pretrained=False,
+    classes=None,
+    ctx=None,
+    root="~/.mxnet/models",
+    context=None,
+    placement=None,
+    **kwargs,
+):
+    """Build a network by name.
+
+    Parameters
+    ----------
+    name : str
+        One of `list_models`.
+    pretrained : bool or str
+        The path of a parameter file to load, or the name of one in `root`. There are no published weights:
+        True says so.
+    classes : int, optional
+        Width of the output; what the network was made for unless given (1000 for ImageNet networks).
+    ctx : mxnet.Context or list of them, optional
+        Where pretrained parameters are loaded, the CPU unless given. As in GluonCV, a network without
+        pretrained parameters is returned uninitialised.
+    root : str
+        Folder of parameter files.
+    context : {"a2"}, optional
+        Kind of context block; the network's own unless given.
+    placement : dict, optional
+        Units (from 1) after which context blocks stand, e.g. ``{"conv3": (2, 4)}``; the network's own unless given.
+    last_gamma, norm_layer, norm_kwargs, prefix
+        Passed to `a2net_gluon.networks.ResNet`.
+    association, identity_start
+        Passed to the context blocks, see `a2net_gluon.DoubleAttention`.
+    reduction : int
+        Context blocks get m = n = channels // reduction.
+
+    Returns
+    -------
+    HybridBlock
+        One input, logits out; `features` and `output` as in GluonCV.
+
+    Raises
+    ------
+    UsageError
+        A ValueError: unknown name, context, stage or unit; bad `classes`; parameters that do not fit.
+    TypeError
+        Unknown keyword.
+    """
+    row = _look_up(_NETWORKS, name, "model")
+    _check_keywords(kwargs)
+    classes = _check_classes(row.classes if classes is None else classes)
+    contexts = check_contexts(ctx or mx.cpu())
+    kind, placement = _resolve_context(name, row, context, placement, kwargs)
+    net = ResNet(
+        row.architecture,
+        classes,
+        context=_context_factory(kind, row, kwargs),
+        placement=placement,
+        **{key: value for key, value in kwargs.items() if key in _NETWORK_OPTIONS},
+    )
+    if pretrained:
+        load_weights(net, _weights_path(name, pretrained, root), contexts)
+    return net
+
+
+def register_with_gluoncv():
+    """Make ``gluoncv.model_zoo.get_model`` know our names.
+
+    Raises
+    ------
+    UsageError
+        If gluoncv cannot be imported, with the reason.
+    """
+    try:
+        from gluoncv.model_zoo import model_zoo
+    except (ImportError, RuntimeError) as error:
+        # GluonCV 0.10.5 refuses to load beside torch >= 2 and says so with a RuntimeError about "legacy torch".
+        fix = "use an environment without torch" if "torch" in str(error) else "pip install gluoncv"
+        raise UsageError(f"gluoncv cannot be imported here ({' '.join(str(error).split())}): {fix}") from None
+    for name in list_models():
+        model_zoo._models[name] = functools.partial(get_model, name)
+
+
+def _look_up(table, name, what):
+    if name in table:
+        return table[name]
+    raise UsageError(f"unknown {what} {name!r}; {_suggest(name, table)}")
+
+
+def _suggest(name, known):
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f"{f'did you mean {close[0]!r}? ' if close else ''}there are: {', '.join(sorted(known))}"
+
+
+def _check_keywords(kwargs):
+    known = ("pretrained", "classes", "ctx", "root", "context", "placement", *_NETWORK_OPTIONS, *_CONTEXT_OPTIONS)
+    for key in kwargs:
+        if key not in known:
+            raise TypeError(f"get_model has no keyword {key!r}; {_suggest(key, known)}")
+
+
+def _check_classes(classes):
+    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
+        raise UsageError(f"classes is {classes!r}; it must be a positive whole number")
+    return classes
+
+
+def _resolve_context(name, row, context, placement, kwargs):
+    """The kind of context block and its placement; both or neither."""
+    kind = context or row.context
+    placement = row.placement if placement is None else placement
+    if bool(kind) != bool(placement):
+        lacking = "context" if placement else "placement"
+        given = f"placement={placement}" if placement else f"context={kind!r}"
+        raise UsageError(f"{given} needs a {lacking}: {name} has none of its own")
+    idle = [key for key in _CONTEXT_OPTIONS if key in kwargs and not kind]
+    if idle:
+        raise UsageError(f"{idle[0]}={kwargs[idle[0]]!r} is for context blocks, and {name} has none")
+    return kind, placement
+
+
+def _context_factory(kind, row, kwargs):
+    if kind is None:
+        return None
+    block = _look_up(_CONTEXTS, kind, "context")
+    reduction = kwargs.get("reduction", row.reduction)
+    options = {key: kwargs[key] for key in ("association", "identity_start", "norm_layer", "norm_kwargs") if key in kwargs}
+
+    def build(channels, ndim, prefix):
+        width = channels // reduction
+        return block(channels, width, width, ndim=ndim, prefix=prefix, **options)
+
+    return build
+
+
+def _weights_path(name, pretrained, root):
+    if pretrained is True:
+        raise UsageError(
+            f"there are no published weights for {name}; pass the path of a parameter file: pretrained='FILE'"
+        )
+    path = pathlib.Path(pretrained).expanduser()
+    return path if path.exists() else pathlib.Path(root).expanduser() / path

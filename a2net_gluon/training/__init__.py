@@ -1,0 +1,6 @@
+"""Training and evaluation of image networks."""
+
+from a2net_gluon.training.evaluation import evaluate
+from a2net_gluon.training.run import train
+
+__all__ = ["evaluate", "train"]

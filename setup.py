@@ -1,0 +1,54 @@
+"""Installation of a2net-gluon. Ranges are kept here, the pinned sets that are tested in requirements/."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+HERE = pathlib.Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "a2net_gluon" / "__init__.py").read_text()).group(1)
+
+TEST = ["pytest>=7,<9"]
+
+setup(
+    name="a2net-gluon",
+    version=VERSION,
+    description="A²-Nets: Double Attention Networks (NeurIPS 2018) for MXNet/Gluon",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    packages=find_packages(include=["a2net_gluon", "a2net_gluon.*"]),
+    python_requires=">=3.8,<3.13",
+    install_requires=[
+        "gluoncv>=0.10.5,<0.11",
+        # mxnet 1.9.1 needs numpy 1; from 1.24 on it also needs an alias that importing a2net_gluon sets
+        'numpy>=1.18,<1.24; python_version < "3.12"',
+        'numpy>=1.26,<1.27; python_version >= "3.12"',
+        "opencv-python>=4.5,<4.12",
+        "matplotlib>=3.6,<3.11",
+        "scikit-learn>=1.2,<1.6",
+        "tqdm>=4.60",
+        # mxnet and gluoncv import distutils, which Python 3.12 no longer has
+        'setuptools<81; python_version >= "3.12"',
+    ],
+    extras_require={
+        # Two builds of one module: install one of them, never both.
+        "cpu": ["mxnet==1.9.1"],
+        "cu112": [
+            "mxnet-cu112==1.9.1",
+            "nvidia-cublas-cu11==11.11.3.6",
+            "nvidia-cuda-nvrtc-cu11==11.8.89",
+            "nvidia-cuda-runtime-cu11==11.8.89",
+            "nvidia-cudnn-cu11==8.9.6.50",
+            "nvidia-cufft-cu11==10.9.0.58",
+            "nvidia-curand-cu11==10.3.0.86",
+            "nvidia-cusolver-cu11==11.4.1.48",
+            "nvidia-cusparse-cu11==11.7.5.86",
+            "nvidia-nccl-cu11==2.21.5",
+            "nvidia-nvtx-cu11==11.8.86",
+        ],
+        "onnx": ["onnx>=1.12,<1.17", "onnxruntime>=1.14,<1.20", "protobuf<5"],
+        "test": TEST,
+        "dev": [*TEST, "ruff==0.8.6"],
+    },
+    entry_points={"console_scripts": ["a2net=a2net_gluon.cli:main"]},
+)
