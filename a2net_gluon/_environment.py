@@ -21,13 +21,21 @@ def physical_cores():
     return len(cores)
 
 
-def set_thread_count():
+THREADS = "OMP_NUM_THREADS"
+_chosen_here = THREADS not in os.environ
+
+
+def set_thread_count(cpu_contexts=1):
     """Give OpenMP every physical core, unless the user has chosen.
 
     MXNet assumes hyper-threads and takes half of the processors it sees; on a machine without them it
     runs at half its speed. It reads the variable once, when it is loaded.
+
+    Several CPU contexts compute at the same time, and OpenBLAS 0.3, as mxnet 1.9.1 ships it, can then wait for
+    itself for ever, spinning in ``exec_blas``: there each gets a single thread, which does not go through it.
     """
-    os.environ.setdefault("OMP_NUM_THREADS", str(physical_cores()))
+    if _chosen_here:
+        os.environ[THREADS] = str(physical_cores() if cpu_contexts == 1 else 1)
 
 
 def make_numpy_usable():

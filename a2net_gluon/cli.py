@@ -4,7 +4,7 @@ import json
 import os
 import sys
 
-from a2net_gluon import options
+from a2net_gluon import _environment, options
 from a2net_gluon.errors import FailureError, UsageError
 
 __all__ = ["main", "run"]
@@ -44,9 +44,15 @@ def run(command, arguments, prog):
 # Subcommands import what they need when they run: mxnet takes seconds to load, and --help should not.
 
 
+def _parse(parser, arguments):
+    args = parser.parse_args(arguments)
+    _environment.set_thread_count(args.cpu_contexts)
+    return args
+
+
 def train(arguments, prog):
     """train a network"""
-    args = options.training_parser(prog).parse_args(arguments)
+    args = _parse(options.training_parser(prog), arguments)
     from a2net_gluon import training
 
     training.train(args)
@@ -54,7 +60,7 @@ def train(arguments, prog):
 
 def evaluate(arguments, prog):
     """measure a network on validation data"""
-    args = options.evaluation_parser(prog).parse_args(arguments)
+    args = _parse(options.evaluation_parser(prog), arguments)
     from a2net_gluon import training
     from a2net_gluon.training.report import percent, problems_in_words
 

@@ -1,9 +1,11 @@
 """From command-line options to objects: contexts, preprocessing, data, networks."""
 
 import dataclasses
+import os
 
 import mxnet as mx
 
+from a2net_gluon._environment import THREADS
 from a2net_gluon.data import (
     AUGMENTATIONS,
     NORMALIZATIONS,
@@ -30,6 +32,8 @@ def contexts(args):
     gpus = args.gpus if args.gpus is not None else range(args.num_gpus)
     if gpus:
         return check_contexts([mx.gpu(index) for index in gpus])
+    if args.cpu_contexts > 1 and os.environ[THREADS] != "1":  # see set_thread_count
+        raise UsageError(f"{args.cpu_contexts} CPU contexts can hang with {THREADS}={os.environ[THREADS]}: set it to 1")
     return [mx.cpu(index) for index in range(args.cpu_contexts)]
 
 

@@ -117,7 +117,10 @@ class Learner:
         """
         trained = self.net.collect_params().values()
         for copied, parameter in zip(self._copy.collect_params().values(), trained):
-            copied.set_data(parameter._reduce())  # the mean over devices, as in save_parameters
+            mean = parameter._reduce()  # over devices, as in save_parameters
+            copied.set_data(mean)
+            if parameter.grad_req == "null" and len(self.contexts) > 1:
+                parameter.set_data(mean)  # running statistics differ between devices; a resumed run starts from these
         return evaluate_batches(self._copy, batches, self.contexts, self.preprocessing, self.classes)
 
 
