@@ -104,7 +104,7 @@ class DoubleAttention(HybridBlock):
                 prefix="expand__",
             )
 
-    def hybrid_forward(self, F, x):  # noqa: N803 (Gluon's name)
+    def hybrid_forward(self, F, x):  # noqa: D102, N803 (Gluon's)
         values = self._flat(F, self.phi(x))  # A: (N, m, L)
         gathering = F.softmax(self._flat(F, self.theta(x)), axis=-1, name=GATHERING_MAPS)  # Eq. 4: (N, n, L)
         # MXNet's softmax over the last axis is about 20 times faster than over axis 1: transpose V first.

@@ -102,7 +102,7 @@ class _Unit(HybridBlock):
                 PreActivationConv(width, in_channels, point, stride, norm=norm, prefix="c1x1-w__") if project else None
             )
 
-    def hybrid_forward(self, F, x):  # noqa: N803 (Gluon's name)
+    def hybrid_forward(self, F, x):  # noqa: N803 (Gluon's)
         shortcut = self.w(x) if self.w is not None else x
         return shortcut + self.c(self.b(self.a(x)))
 
@@ -168,7 +168,7 @@ class ResNet(HybridBlock):
             self._add_tail(architecture.ndim, channels)
             self.output = nn.Dense(classes, in_units=channels, prefix="fc_")
 
-    def hybrid_forward(self, F, x):  # noqa: N803 (Gluon's name)
+    def hybrid_forward(self, F, x):  # noqa: D102, N803 (Gluon's)
         return self.output(self.features(x))
 
     def _add_stem(self, architecture):

@@ -186,7 +186,9 @@ def _context_factory(kind, row, kwargs):
         return None
     block = _look_up(_CONTEXTS, kind, "context")
     reduction = kwargs.get("reduction", row.reduction)
-    options = {key: kwargs[key] for key in ("association", "identity_start", "norm_layer", "norm_kwargs") if key in kwargs}
+    options = {
+        key: kwargs[key] for key in ("association", "identity_start", "norm_layer", "norm_kwargs") if key in kwargs
+    }
 
     def build(channels, ndim, prefix):
         width = channels // reduction

@@ -60,7 +60,9 @@ class Checkpoints:
                 os.rename(staging, target)
                 flush(self._folder)
         except (OSError, mx.MXNetError) as error:
-            raise FailureError(f"{target}: checkpoint cannot be written ({' '.join(str(error).split())[:200]})") from None
+            raise FailureError(
+                f"{target}: checkpoint cannot be written ({' '.join(str(error).split())[:200]})"
+            ) from None
         for old in self._all()[: -self._keep]:
             shutil.rmtree(old)
         return target

@@ -3,8 +3,8 @@
 from a2net_gluon import from_options
 from a2net_gluon.data import Description
 from a2net_gluon.networks import get_model
-from a2net_gluon.training.loop import evaluate_batches
 from a2net_gluon.options import complete
+from a2net_gluon.training.loop import evaluate_batches
 
 __all__ = ["evaluate"]
 

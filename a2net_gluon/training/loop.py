@@ -107,7 +107,6 @@ class Learner:
         progress.meter.result()  # waits for the last batch
         return progress
 
-
     def validate(self, batches):
         """Measure the network on `batches`, every image once: the result of `evaluate_batches`.
 
@@ -117,10 +116,7 @@ class Learner:
         """
         trained = self.net.collect_params().values()
         for copied, parameter in zip(self._copy.collect_params().values(), trained):
-            mean = parameter._reduce()  # over devices, as in save_parameters
-            copied.set_data(mean)
-            if parameter.grad_req == "null" and len(self.contexts) > 1:
-                parameter.set_data(mean)  # running statistics differ between devices; a resumed run starts from these
+            copied.set_data(parameter._reduce())  # the mean over devices, as in save_parameters
         return evaluate_batches(self._copy, batches, self.contexts, self.preprocessing, self.classes)
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from a2net_gluon import from_options
 from a2net_gluon.data import Description
 from a2net_gluon.networks import get_model
-from a2net_gluon.training.loop import Learner, check_finite
 from a2net_gluon.options import complete
+from a2net_gluon.training.loop import Learner, check_finite
 from a2net_gluon.training.report import Report
 from a2net_gluon.training.run_folder import RunFolder
 from a2net_gluon.training.schedules import make_schedule

@@ -1,0 +1,45 @@
+# make quickstart   environment, training on handwritten digits, export, a prediction
+# make test         environment, all tests
+# make lint         style and formatting
+# PYTHON=python3.10 chooses the Python of a new environment.
+
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := runs/quickstart
+
+.PHONY: venv quickstart test test-fast lint format clean
+
+venv: $(VENV)/.installed
+
+$(VENV)/.installed: setup.py pyproject.toml requirements/py38-py311.txt requirements/py312.txt requirements/make_venv.sh
+	PYTHON="$(PYTHON)" sh requirements/make_venv.sh $(VENV)
+	touch $@
+
+quickstart: venv
+	rm -rf $(RUN)
+	$(BIN)/python train_imagenet.py --save-dir $(RUN)
+	$(BIN)/a2net export a2net_resnet20_small --params $(RUN)/best.params --output $(RUN)/export/digits
+	$(BIN)/a2net digits $(RUN)/images
+	$(BIN)/a2net predict $(RUN)/export/digits --top 2 $(RUN)/images/val/3/1438.png $(RUN)/images/val/7/1442.png
+	@echo
+	@echo "trained network   $(RUN)/best.params"
+	@echo "log and curves    $(RUN)/log.txt, $(RUN)/curves.png"
+	@echo "exported network  $(RUN)/export/digits-symbol.json, digits-0000.params, digits.json"
+	@echo "images to predict $(RUN)/images/val/<digit>/"
+
+test: venv
+	$(BIN)/python -m pytest
+
+test-fast: venv
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: venv
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .ruff_cache
