@@ -1,0 +1,62 @@
+import pathlib
+import subprocess
+import sys
+import tarfile
+
+import cv2
+import numpy as np
+import pytest
+
+import a2net_gluon  # noqa: F401  (prepares the process before anything imports mxnet)
+
+ROOT = pathlib.Path(__file__).parent.parent
+REAL_DATA = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def real_data(tmp_path_factory):
+    """Return a function that unpacks an archive of real images and returns its folder."""
+
+    def unpack(archive):
+        path = REAL_DATA / archive
+        if not path.is_file():
+            pytest.skip(f"the real images of {archive} are not on this machine")
+        folder = tmp_path_factory.getbasetemp() / "real"
+        name = archive.split(".")[0]
+        if not (folder / name).is_dir():
+            with tarfile.open(path) as file:
+                file.extractall(folder)
+        return folder / name
+
+    return unpack
+
+
+@pytest.fixture
+def image_folder(tmp_path):
+    """A folder of 2 classes with 6 training and 5 validation images each, of different sizes."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "images"
+    for part, count in (("train", 6), ("val", 5)):
+        for name in ("cat", "dog"):
+            (folder / part / name).mkdir(parents=True)
+            for number in range(count):
+                size = (40 + 3 * number, 50 - 2 * number, 3)
+                cv2.imwrite(str(folder / part / name / f"{number}.jpg"), rng.integers(0, 256, size, np.uint8))
+    return folder
+
+
+@pytest.fixture
+def command():
+    """Return a function that runs a command of the project in a process of its own, at most ten minutes."""
+
+    def run(*arguments, code=0):
+        words = [str(argument) for argument in arguments]
+        start = ["train_imagenet.py"] if words[0] == "train_imagenet.py" else ["-m", "a2net_gluon"]
+        words = words[1:] if words[0] == "train_imagenet.py" else words
+        done = subprocess.run(
+            [sys.executable, *start, *words], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    return run

@@ -1,0 +1,113 @@
+import mxnet as mx
+import numpy as np
+import pytest
+
+from a2net_gluon.data import AUGMENTATIONS, NORMALIZATIONS, Augmentation, Description, Preprocessing
+from a2net_gluon.data.preprocessing import DecodeError, decode
+from a2net_gluon.errors import FailureError, UsageError
+
+
+@pytest.mark.parametrize("name", NORMALIZATIONS)
+def test_normalize(name):
+    mean, scale = NORMALIZATIONS[name]
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 4))
+    expected = (pixels - np.reshape(mean, (3, 1, 1))) * np.reshape(scale, (3, 1, 1))
+    result = Preprocessing(4, 1.0, mean, scale).normalize(mx.nd.array(pixels, dtype="uint8"))
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result.asnumpy(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_three_normalizations_are_their_projects():
+    assert NORMALIZATIONS["dpn"] == ((124, 117, 104), (0.0167,) * 3)
+    mean, scale = NORMALIZATIONS["torchvision"]
+    np.testing.assert_allclose(np.array(mean) / 255, (0.485, 0.456, 0.406))
+    np.testing.assert_allclose(1 / np.array(scale) / 255, (0.229, 0.224, 0.225))
+    mean, scale = NORMALIZATIONS["gluoncv"]
+    np.testing.assert_allclose((*mean, *(1 / np.array(scale))), (123.68, 116.779, 103.939, 58.393, 57.12, 57.375))
+
+
+@pytest.mark.parametrize("shape", [(300, 400), (400, 300), (224, 224), (100, 60), (1, 500)])
+def test_centre_crop_is_the_middle(shape):
+    ramp = np.linspace(0, 255, shape[1]).astype("uint8")
+    image = mx.nd.array(np.broadcast_to(ramp[:, None], (*shape, 3)), dtype="uint8")
+    crop = Preprocessing(size=48, crop_ratio=0.75).centre_crop(image)
+    assert crop.shape == (48, 48, 3)
+    assert abs(float(crop.mean()) - 127) < 3  # symmetric around the middle of the ramp
+
+
+def test_resize_is_gluoncvs():
+    assert Preprocessing(224, 0.875).resize == 256
+    assert Preprocessing(299, 0.875).resize == 342
+
+
+def test_augmentation_is_a_function_of_its_random_numbers():
+    image = mx.nd.array(np.random.default_rng(0).integers(0, 256, (50, 70, 3)), dtype="uint8")
+    augmentation = AUGMENTATIONS["dpn"]
+    once, again, other = (augmentation.apply(image, 32, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert once.shape == (32, 32, 3)
+    assert once.dtype == np.uint8
+    np.testing.assert_array_equal(once, again)
+    assert (once != other).any()
+
+
+def test_crops_keep_to_their_limits():
+    augmentation = Augmentation(min_area=0.3, aspect=4 / 3)
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        x, y, w, h = augmentation._crop_box(70, 50, rng)
+        assert 0 <= x <= x + w <= 70
+        assert 0 <= y <= y + h <= 50
+        assert w * h > 0.3 * 70 * 50 - 60
+        assert 0.7 < w / h < 1.42
+
+
+def test_jitter_moves_hue_within_limits():
+    red = mx.nd.array(np.broadcast_to(np.array([200, 40, 40]), (8, 8, 3)), dtype="uint8")
+    results = [Augmentation(lightness=50).apply(red, 8, np.random.default_rng(seed)) for seed in range(20)]
+    brightness = [float(result.astype(int).mean()) for result in results]
+    assert max(brightness) - min(brightness) > 30
+    assert all((result == result[0, 0]).all() for result in results)
+
+
+def test_mirror_happens_half_of_the_time():
+    ramp = np.broadcast_to(np.arange(16)[:, None] * 10, (16, 16, 3))
+    image = mx.nd.array(ramp, dtype="uint8")
+    mirrored = 0
+    for seed in range(200):
+        crop = Augmentation(mirror=True).apply(image, 16, np.random.default_rng(seed))
+        mirrored += int(crop[0, 0, 0] > crop[0, -1, 0])
+    assert 70 < mirrored < 130
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"", "empty file"), (b"not an image", "not an image")])
+def test_undecodable(content, reason):
+    with pytest.raises(DecodeError, match=reason):
+        decode(content)
+
+
+def test_truncated_jpeg_is_not_half_an_image(image_folder):
+    content = (image_folder / "train" / "cat" / "0.jpg").read_bytes()
+    assert decode(content).shape == (40, 50, 3)
+    with pytest.raises(DecodeError, match="truncated JPEG"):
+        decode(content[: len(content) // 2])
+
+
+@pytest.mark.parametrize("arguments", [{"size": 0}, {"crop_ratio": 0}, {"crop_ratio": 1.2}])
+def test_bad_preprocessing(arguments):
+    with pytest.raises(UsageError):
+        Preprocessing(**arguments)
+
+
+def test_description_comes_back(tmp_path):
+    description = Description("resnet50", ("ñandú", "b"), Preprocessing(64, 0.9, *NORMALIZATIONS["torchvision"]))
+    description.save(tmp_path / "model.json")
+    assert Description.load(tmp_path / "model.json") == description
+    assert Description.beside(tmp_path / "net.params") == description
+    assert Description.beside(tmp_path / "elsewhere" / "net.params") is None
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"model": "x", "classes": ["a"], "preprocessing": {"mean": 3}}'])
+def test_damaged_description(tmp_path, text):
+    (tmp_path / "model.json").write_text(text)
+    with pytest.raises(FailureError, match="not a description"):
+        Description.load(tmp_path / "model.json")

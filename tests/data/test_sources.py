@@ -1,0 +1,223 @@
+"""Folders, records, digits and synthetic batches."""
+
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from a2net_gluon.data import (
+    AUGMENTATIONS,
+    Preprocessing,
+    RecordSource,
+    SyntheticSource,
+    digits_source,
+    folder_source,
+)
+from a2net_gluon.data.records import RecordFile
+from a2net_gluon.errors import FailureError, UsageError
+
+IM2REC = pathlib.Path(mx.__file__).parent / "tools" / "im2rec.py"
+
+
+def options(batch_size=4, size=32, augmentation="dpn", workers=0, seed=1):
+    return {
+        "preprocessing": Preprocessing(size),
+        "augmentation": AUGMENTATIONS[augmentation],
+        "batch_size": batch_size,
+        "workers": workers,
+        "seed": seed,
+    }
+
+
+def pack(folder, prefix):
+    """Pack a folder as the README says."""
+    for arguments in (["--list", "--recursive"], ["--pass-through"]):
+        words = [sys.executable, str(IM2REC), *arguments, str(prefix), str(folder)]
+        subprocess.run(words, check=True, capture_output=True, timeout=300)
+    return prefix.with_suffix(".rec")
+
+
+@pytest.fixture
+def records(image_folder, tmp_path):
+    return {part: pack(image_folder / part, tmp_path / part) for part in ("train", "val")}
+
+
+def collect(batches):
+    """Pixels and labels of the images that count."""
+    taken = [(b.pixels.asnumpy()[: b.count], b.labels.asnumpy()[: b.count]) for b in batches]
+    return np.concatenate([pixels for pixels, _ in taken]), np.concatenate([labels for _, labels in taken])
+
+
+def open_source(kind, image_folder, records, **changes):
+    if kind == "records":
+        files = (RecordFile(records["train"]), RecordFile(records["val"]))
+        return RecordSource(*files, **options(**changes))
+    if kind == "digits":
+        return digits_source(**options(**{"batch_size": 32, **changes}))
+    return folder_source(image_folder, **options(**changes))
+
+
+@pytest.mark.parametrize("kind", ["folder", "digits", "records"])
+def test_an_epoch_is_a_function_of_seed_and_number(kind, image_folder, records):
+    def first(epoch, **changes):
+        return collect(open_source(kind, image_folder, records, **changes).train(epoch))[0]
+
+    np.testing.assert_array_equal(first(3), first(3))
+    assert (first(3) != first(4)).any()
+    assert (first(3) != first(3, seed=2)).any()
+
+
+@pytest.mark.parametrize("kind", ["folder", "digits", "records"])
+def test_validation_counts_every_image_once(kind, image_folder, records):
+    source = open_source(kind, image_folder, records, batch_size=7)
+    for _ in range(2):
+        pixels, labels = collect(source.validation())
+        assert len(labels) == source.val_count == {"digits": 360}.get(kind, 10)
+        assert len(np.unique(pixels.reshape(len(labels), -1), axis=0)) == {"digits": 360}.get(kind, 10)
+    assert all(batch.pixels.shape[0] == 7 for batch in source.validation())
+
+
+@pytest.mark.parametrize("kind", ["folder", "digits", "records"])
+def test_training_batches_are_full(kind, image_folder, records):
+    source = open_source(kind, image_folder, records, batch_size=5)
+    batches = list(source.train(1))
+    assert len(batches) == source.train_batches == source.train_count // 5
+    assert all(batch.count == 5 for batch in batches)
+
+
+def test_workers_give_the_same_batches(image_folder):
+    alone = collect(folder_source(image_folder, **options(workers=0)).train(2))
+    shared = collect(folder_source(image_folder, **options(workers=2)).train(2))
+    np.testing.assert_array_equal(alone[0], shared[0])
+    np.testing.assert_array_equal(alone[1], shared[1])
+
+
+def test_folder_and_records_give_the_same_pixels(image_folder, records):
+    assert_same_pixels(image_folder, records, 32)
+
+
+@pytest.mark.slow
+def test_folder_and_records_give_the_same_pixels_of_real_images(real_data, tmp_path):
+    folder = real_data("tiny_imagenet20.tar.xz")
+    records = {part: pack(folder / part, tmp_path / part) for part in ("train", "val")}
+    assert_same_pixels(folder, records, 56)
+
+
+def assert_same_pixels(folder, records, size):
+    kind = options(batch_size=3, size=size)
+    by_class = {}
+    from_folder = folder_source(folder, **kind)
+    from_records = RecordSource(RecordFile(records["train"]), RecordFile(records["val"]), **kind)
+    assert from_records.classes == from_folder.classes
+    for source in (from_folder, from_records):
+        pixels, labels = collect(source.validation())
+        order = np.lexsort((*pixels.reshape(len(pixels), -1).T[:200], labels))  # im2rec shuffles
+        by_class[source] = pixels[order], labels[order]
+    (left, left_labels), (right, right_labels) = by_class.values()
+    np.testing.assert_array_equal(left_labels, right_labels)
+    assert np.abs(left.astype(int) - right.astype(int)).max() == 0
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_unreadable_images_are_named_skipped_and_counted(image_folder, workers):
+    broken = [image_folder / "val" / "cat" / "0.jpg", image_folder / "train" / "dog" / "3.jpg"]
+    broken[0].write_bytes(b"no image")
+    broken[1].write_bytes(broken[1].read_bytes()[:300])
+    told = []
+    source = folder_source(image_folder, on_skip=lambda *what: told.append(what), **options(workers=workers))
+    for _ in range(2):
+        assert len(collect(source.validation())[1]) == 9
+        batches = list(source.train(1))
+        assert sum(batch.count for batch in batches) == 11
+        assert all((batch.pixels.asnumpy().reshape(4, -1).max(axis=1) > 0).all() for batch in batches)
+    assert sorted(told) == [(str(broken[1]), "truncated JPEG"), (str(broken[0]), "not an image OpenCV can decode")]
+    assert set(source.problems.skipped) == {str(path) for path in broken}
+
+
+def test_a_batch_of_nothing_but_unreadable_images_counts_none(image_folder):
+    for path in (image_folder / "val").rglob("*.jpg"):
+        path.write_bytes(b"no image")
+    source = folder_source(image_folder, **options())
+    assert [batch.count for batch in source.validation()] == [0, 0, 0]
+
+
+def test_small_images_are_enlarged_and_named(image_folder):
+    source = folder_source(image_folder, **options(size=44))
+    pixels, _ = collect(source.validation())
+    assert pixels.shape[1:] == (3, 44, 44)
+    assert str(image_folder / "val" / "cat" / "0.jpg") in source.problems.enlarged
+
+
+def break_folder(folder, how):
+    if how == "no-folder":
+        return folder / "absent"
+    if how == "no-train":
+        shutil.rmtree(folder / "train")
+    if how == "no-classes":
+        shutil.rmtree(folder / "train")
+        (folder / "train").mkdir()
+    if how == "empty-class":
+        shutil.rmtree(folder / "train" / "dog")
+        (folder / "train" / "dog").mkdir()
+    if how == "new-class":
+        (folder / "val" / "cat").rename(folder / "val" / "cow")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "message"),
+    [
+        ("no-folder", UsageError, "absent: no such folder"),
+        ("no-train", UsageError, "train: no such folder"),
+        ("no-classes", UsageError, "train: has no sub-folders"),
+        ("empty-class", FailureError, "class 'dog' has no image"),
+        ("new-class", UsageError, "class 'cow' is not among the 2 trained classes"),
+    ],
+)
+def test_bad_folders(image_folder, how, error, message):
+    with pytest.raises(error, match=message):
+        folder_source(break_folder(image_folder, how), **options())
+
+
+def test_batch_larger_than_the_data(image_folder):
+    with pytest.raises(UsageError, match="holds 12 images, less than one batch of 13"):
+        folder_source(image_folder, **options(batch_size=13))
+
+
+def test_bad_records(records, tmp_path):
+    rec = records["train"]
+    with pytest.raises(UsageError, match="absent.rec: no such record file"):
+        RecordFile(tmp_path / "absent.rec")
+    with pytest.raises(UsageError, match="absent.idx: no such index"):
+        RecordFile(rec, tmp_path / "absent.idx")
+    whole = rec.read_bytes()
+    for cut in (len(whole) - 4, len(whole) - 1, len(whole) // 2, 0):
+        rec.write_bytes(whole[:cut])
+        with pytest.raises(FailureError, match="train.rec: truncated"):
+            RecordFile(rec)
+    rec.write_bytes(whole)
+    for text, message in (("", "lists no record"), ("a\tb\n", "not a record index"), ("1\t4\n", "truncated, or not")):
+        (tmp_path / "bad.idx").write_text(text)
+        with pytest.raises(FailureError, match=message):
+            RecordFile(rec, tmp_path / "bad.idx")
+
+
+def test_classes_of_records(records):
+    kind = options()
+    val = RecordFile(records["val"])
+    assert sorted(val.labels()) == [0] * 5 + [1] * 5
+    assert RecordSource(None, val, **kind).classes == ("cat", "dog")
+    assert RecordSource(None, val, classes=3, **kind).classes == ("0", "1", "2")
+    records["val"].with_suffix(".lst").unlink()
+    assert RecordSource(None, val, **kind).classes == ("0", "1")
+
+
+def test_synthetic_batches():
+    source = SyntheticSource(7, Preprocessing(16), batch_size=4, batches=3, seed=0)
+    batches = list(source.train(1))
+    assert [batch.pixels.shape for batch in batches] == [(4, 3, 16, 16)] * 3
+    assert batches[0].labels.asnumpy().max() < 7

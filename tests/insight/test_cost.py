@@ -1,0 +1,67 @@
+"""Counts against the paper, a hand formula, and the parameter file."""
+
+import mxnet as mx
+import pytest
+from mxnet.gluon import nn
+
+from a2net_gluon import DoubleAttention, cost, get_model, list_models
+from a2net_gluon.insight.curves import draw_curves
+from a2net_gluon.networks import input_shape
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "paper_params", "macs"),
+    [  # PAPER: 33.0 M and 6.5 G for the A²-Net (section 3.3); the exact values are worked out from its structure
+        ("resnet50", 25_584_840, 25_575_648, 3_969_163_264),
+        ("a2net_resnet50", 32_982_216, 32_973_024, 6_538_174_464),
+    ],
+)
+def test_the_papers_image_networks(name, params, paper_params, macs):
+    counted = cost(get_model(name), (3, 224, 224))
+    assert (counted.params, counted.paper_params, counted.macs) == (params, paper_params, macs)
+    assert counted.paper_macs == macs
+    assert round(counted.paper_macs / 1e6) == {"resnet50": 3969, "a2net_resnet50": 6538}[name]
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_params_are_the_values_of_the_parameter_file(name, tmp_path):
+    net = get_model(name)
+    net.initialize()
+    net.save_parameters(str(tmp_path / "net.params"))
+    counted = cost(net, input_shape(name))
+    assert counted.params == sum(array.size for array in mx.nd.load(str(tmp_path / "net.params")).values())
+    running = sum(p.data().size for name, p in net.collect_params().items() if "running" in name)
+    assert counted.trainable_params == counted.params - running
+
+
+@pytest.mark.parametrize("shape", [(12, 6, 5), (12, 3, 6, 5)])
+def test_block_against_the_papers_formula(shape):
+    c, m, n = 12, 5, 4
+    locations = mx.nd.zeros(shape[1:]).size
+    convolutions = c * locations * (m + 2 * n) + m * locations * c
+    left, right = (
+        cost(DoubleAttention(c, m, n, ndim=len(shape) - 1, association=association), shape)
+        for association in ("left", "right")
+    )
+    assert left.macs == left.paper_macs == right.paper_macs == convolutions + 2 * m * n * locations
+    assert right.macs == convolutions + (m + n) * locations**2
+
+
+def test_grouped_convolution_and_fully_connected():
+    net = nn.HybridSequential()
+    net.add(nn.Conv2D(8, (3, 3), padding=1, groups=2, in_channels=4), nn.Flatten(), nn.Dense(3, in_units=8 * 25))
+    assert cost(net, (4, 5, 5)).macs == 25 * 8 * 2 * 9 + 8 * 25 * 3
+
+
+def test_uncounted_operator_is_not_free():
+    net = nn.HybridSequential()
+    net.add(nn.Conv2DTranspose(8, (3, 3), in_channels=4))
+    with pytest.raises(NotImplementedError, match="Deconvolution"):
+        cost(net, (4, 5, 5))
+
+
+def test_curves_are_a_picture(tmp_path):
+    line = {name: 0.5 for name in ("train_loss", "val_loss", "train_top1", "val_top1", "val_top5", "learning_rate")}
+    draw_curves([{"epoch": 1, **line}, {"epoch": 2, **line}], tmp_path / "curves.png")
+    height, width, _ = mx.image.imread(str(tmp_path / "curves.png")).shape
+    assert (height, width) == (360, 1200)

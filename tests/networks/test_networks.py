@@ -1,0 +1,173 @@
+"""Every registered network, whatever is in the table."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+import a2net_gluon
+from a2net_gluon.networks import input_shape
+from a2net_gluon.networks.resnet import Architecture, ResNet, Stage
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+
+
+def small_batch(name, count=2):
+    """Random input of the network's kind, smaller than its own to save time."""
+    shape = tuple(min(size, 64) for size in input_shape(name))
+    return mx.nd.random.normal(shape=(count, *shape))
+
+
+def names_and_shapes(net):
+    """One line a parameter: the name save_parameters gives it, the name in the graph, the shape."""
+    return [
+        f"{name} {parameter.name} {'x'.join(map(str, parameter.shape))}"
+        for name, parameter in net._collect_params_with_prefix().items()
+    ]
+
+
+@pytest.mark.parametrize("name", a2net_gluon.list_models())
+def test_parameter_names_are_frozen(name):
+    expected = (GOLDEN / f"{name}.txt").read_text().splitlines()
+    assert names_and_shapes(a2net_gluon.get_model(name)) == expected
+
+
+@pytest.mark.parametrize("name", a2net_gluon.list_models())
+def test_imperative_hybrid_and_symbol_agree(name):
+    mx.random.seed(0)
+    net = a2net_gluon.get_model(name, classes=7)
+    net.initialize(mx.init.MSRAPrelu())
+    x = small_batch(name)
+    imperative = net(x).asnumpy()
+    data = mx.sym.var("data")
+    symbol = mx.gluon.SymbolBlock(net(data), data, params=net.collect_params())
+    np.testing.assert_allclose(symbol(x).asnumpy(), imperative, rtol=1e-4, atol=1e-5)
+    net.hybridize(static_alloc=True, static_shape=True)
+    np.testing.assert_allclose(net(x).asnumpy(), imperative, rtol=1e-4, atol=1e-5)
+    assert imperative.shape == (2, 7)
+
+
+@pytest.mark.parametrize("name", a2net_gluon.list_models())
+def test_every_parameter_learns(name):
+    mx.random.seed(0)
+    net = a2net_gluon.get_model(name, classes=7)
+    net.initialize(mx.init.MSRAPrelu())
+    net.hybridize()
+    x = small_batch(name, 4)
+    with mx.autograd.record():
+        loss = mx.gluon.loss.SoftmaxCrossEntropyLoss()(net(x), mx.nd.array([0, 1, 2, 3]))
+    loss.backward()
+    for parameter in net.collect_params().values():
+        if parameter.grad_req != "null":
+            gradient = parameter.grad().asnumpy()
+            assert np.isfinite(gradient).all(), parameter.name
+            assert np.abs(gradient).max() > 0, parameter.name
+
+
+@pytest.mark.parametrize("name", a2net_gluon.list_models())
+def test_features_and_output_make_the_network(name):
+    net = a2net_gluon.get_model(name, classes=7)
+    net.initialize()
+    x = small_batch(name)
+    np.testing.assert_array_equal(net.output(net.features(x)).asnumpy(), net(x).asnumpy())
+
+
+def test_associations_agree_on_the_whole_network():
+    mx.random.seed(0)
+    left = a2net_gluon.get_model("a2net_resnet20_small")
+    right = a2net_gluon.get_model("a2net_resnet20_small", association="right")
+    left.initialize(mx.init.MSRAPrelu())
+    right.initialize()
+    for one, other in zip(left.collect_params().values(), right.collect_params().values()):
+        other.set_data(one.data())
+    x = small_batch("a2net_resnet20_small")
+    np.testing.assert_allclose(right(x).asnumpy(), left(x).asnumpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_identity_start_gives_the_backbones_answer():
+    mx.random.seed(0)
+    plain = a2net_gluon.get_model("resnet20_small")
+    plain.initialize(mx.init.MSRAPrelu())
+    extended = a2net_gluon.get_model("a2net_resnet20_small", identity_start=True)
+    extended.initialize(mx.init.MSRAPrelu())
+    for name, parameter in plain.collect_params().items():  # the backbone's names are the same in both
+        extended.collect_params()[name].set_data(parameter.data())
+    x = small_batch("resnet20_small")
+    np.testing.assert_allclose(extended(x).asnumpy(), plain(x).asnumpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_last_gamma_starts_units_as_their_shortcuts():
+    net = a2net_gluon.get_model("resnet20_small", last_gamma=True)
+    net.initialize(mx.init.MSRAPrelu())
+    weights = [p for name, p in net.collect_params().items() if "c1x1-c__conv" in name]
+    assert len(weights) == 6
+    assert not any(weight.data().asnumpy().any() for weight in weights)
+
+
+def test_same_definition_makes_the_papers_video_resnet26():
+    """Table 1 and Table 2: 7.043 M, 7,043,280 values in the paper's way of counting, and 8.3 G multiply-adds."""
+    strides = ((2, 1, 1), (1, 2, 2), (1, 2, 2), (1, 2, 2))
+    stages = tuple(Stage(w, ((3, 3, 3),) * 2, s) for w, s in zip((128, 256, 512, 1024), strides))
+    net = ResNet(Architecture(16, (3, 5, 5), (1, 2, 2), None, stages), classes=400)
+    counted = a2net_gluon.cost(net, (3, 16, 112, 112))
+    assert counted.paper_params == 7_043_280
+    assert round(counted.paper_macs / 1e6, 2) == 8273.43
+
+
+def test_context_and_placement_on_another_backbone():
+    net = a2net_gluon.get_model("resnet50", context="a2", placement={"conv3": (2, 4), "conv4": (2, 4, 6)})
+    assert names_and_shapes(net) == names_and_shapes(a2net_gluon.get_model("a2net_resnet50"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"name": "a2net_resnet5"}, ValueError, r"did you mean 'a2net_resnet50'.*resnet20_small"),
+        ({"name": "resnet50", "clases": 3}, TypeError, "did you mean 'classes'.*norm_layer"),
+        ({"name": "resnet50", "classes": 0}, ValueError, "classes is 0"),
+        ({"name": "resnet50", "classes": True}, ValueError, "classes is True"),
+        ({"name": "resnet50", "ctx": "cpu"}, ValueError, "ctx is 'cpu'"),
+        ({"name": "resnet50", "ctx": [mx.cpu(), 3]}, ValueError, "ctx is"),
+        ({"name": "resnet50", "context": "a3", "placement": {"conv3": (1,)}}, ValueError, "unknown context 'a3'.*a2"),
+        ({"name": "resnet50", "context": "a2"}, ValueError, "needs a placement"),
+        ({"name": "resnet50", "placement": {"conv3": (1,)}}, ValueError, "needs a context"),
+        ({"name": "a2net_resnet50", "placement": {"conv3": (5,)}}, ValueError, "unit 5 of conv3; its units are 1 to 4"),
+        ({"name": "a2net_resnet50", "placement": {"conv7": (1,)}}, ValueError, "stage 'conv7'.*conv2"),
+        ({"name": "resnet50", "association": "right"}, ValueError, "resnet50 has none"),
+        ({"name": "resnet50", "pretrained": True}, ValueError, "no published weights for resnet50"),
+        ({"name": "resnet50", "pretrained": "absent.params"}, ValueError, "no such parameter file"),
+    ],
+)
+def test_bad_arguments(arguments, error, message):
+    with pytest.raises(error, match=message):
+        a2net_gluon.get_model(**arguments)
+
+
+@pytest.mark.skipif(mx.context.num_gpus() > 0, reason="this machine has a GPU")
+def test_gpu_without_one():
+    with pytest.raises(ValueError, match="GPU 0 asked for, but MXNet sees 0"):
+        a2net_gluon.get_model("resnet50", ctx=[mx.cpu(), mx.gpu(0)])
+
+
+def test_gluoncv_knows_our_names():
+    gluoncv = pytest.importorskip("gluoncv")
+    a2net_gluon.register_with_gluoncv()
+    net = gluoncv.model_zoo.get_model("a2net_resnet20_small", classes=3, last_gamma=True)
+    net.initialize()
+    assert net(small_batch("a2net_resnet20_small")).shape == (2, 3)
+
+
+def test_torch_beside_gluoncv_gets_a_sentence(tmp_path):
+    pytest.importorskip("gluoncv")
+    (tmp_path / "torch.py").write_text("__version__ = '2.1.0'\n")  # GluonCV only asks for the version
+    script = "import a2net_gluon\ntry: a2net_gluon.register_with_gluoncv()\nexcept ValueError as e: print(e)"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120, check=True
+    )
+    assert re.fullmatch(r"gluoncv cannot be imported here \(.*torch==2.1.0.*\): .*without torch\n", done.stdout)
