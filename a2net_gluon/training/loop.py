@@ -104,7 +104,10 @@ class Learner:
             self.trainer.step(batch.pixels.shape[0])
             progress.meter.add(logits, losses, labels, batch.pixels.shape[0])
             on_batch(progress)
-        progress.meter.result()  # waits for the last batch
+        # oneDNN's BN writes the running statistics in the backward pass, and MXNet's engine does not know it: what
+        # reads them before everything has finished may get those of the step before (seen with mxnet 1.9.1).
+        mx.nd.waitall()
+        progress.meter.result()
         return progress
 
     def validate(self, batches):

@@ -1,0 +1,1 @@
+"""The networks as symbols, for code written for MXNet's Module API."""
