@@ -1,3 +1,4 @@
+import os
 import pathlib
 import subprocess
 import sys
@@ -53,8 +54,16 @@ def command():
         words = [str(argument) for argument in arguments]
         start = ["train_imagenet.py"] if words[0] == "train_imagenet.py" else ["-m", "a2net_gluon"]
         words = words[1:] if words[0] == "train_imagenet.py" else words
+        # This process has set OMP_NUM_THREADS for itself; a user's shell has not.
+        environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
         done = subprocess.run(
-            [sys.executable, *start, *words], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
+            [sys.executable, *start, *words],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
         )
         assert done.returncode == code, done.stdout + done.stderr
         return done

@@ -1,0 +1,200 @@
+"""The commands as a user types them: results, messages, exit codes, and nothing half written."""
+
+import json
+import os
+
+import mxnet as mx
+import pytest
+
+from a2net_gluon import cli, get_model
+from a2net_gluon.data import Description, Preprocessing
+
+SMALL = "a2net_resnet20_small"
+
+
+def call(capsys, *arguments):
+    """Run a command in this process; returns exit code, standard output, standard error."""
+    try:
+        code = cli.main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        code = stop.code
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def error(capsys, code, *arguments):
+    """Run a command that must fail with `code` and a single line; returns the line."""
+    found, _, text = call(capsys, *arguments)
+    assert (found, text.count("\n")) == (code, 1), text
+    assert "Traceback" not in text
+    return text
+
+
+@pytest.fixture
+def params(tmp_path):
+    net = get_model(SMALL, classes=2)
+    net.initialize()
+    (tmp_path / "run").mkdir()
+    net.save_parameters(str(tmp_path / "run" / "best.params"))
+    Description(SMALL, ("cat", "dog"), Preprocessing(32)).save(tmp_path / "run" / "model.json")
+    return tmp_path / "run" / "best.params"
+
+
+def test_help_names_every_command(capsys):
+    code, out, _ = call(capsys, "--help")
+    assert code == 0
+    assert all(command in out for command in cli.COMMANDS)
+    assert call(capsys)[:2] == (0, out)
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_help_of_each_command(capsys, command):
+    code, out, _ = call(capsys, command, "--help")
+    assert code == 0
+    assert out.startswith(f"usage: a2net {command}")
+
+
+def test_cost(capsys):
+    code, out, _ = call(capsys, "cost", "a2net_resnet50")
+    assert code == 0
+    assert "32,982,216" in out
+    assert "6,538,174,464" in out
+    code, out, _ = call(capsys, "cost", "resnet50", "--json")
+    assert json.loads(out)["params"] == 25_584_840
+
+
+def test_evaluate_export_predict(capsys, params, image_folder, tmp_path):
+    code, out, _ = call(capsys, "evaluate", SMALL, "--params", params, "--data-dir", image_folder, "-j", 1)
+    assert code == 0
+    assert "on 10 of 10 images" in out
+    prefix = tmp_path / "export" / "pets"
+    code, out, _ = call(capsys, "export", SMALL, "--params", params, "--output", prefix)
+    assert code == 0
+    assert "Module: equal to the live network" in out
+    images = sorted((image_folder / "val").rglob("*.jpg"))[:3]
+    code, out, _ = call(capsys, "predict", prefix, *images, "--json")
+    assert code == 0
+    assert {name for prediction in json.loads(out) for name, _ in prediction["classes"]} == {"cat", "dog"}
+    exported = tmp_path / "export" / "pets-0000.params"
+    code, again, _ = call(capsys, "evaluate", SMALL, "--params", exported, "--data-dir", image_folder, "-j", 1)
+    assert code == 0
+    assert "on 10 of 10 images" in again
+
+
+def test_unreadable_image_is_named_skipped_and_counted(capsys, params, image_folder):
+    bad = image_folder / "val" / "cat" / "3.jpg"
+    bad.write_bytes(b"no image")
+    code, out, _ = call(capsys, "evaluate", SMALL, "--params", params, "--data-dir", image_folder, "-j", 1)
+    assert code == 0
+    assert f"skipped {bad}: not an image OpenCV can decode" in out
+    assert "1 unreadable images were skipped" in out
+    assert "on 9 of 10 images" in out
+
+
+def test_predict_with_an_unreadable_image(capsys, params, image_folder, tmp_path):
+    prefix = tmp_path / "pets"
+    call(capsys, "export", SMALL, "--params", params, "--output", prefix)
+    good = image_folder / "val" / "cat" / "0.jpg"
+    code, out, err = call(capsys, "predict", prefix, good, tmp_path / "absent.png")
+    assert code == 1
+    assert out.startswith(f"{good}: ")
+    assert err == f"{tmp_path / 'absent.png'}: No such file or directory\n"
+
+
+TRAIN = ("train", "--num-epochs", "2", "--warmup-epochs", "0", "-j", "1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("trian",), "unknown command 'trian'; there are: train"),
+        (("train", "--num-epoch", "3"), "unrecognized arguments: --num-epoch"),
+        (("train", "--lr", "fast"), "'fast' is not a number of at least 0"),
+        (("train", "--batch-size", "0"), "0 is not a whole number of at least 1"),
+        ((*TRAIN, "--model", "resnet51"), "unknown model 'resnet51'; did you mean 'resnet50'?"),
+        ((*TRAIN, "--data-dir", "/absent"), "/absent: no such folder"),
+        ((*TRAIN, "--data-dir", "/absent", "--benchmark"), "--data-dir and --benchmark both name the data"),
+        ((*TRAIN, "--use-rec"), "--use-rec needs --rec-val FILE"),
+        ((*TRAIN, "--rec-val", "/absent.rec"), "--use-rec needs --rec-train FILE"),
+        ((*TRAIN, "--rec-val", "/absent.rec", "--rec-train", "/absent.rec"), "/absent.rec: no such record file"),
+        ((*TRAIN, "--classes", "3"), "--classes is 3, the data have 10"),
+        ((*TRAIN, "--crop-ratio", "1.5"), "crop ratio is 1.5"),
+        ((*TRAIN, "--batch-size", "2000"), "less than one batch of 2000"),
+        ((*TRAIN, "--resume"), "--resume needs --save-dir"),
+        ((*TRAIN, "--warmup-epochs", "2"), "the warm-up must be shorter than the run"),
+        (("evaluate", SMALL), "the following arguments are required: --params"),
+        (("evaluate", SMALL, "--params", "/absent.params"), "/absent.params: no such parameter file"),
+        (("export", SMALL, "--params", "/absent.params", "--output", "x"), "/absent.params: no such parameter file"),
+        (("predict", "/absent", "x.png"), "/absent-symbol.json: no such file"),
+        (("cost", "resnet51"), "unknown model 'resnet51'"),
+    ],
+)
+def test_wrong_use(capsys, arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert message in error(capsys, 2, *arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(mx.context.num_gpus() > 0, reason="this machine has a GPU")
+@pytest.mark.parametrize("flags", [("--gpus", "0"), ("--num-gpus", "2")])
+def test_gpu_without_one(capsys, flags, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "GPU 0 asked for, but MXNet sees 0" in error(capsys, 2, *TRAIN, *flags)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_class_count(capsys, params, tmp_path):
+    (params.parent / "model.json").unlink()
+    message = error(capsys, 2, "evaluate", SMALL, "--params", params)  # the digits have ten
+    assert "trained for 2 classes, the network has 10" in message
+    message = error(capsys, 2, "export", SMALL, "--params", params, "--classes", 3, "--output", tmp_path / "x" / "m")
+    assert "trained for 2" in message
+    assert not (tmp_path / "x").exists()
+
+
+def test_truncated_params(capsys, params, tmp_path):
+    params.write_bytes(params.read_bytes()[:5000])
+    assert "truncated" in error(capsys, 1, "export", SMALL, "--params", params, "--output", tmp_path / "x" / "m")
+    assert not (tmp_path / "x").exists()
+
+
+def test_truncated_records(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.rec").write_bytes(b"\x0a\x23\xd7\xce\xff\x00\x00\x00 too short")
+    (tmp_path / "a.idx").write_text("0\t0\n")
+    message = error(capsys, 1, *TRAIN, "--rec-train", "a.rec", "--rec-val", "a.rec", "--model", SMALL)
+    assert "a.rec: truncated" in message
+    assert sorted(os.listdir(tmp_path)) == ["a.idx", "a.rec"]
+
+
+def test_empty_class(capsys, image_folder, tmp_path, monkeypatch):
+    (image_folder / "train" / "emu").mkdir()
+    monkeypatch.chdir(tmp_path)
+    message = error(capsys, 1, *TRAIN, "--data-dir", image_folder, "--model", SMALL, "--batch-size", 4)
+    assert "class 'emu' has no image" in message
+    assert not (tmp_path / "runs").exists()
+
+
+def test_unwritable_output(capsys, params, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    assert "cannot write here" in error(capsys, 1, *TRAIN, "--save-dir", tmp_path / "file" / "run")
+    assert "cannot write here" in error(
+        capsys, 1, "export", SMALL, "--params", params, "--output", tmp_path / "file" / "m"
+    )
+    assert "cannot write here" in error(capsys, 1, "digits", tmp_path / "file" / "digits")
+
+
+def test_existing_and_absent_runs(capsys, tmp_path):
+    (tmp_path / "run.json").write_text("{}")
+    assert "holds a run already: --resume goes on with it" in error(capsys, 2, *TRAIN, "--save-dir", tmp_path)
+    absent = tmp_path / "absent"
+    assert "holds no run to resume" in error(capsys, 2, *TRAIN, "--save-dir", absent, "--resume")
+    assert "run.json is damaged" in error(capsys, 1, *TRAIN, "--save-dir", tmp_path, "--resume")
+
+
+def test_interrupted(capsys, monkeypatch):
+    def interrupted(arguments, prog):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(cli.COMMANDS, "cost", interrupted)
+    assert error(capsys, 130, "cost", "resnet50") == "a2net cost: interrupted\n"

@@ -1,0 +1,56 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from a2net_gluon import _environment
+
+
+def python(script, **environment):
+    kept = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**kept, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stderr == ""
+    return done.stdout.strip()
+
+
+def test_import_sets_the_threads_and_says_nothing():
+    script = "import a2net_gluon, os, sys; print(os.environ['OMP_NUM_THREADS'], 'mxnet' in sys.modules)"
+    assert python(script) == f"{_environment.physical_cores()} False"
+    assert python(script, OMP_NUM_THREADS="7") == "7 False"
+
+
+def test_several_cpu_contexts_get_a_thread_each():
+    script = "from a2net_gluon import _environment as e; import os; e.set_thread_count(2); print(os.environ[e.THREADS])"
+    assert python(script) == "1"
+    assert python(script, OMP_NUM_THREADS="7") == "7"
+
+
+def test_threads_follow_the_affinity_mask():
+    script = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); import a2net_gluon; "
+    assert python(script + "print(os.environ['OMP_NUM_THREADS'])") == "1"
+
+
+def test_mxnet_loads_after_us_whatever_the_numpy():
+    assert python("import a2net_gluon, numpy, mxnet; print(numpy.bool is bool)") == "True"
+
+
+def test_numpy_2_gets_a_sentence(monkeypatch):
+    monkeypatch.setattr(_environment.np, "__version__", "2.1.0")
+    with pytest.raises(ImportError, match=r"mxnet 1.9.1 cannot run with numpy 2.1.0: pip install 'numpy<1.27'"):
+        _environment.make_numpy_usable()
+
+
+def test_unknown_names_say_what_there_is():
+    import a2net_gluon
+
+    with pytest.raises(AttributeError, match="no attribute 'get_modl'; it offers .*get_model"):
+        a2net_gluon.get_modl  # noqa: B018
+    assert set(a2net_gluon.__all__) <= set(dir(a2net_gluon))
