@@ -80,7 +80,9 @@ class Report:
     def epoch(self, number, batches):
         """Yield a function to call with the progress after each batch of epoch `number`."""
         head = f"epoch {number}/{self._epochs}"
-        with tqdm(total=batches, desc=head, unit="batch", leave=False, disable=not self._terminal) as bar:
+        with tqdm(
+            total=batches, desc=head, unit=" batches", dynamic_ncols=True, leave=False, disable=not self._terminal
+        ) as bar:
 
             def on_batch(progress):
                 bar.update(progress.batches - bar.n)

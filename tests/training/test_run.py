@@ -1,14 +1,17 @@
 """Whole training runs from the command line, each in a process of its own."""
 
 import csv
+import fcntl
 import json
 import os
 import pty
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 
 import mxnet as mx
@@ -134,6 +137,7 @@ def test_two_contexts_train_like_one(tmp_path, command):
 def test_terminal_gets_a_progress_bar_and_the_log_does_not(tmp_path):
     """On a terminal the bar is drawn over and over with carriage returns; the file has plain lines."""
     leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
     flags = ("--num-epochs", "1", "--warmup-epochs", "0", "--batch-size", "128", "--input-size", "16", "-j", "1")
     process = start(*flags, "--save-dir", tmp_path / "run", stdout=follower, stderr=follower)
     os.close(follower)
@@ -153,10 +157,10 @@ def test_terminal_gets_a_progress_bar_and_the_log_does_not(tmp_path):
         os.close(leader)
     text = screen.decode()
     assert "epoch 1/1: " in text
-    assert re.search(r"epoch 1/1: +\d+%.*11/11 \[", text)
+    assert re.search(r"\repoch 1/1: +\d+%.*/11 \[", text)
     assert "run folder" in text
     log = (tmp_path / "run" / "log.txt").read_text()
-    assert "11/11 [" not in log
+    assert "/11 [" not in log
     assert "epoch 1/1 batch 10/11: loss" in log
 
 
