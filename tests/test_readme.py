@@ -1,0 +1,66 @@
+"""The README's commands are run as they stand there."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from a2net_gluon import cost, get_model, options
+
+from .conftest import ROOT
+
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+
+
+@pytest.mark.slow
+def test_commands_run_in_order(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    outputs = []
+    for line in "".join(blocks("bash")).splitlines():
+        words = shlex.split(line)
+        if words[0] == "a2net":
+            words = [sys.executable, "-m", "a2net_gluon", *words[1:]]
+        else:
+            assert words[0] == "python"
+            words = [sys.executable, *words[1:]]
+            words[1] = str(ROOT / words[1]) if words[1] == "train_imagenet.py" else words[1]
+        done = subprocess.run(
+            words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600, check=False
+        )
+        assert done.returncode == 0, line + "\n" + done.stdout + done.stderr
+        outputs.append(done.stdout)
+    assert "32,982,216" in "".join(outputs)
+    assert "of 360 images" in outputs[-1]
+
+
+@pytest.mark.parametrize("line", [line for block in blocks("sh") for line in block.splitlines()])
+def test_commands_for_other_machines_parse(line):
+    words = shlex.split(line)
+    assert words[:2] == ["python", "train_imagenet.py"]
+    options.complete(options.training_parser().parse_args(words[2:]))
+
+
+def test_python_runs():
+    pytest.importorskip("gluoncv")
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), {})
+
+
+def test_make_targets_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"make ([a-z-]+)", TEXT):
+        assert f"\n{target}:" in makefile, target
+
+
+@pytest.mark.parametrize("name", ["resnet50", "a2net_resnet50"])
+def test_cost_table(name):
+    counted = cost(get_model(name), (3, 224, 224))
+    assert f"| `{name}` | {counted.params:,} | " in TEXT
+    assert f"{counted.paper_macs / 1e9:.3f} G" in TEXT
