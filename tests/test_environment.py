@@ -7,8 +7,11 @@ import pytest
 from a2net_gluon import _environment
 
 
+SET_BY_US = ("OMP_NUM_THREADS", "GOMP_SPINCOUNT")
+
+
 def python(script, **environment):
-    kept = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    kept = {name: value for name, value in os.environ.items() if name not in SET_BY_US}
     done = subprocess.run(
         [sys.executable, "-c", script],
         env={**kept, **environment},
@@ -25,6 +28,13 @@ def test_import_sets_the_threads_and_says_nothing():
     script = "import a2net_gluon, os, sys; print(os.environ['OMP_NUM_THREADS'], 'mxnet' in sys.modules)"
     assert python(script) == f"{_environment.physical_cores()} False"
     assert python(script, OMP_NUM_THREADS="7") == "7 False"
+
+
+def test_spinning_is_limited_unless_the_user_chose():
+    script = "import a2net_gluon, os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    assert python(script) == "10000"
+    assert python(script, GOMP_SPINCOUNT="5") == "5"
+    assert python(script, OMP_WAIT_POLICY="active") == "None"
 
 
 def test_several_cpu_contexts_get_a_thread_each():
