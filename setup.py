@@ -24,6 +24,7 @@ setup(
         'numpy>=1.18,<1.24; python_version < "3.12"',
         'numpy>=1.26,<1.27; python_version >= "3.12"',
         "opencv-python>=4.5,<4.12",
+        "Pillow>=9",
         "matplotlib>=3.6,<3.11",
         "scikit-learn>=1.2,<1.6",
         "tqdm>=4.60",

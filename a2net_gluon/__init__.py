@@ -16,16 +16,20 @@ _PUBLIC = {
     "register_with_gluoncv": "a2net_gluon.networks",
 }
 
+_SUBPACKAGES = ("blocks", "data", "deploy", "insight", "networks", "training")
+
 __all__ = ["__version__", *sorted(_PUBLIC)]
 
 _environment.prepare()
 
 
 def __getattr__(name):
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"a2net_gluon.{name}")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'a2net_gluon' has no attribute {name!r}; it offers {', '.join(__all__)}")
     return getattr(importlib.import_module(_PUBLIC[name]), name)
 
 
 def __dir__():
-    return sorted({*globals(), *_PUBLIC})
+    return sorted({*globals(), *_PUBLIC, *_SUBPACKAGES})

@@ -59,28 +59,37 @@ def make_numpy_usable():
         np.bool = bool
 
 
+# What mxnet-cu112 is linked against, each after those it needs itself.
+CUDA_LIBRARIES = (
+    "cuda_runtime/lib/libcudart.so.11.0",
+    "cublas/lib/libcublasLt.so.11",
+    "cublas/lib/libcublas.so.11",
+    "cuda_nvrtc/lib/libnvrtc.so.11.2",
+    "cufft/lib/libcufft.so.10",
+    "curand/lib/libcurand.so.10",
+    "cusparse/lib/libcusparse.so.11",
+    "cusolver/lib/libcusolver.so.11",
+    "cudnn/lib/libcudnn.so.8",
+    "nccl/lib/libnccl.so.2",
+    "nvtx/lib/libnvToolsExt.so.1",
+)
+
+
 def preload_cuda_libraries():
     """Make the CUDA 11 libraries that pip installed findable by mxnet-cu112.
 
     The wheel expects them on the loader's path; the ``nvidia-*-cu11`` packages put them in
-    ``site-packages/nvidia/*/lib``. Loading them globally first has the same effect as LD_LIBRARY_PATH.
-    Libraries depend on each other, so what fails is tried again after the others.
+    ``site-packages/nvidia``. Loading them globally first has the same effect as LD_LIBRARY_PATH. What is not
+    there is left to the loader, which may find a system-wide one.
     """
     try:
-        package = importlib.metadata.distribution("mxnet-cu112")
+        folder = importlib.metadata.distribution("mxnet-cu112").locate_file("nvidia")
     except importlib.metadata.PackageNotFoundError:
         return
-    pending = sorted(pathlib.Path(package.locate_file("nvidia")).glob("*/lib/*.so*"))
-    progress = True
-    while pending and progress:
-        missing = []
-        for library in pending:
-            try:
-                ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
-            except OSError:
-                missing.append(library)
-        progress = len(missing) < len(pending)
-        pending = missing
+    for library in CUDA_LIBRARIES:
+        path = pathlib.Path(folder) / library
+        if path.is_file():
+            ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
 
 
 def prepare():

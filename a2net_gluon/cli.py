@@ -36,6 +36,13 @@ def run(command, arguments, prog):
     except BrokenPipeError:  # the reader of our output, `head` for one, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more to flush at exit
         return 1
+    except ModuleNotFoundError as error:
+        fix = "pip install 'a2net-gluon[cpu]' or [cu112]" if error.name == "mxnet" else f"pip install {error.name}"
+        print(f"{prog}: error: {error.name} is not installed: {fix}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{prog}: error: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)
         return 130
@@ -130,6 +137,14 @@ def digits(arguments, prog):
     print(f"written: {write_folder(args.folder)} images in {args.folder}")
 
 
+def pack(arguments, prog):
+    """pack an image folder as RecordIO"""
+    args = options.pack_parser(prog).parse_args(arguments)
+    from a2net_gluon.data import pack_folder
+
+    print(f"written: {pack_folder(args.folder, args.prefix)} images in {args.prefix}.rec")
+
+
 COMMANDS = {
     "train": train,
     "evaluate": evaluate,
@@ -137,4 +152,5 @@ COMMANDS = {
     "predict": predict,
     "cost": cost,
     "digits": digits,
+    "pack": pack,
 }

@@ -60,6 +60,7 @@ def write_text(path, text):
 def staging_folder(parent):
     """Yield a new folder inside `parent` that is removed at the end, with whatever was left in it."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix=".staging-", dir=parent))
+    folder.chmod(0o755)  # mkdtemp makes it private, and it may stay
     try:
         yield folder
     finally:

@@ -13,6 +13,7 @@ __all__ = [
     "digits_parser",
     "evaluation_parser",
     "export_parser",
+    "pack_parser",
     "predict_parser",
     "training_parser",
     "uses_records",
@@ -76,6 +77,9 @@ _whole = _number(int, lambda value: value >= 0, "a whole number of at least 0")
 _rate = _number(float, lambda value: 0 <= value < float("inf"), "a number of at least 0")
 
 
+_share = _number(float, lambda value: 0 < value <= 1, "a number above 0 and at most 1")
+
+
 def _numbers(text):
     return [_whole(part) for part in text.split(",") if part]
 
@@ -132,7 +136,7 @@ def training_parser(prog=None):
     group.add_argument("--momentum", type=_rate, default=0.9, help="0.9")
     group.add_argument("--wd", type=_rate, default=1e-4, help="weight decay (0.0001)")
     group.add_argument("--lr-mode", choices=("step", "poly", "cosine"), help="schedule (step; digits cosine)")
-    group.add_argument("--lr-decay", type=_rate, default=0.1, help="factor of a step (0.1)")
+    group.add_argument("--lr-decay", type=_share, default=0.1, help="factor of a step (0.1)")
     group.add_argument("--lr-decay-epoch", type=_numbers, default=[30, 60, 90], help="epochs of steps (30,60,90)")
     group.add_argument("--lr-decay-period", type=_whole, default=0, help="a step every so many epochs instead")
     group.add_argument("--warmup-lr", type=_rate, default=0.0, help="learning rate at the start of the warm-up (0)")
@@ -188,6 +192,14 @@ def cost_parser(prog=None):
     return parser
 
 
+def pack_parser(prog=None):
+    """The parser of ``a2net pack``."""
+    parser = _Parser(prog=prog, description="Pack an image folder as RecordIO with MXNet's im2rec.")
+    parser.add_argument("folder", help="holds <class>/ folders with images, e.g. DIR/train")
+    parser.add_argument("prefix", help="writes PREFIX.rec, PREFIX.idx and PREFIX.lst")
+    return parser
+
+
 def digits_parser(prog=None):
     """The parser of ``a2net digits``."""
     parser = _Parser(prog=prog, description="Write scikit-learn's handwritten digits as an image folder.")
@@ -195,8 +207,10 @@ def digits_parser(prog=None):
     return parser
 
 
-def complete(args):
+def complete(args, description=None):
     """Check how options go together and fill in what is left open; returns `args`.
+
+    The crop ratio of a `description`, of parameters that are given, goes before the default.
 
     Raises
     ------
@@ -206,9 +220,14 @@ def complete(args):
     given = [flag for flag, value in _sources(args).items() if value]
     if len(given) > 1:
         raise UsageError(f"{given[0]} and {given[1]} both name the data: give one of them")
-    for name, value in DEFAULTS["images" if given else "digits"].items():
+    defaults = DEFAULTS["images" if given else "digits"]
+    if args.benchmark:
+        defaults = {**defaults, "num_epochs": 1}
+    if description:
+        defaults = {**defaults, "crop_ratio": description.preprocessing.crop_ratio}
+    for name, value in defaults.items():
         if name in vars(args) and getattr(args, name) is None:
-            setattr(args, name, value)
+            setattr(args, name, min(value, args.num_epochs - 1) if name == "warmup_epochs" else value)
     return args
 
 

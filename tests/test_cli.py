@@ -36,7 +36,7 @@ def params(tmp_path):
     net.initialize()
     (tmp_path / "run").mkdir()
     net.save_parameters(str(tmp_path / "run" / "best.params"))
-    Description(SMALL, ("cat", "dog"), Preprocessing(32)).save(tmp_path / "run" / "model.json")
+    Description(SMALL, ("cat", "dog"), Preprocessing(32, 0.6)).save(tmp_path / "run" / "model.json")
     return tmp_path / "run" / "best.params"
 
 
@@ -67,6 +67,7 @@ def test_evaluate_export_predict(capsys, params, image_folder, tmp_path):
     code, out, _ = call(capsys, "evaluate", SMALL, "--params", params, "--data-dir", image_folder, "-j", 1)
     assert code == 0
     assert "on 10 of 10 images" in out
+    measured = out
     prefix = tmp_path / "export" / "pets"
     code, out, _ = call(capsys, "export", SMALL, "--params", params, "--output", prefix)
     assert code == 0
@@ -76,9 +77,9 @@ def test_evaluate_export_predict(capsys, params, image_folder, tmp_path):
     assert code == 0
     assert {name for prediction in json.loads(out) for name, _ in prediction["classes"]} == {"cat", "dog"}
     exported = tmp_path / "export" / "pets-0000.params"
+    (params.parent / "model.json").unlink()
     code, again, _ = call(capsys, "evaluate", SMALL, "--params", exported, "--data-dir", image_folder, "-j", 1)
-    assert code == 0
-    assert "on 10 of 10 images" in again
+    assert (code, again) == (0, measured)  # with the classes and the preprocessing of the export
 
 
 def test_unreadable_image_is_named_skipped_and_counted(capsys, params, image_folder):
@@ -89,6 +90,25 @@ def test_unreadable_image_is_named_skipped_and_counted(capsys, params, image_fol
     assert f"skipped {bad}: not an image OpenCV can decode" in out
     assert "1 unreadable images were skipped" in out
     assert "on 9 of 10 images" in out
+
+
+def test_not_a_single_readable_image(capsys, params, image_folder, tmp_path):
+    for path in image_folder.rglob("*.jpg"):
+        path.write_bytes(b"no image")
+    assert "not a single image could be read" in error(
+        capsys, 1, "evaluate", SMALL, "--params", params, "--data-dir", image_folder, "-j", 1
+    )
+    flags = ("--model", SMALL, "--data-dir", image_folder, "--batch-size", 4, "--save-dir", tmp_path / "new")
+    assert "not a single image could be read" in error(capsys, 1, *TRAIN, *flags)
+    assert not (tmp_path / "new" / "best.params").exists()
+
+
+def test_mxnet_is_not_installed(capsys, monkeypatch):
+    def without_mxnet(arguments, prog):
+        raise ModuleNotFoundError("No module named 'mxnet'", name="mxnet")
+
+    monkeypatch.setitem(cli.COMMANDS, "cost", without_mxnet)
+    assert "mxnet is not installed: pip install 'a2net-gluon[cpu]'" in error(capsys, 1, "cost", "resnet50")
 
 
 def test_predict_with_an_unreadable_image(capsys, params, image_folder, tmp_path):

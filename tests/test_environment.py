@@ -6,7 +6,6 @@ import pytest
 
 from a2net_gluon import _environment
 
-
 SET_BY_US = ("OMP_NUM_THREADS", "GOMP_SPINCOUNT")
 
 

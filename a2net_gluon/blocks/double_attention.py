@@ -80,9 +80,10 @@ class DoubleAttention(HybridBlock):
         params=None,
     ):
         super().__init__(prefix=prefix, params=params)
+        _check_widths(channels=channels)
         value_channels = channels // 2 if value_channels is None else value_channels
         attention_channels = channels // 2 if attention_channels is None else attention_channels
-        _check_widths(channels=channels, value_channels=value_channels, attention_channels=attention_channels)
+        _check_widths(value_channels=value_channels, attention_channels=attention_channels)
         if association not in ASSOCIATIONS:
             raise ValueError(f"association is {association!r}; it must be one of {', '.join(ASSOCIATIONS)}")
         if ndim not in (2, 3):

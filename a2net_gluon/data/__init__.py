@@ -8,6 +8,7 @@ from a2net_gluon.data.batches import Batch, ImageSource, Problems
 from a2net_gluon.data.description import Description
 from a2net_gluon.data.digits import digits_source
 from a2net_gluon.data.folder import folder_source, list_images
+from a2net_gluon.data.packing import pack_folder
 from a2net_gluon.data.preprocessing import AUGMENTATIONS, NORMALIZATIONS, Augmentation, Preprocessing
 from a2net_gluon.data.records import RecordSource
 from a2net_gluon.data.synthetic import SyntheticSource
@@ -26,4 +27,5 @@ __all__ = [
     "digits_source",
     "folder_source",
     "list_images",
+    "pack_folder",
 ]

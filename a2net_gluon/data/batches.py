@@ -210,7 +210,6 @@ class _Samples:
         if not self._bound_to_parent and os.getpid() != self._main_process:
             pr_set_pdeathsig = 1
             ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C is for the training process to handle
             self._bound_to_parent = True
 
 

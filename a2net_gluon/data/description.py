@@ -9,9 +9,10 @@ from a2net_gluon.data.preprocessing import Preprocessing
 from a2net_gluon.errors import FailureError
 from a2net_gluon.files import write_text
 
-__all__ = ["FILE_NAME", "Description"]
+__all__ = ["EXPORTED", "FILE_NAME", "Description"]
 
 FILE_NAME = "model.json"  # in run folders and checkpoints; exports name it after their prefix
+EXPORTED = "-0000.params"  # end of the name of an export's parameter file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,9 +29,12 @@ class Description:
 
     @classmethod
     def beside(cls, params):
-        """The description that training left beside parameter file `params`, or None."""
-        path = pathlib.Path(params).parent / FILE_NAME
-        return cls.load(path) if path.is_file() else None
+        """The description that training or an export left beside parameter file `params`, or None."""
+        params = pathlib.Path(params)
+        candidates = [params.with_name(FILE_NAME)]
+        if params.name.endswith(EXPORTED):
+            candidates.insert(0, params.with_name(params.name[: -len(EXPORTED)] + ".json"))
+        return next((cls.load(path) for path in candidates if path.is_file()), None)
 
     @classmethod
     def load(cls, path):

@@ -10,7 +10,7 @@ from a2net_gluon.errors import FailureError, UsageError
 
 __all__ = ["IMAGE_SUFFIXES", "folder_source", "list_images", "read_image"]
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 
 
 def list_images(folder, classes=None):

@@ -6,12 +6,14 @@ Decoding and resizing go through MXNet's own OpenCV, the one its C++ record iter
 
 import dataclasses
 import functools
+import io
 import math
 import typing
 
 import cv2
 import mxnet as mx
 import numpy as np
+import PIL.Image
 
 from a2net_gluon.errors import UsageError
 
@@ -44,7 +46,30 @@ def decode(content):
         image.wait_to_read()
     except mx.MXNetError:
         raise DecodeError("not an image OpenCV can decode") from None
-    return image
+    turn = _TURNS.get(_orientation(content))
+    return mx.nd.array(np.ascontiguousarray(turn(image.asnumpy())), dtype=np.uint8) if turn else image
+
+
+# How to upright an image for each value of the EXIF tag Orientation; the record iterator does so by itself.
+_TURNS = {
+    2: np.fliplr,
+    3: lambda image: np.rot90(image, 2),
+    4: np.flipud,
+    5: lambda image: image.transpose(1, 0, 2),
+    6: lambda image: np.rot90(image, -1),
+    7: lambda image: np.rot90(image.transpose(1, 0, 2), 2),
+    8: np.rot90,
+}
+
+
+def _orientation(content):
+    """Value of the EXIF tag Orientation of an encoded image, or None."""
+    if content[:2] != b"\xff\xd8" or b"Exif\x00" not in content[:4096]:
+        return None
+    try:
+        return PIL.Image.open(io.BytesIO(content)).getexif().get(0x0112)
+    except (OSError, ValueError, SyntaxError):  # damaged metadata: take the image as it lies
+        return None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -47,6 +47,8 @@ class RecordFile:
             self._offsets = sorted(int(line.split("\t")[1]) for line in self.idx.read_text().splitlines())
         except (ValueError, IndexError):
             raise FailureError(f"{self.idx}: not a record index; pack the records again") from None
+        if self._offsets and self._offsets[0] < 0:
+            raise FailureError(f"{self.idx}: not a record index; pack the records again")
         if not self._offsets:
             raise FailureError(f"{self.idx}: lists no record; pack the records again")
         with open(self.rec, "rb") as file:
@@ -101,7 +103,7 @@ class RecordSource:
     def __init__(self, train, val, preprocessing, augmentation, batch_size, workers, seed, classes=None):
         if train is not None:
             check_batch_size(batch_size, len(train), str(train.rec))
-        self.classes = _class_names(classes, val)
+        self.classes = _class_names(classes, [file for file in (train, val) if file is not None])
         self.train_count = len(train) if train is not None else 0
         self.val_count = len(val)
         self.batch_size = batch_size
@@ -145,11 +147,12 @@ class RecordSource:
 
     def _batches(self, file, **options):
         size = self._preprocessing.size
+        rows = min(self.batch_size, len(file))  # MXNet fails on a batch larger than the file
         iterator = mx.io.ImageRecordIter(
             path_imgrec=str(file.rec),
             path_imgidx=str(file.idx),
             data_shape=(3, size, size),
-            batch_size=self.batch_size,
+            batch_size=rows,
             dtype="uint8",
             inter_method=INTERPOLATION,
             preprocess_threads=max(1, self._workers),
@@ -158,16 +161,31 @@ class RecordSource:
         )
         for batch in iterator:
             # The last batch is filled with records from the start; `pad` says how many.
-            yield Batch(batch.data[0], batch.label[0], self.batch_size - batch.pad)
+            pixels, labels = batch.data[0], batch.label[0]
+            if rows < self.batch_size:
+                again = mx.nd.array(np.arange(self.batch_size) % rows)
+                pixels, labels = pixels.take(again), labels.take(again)
+            yield Batch(pixels, labels, rows - batch.pad)
 
 
-def _class_names(classes, val):
-    names = _names_in_list(val.rec.with_suffix(".lst"))
-    if classes is None:
-        classes = names or int(val.labels().max()) + 1
-    if isinstance(classes, int):
-        return names if names and len(names) == classes else tuple(str(number) for number in range(classes))
-    return tuple(classes)
+def _class_names(classes, files):
+    """Names of the classes: those given, or of the lists beside the records, or numbers."""
+    lists = {file.rec: _names_in_list(file.rec.with_suffix(".lst")) for file in files}
+    given = None if classes is None or isinstance(classes, int) else tuple(classes)
+    for path, names in lists.items():
+        expected = given or next(iter(lists.values()))
+        # Numbers instead of names say nothing about the order.
+        comparable = names and expected and expected != tuple(map(str, range(len(expected))))
+        if comparable and names != expected:
+            raise UsageError(
+                f"{path} was packed with other classes ({len(names)}, {names[0]} first) than expected "
+                f"({len(expected)}, {expected[0]} first): pack all parts with the same class folders"
+            )
+    if given:
+        return given
+    names = next(iter(lists.values()))
+    count = classes or (len(names) if names else int(max(file.labels().max() for file in files)) + 1)
+    return names if names and len(names) == count else tuple(str(number) for number in range(count))
 
 
 def _names_in_list(path):

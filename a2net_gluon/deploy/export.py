@@ -7,6 +7,7 @@ import warnings
 import mxnet as mx
 import numpy as np
 
+from a2net_gluon.data.description import EXPORTED
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.files import folder_for_output, staging_folder
 
@@ -18,7 +19,7 @@ EXAMPLES = 4  # images each copy is compared on
 
 def exported_files(prefix):
     """The three files of an export: symbol, parameters and description."""
-    return tuple(pathlib.Path(f"{prefix}{ending}") for ending in ("-symbol.json", "-0000.params", ".json"))
+    return tuple(pathlib.Path(f"{prefix}{ending}") for ending in ("-symbol.json", EXPORTED, ".json"))
 
 
 def export(net, prefix, description):
@@ -53,9 +54,10 @@ def export(net, prefix, description):
     if not prefix.name or prefix.is_dir():
         raise UsageError(f"{prefix} is a folder; --output is the start of file names, e.g. {prefix / 'model'}")
     parent = folder_for_output(prefix.parent)
+    ctx = next(iter(net.collect_params().values())).list_ctx()[0]
     inputs = _random_images(description.preprocessing)
     net.hybridize()
-    expected = net(inputs).asnumpy()
+    expected = net(inputs.as_in_context(ctx)).asnumpy()
     if expected.shape[1] != len(description.classes):
         raise UsageError(f"the network has {expected.shape[1]} classes, its description {len(description.classes)}")
     with staging_folder(parent) as staging:

@@ -6,7 +6,7 @@ import mxnet as mx
 
 from a2net_gluon.errors import FailureError, UsageError
 
-__all__ = ["check_contexts", "count_classes", "load_weights", "read_arrays"]
+__all__ = ["check_contexts", "count_classes", "load_weights", "read_arrays", "save_weights"]
 
 
 def check_contexts(ctx):
@@ -20,6 +20,8 @@ def check_contexts(ctx):
     contexts = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx]
     if not contexts or not all(isinstance(one, mx.Context) for one in contexts):
         raise UsageError(f"ctx is {ctx!r}; it must be a context such as mx.cpu() or mx.gpu(0), or a list of them")
+    if len(set(contexts)) < len(contexts):
+        raise UsageError(f"ctx is {contexts}: each device can be named once")
     gpus = [one.device_id for one in contexts if one.device_type == "gpu"]
     available = mx.context.num_gpus() if gpus else 0
     absent = [index for index in gpus if index >= available]
@@ -90,6 +92,21 @@ def load_weights(net, path, ctx=None):
     for name, parameter in parameters.items():
         # The two steps of gluon's own loader: cast to the parameter's type, then initialise or overwrite.
         parameter._load_init(arrays[name], contexts, cast_dtype=True, dtype_source="current")
+
+
+def save_weights(net, path):
+    """Save the parameters of `net` and read them back: MXNet does not notice when a full disk cuts off the end.
+
+    Raises
+    ------
+    FailureError
+        If the file cannot be written.
+    """
+    try:
+        net.save_parameters(str(path))
+    except mx.MXNetError:
+        raise FailureError(f"{path}: cannot be written; is the disk full?") from None
+    read_arrays(path)
 
 
 def _check_fit(path, parameters, arrays):

@@ -171,6 +171,9 @@ def _resolve_context(name, row, context, placement, kwargs):
     """The kind of context block and its placement; both or neither."""
     kind = context or row.context
     placement = row.placement if placement is None else placement
+    for stage, units in placement.items():
+        if not isinstance(units, (tuple, list)):
+            raise UsageError(f"placement of {stage} is {units!r}; it must be a tuple of units, e.g. (2, 4)")
     if bool(kind) != bool(placement):
         lacking = "context" if placement else "placement"
         given = f"placement={placement}" if placement else f"context={kind!r}"
@@ -186,6 +189,8 @@ def _context_factory(kind, row, kwargs):
         return None
     block = _look_up(_CONTEXTS, kind, "context")
     reduction = kwargs.get("reduction", row.reduction)
+    if not isinstance(reduction, int) or reduction < 1:
+        raise UsageError(f"reduction is {reduction!r}; it must be a positive whole number")
     options = {
         key: kwargs[key] for key in ("association", "identity_start", "norm_layer", "norm_kwargs") if key in kwargs
     }

@@ -15,7 +15,7 @@ import mxnet as mx
 from a2net_gluon.data.description import FILE_NAME
 from a2net_gluon.errors import FailureError
 from a2net_gluon.files import flush, folder_for_output, staging_folder
-from a2net_gluon.networks import load_weights
+from a2net_gluon.networks import load_weights, save_weights
 from a2net_gluon.networks.weights import read_arrays
 
 __all__ = ["Checkpoints"]
@@ -48,7 +48,7 @@ class Checkpoints:
         target = self._folder / f"epoch-{epoch:04d}"
         try:
             with staging_folder(self._folder) as staging:
-                learner.net.save_parameters(str(staging / "net.params"))
+                save_weights(learner.net, staging / "net.params")
                 _save_momentum(learner.trainer, staging / "optimizer.params")
                 description.save(staging / FILE_NAME)
                 sums = {path.name: _sha256(path) for path in sorted(staging.iterdir())}
@@ -68,13 +68,18 @@ class Checkpoints:
         return target
 
     def newest(self):
-        """Return the newest whole checkpoint, or None, and the reasons for which newer ones were passed over."""
+        """Return the newest whole checkpoint, or None, and the reasons for which newer ones were passed over.
+
+        Those are renamed to ``damaged-…``, so that they do not count among the newest to keep.
+        """
         rejected = []
         for folder in reversed(self._all()):
             try:
                 return folder, self._read_state(folder), rejected
             except (OSError, ValueError, KeyError) as error:
                 rejected.append(f"{folder}: {error}")
+                shutil.rmtree(folder.with_name(f"damaged-{folder.name}"), ignore_errors=True)
+                folder.rename(folder.with_name(f"damaged-{folder.name}"))
         return None, None, rejected
 
     def restore(self, folder, learner):
@@ -104,6 +109,7 @@ def _save_momentum(trainer, path):
     arrays = {trainer._params[number].name: state for number, state in states.items() if state is not None}
     if arrays:
         mx.nd.save(str(path), arrays)
+        read_arrays(path)  # what a full disk cut off
 
 
 def _load_momentum(trainer, path):

@@ -28,7 +28,7 @@ def evaluate(args, on_skip=None):
         If parameters or data are damaged.
     """
     description = Description.beside(args.params)
-    preprocessing = from_options.preprocessing(complete(args), args.model, description)
+    preprocessing = from_options.preprocessing(complete(args, description), args.model, description)
     contexts = from_options.contexts(args)
     classes = description.classes if description else None
     source = from_options.source(args, preprocessing, len(contexts), training=False, classes=classes, on_skip=on_skip)

@@ -108,6 +108,7 @@ class Learner:
         # reads them before everything has finished may get those of the step before (seen with mxnet 1.9.1).
         mx.nd.waitall()
         progress.meter.result()
+        check_count(progress.meter)
         return progress
 
     def validate(self, batches):
@@ -177,7 +178,9 @@ def evaluate_batches(net, batches, contexts, preprocessing, classes):
         pixels, labels = (split(array, contexts) for array in (batch.pixels, batch.labels))
         logits = [net(preprocessing.normalize(part)) for part in pixels]
         meter.add(logits, [loss(part, label) for part, label in zip(logits, labels)], labels, batch.count)
-    return {**meter.result(), "count": meter.count}
+    result = {**meter.result(), "count": meter.count}
+    check_count(meter)
+    return result
 
 
 def split(array, contexts):
@@ -187,9 +190,16 @@ def split(array, contexts):
 
 def check_labels(labels, classes):
     """Raise UsageError where a label has no output: MXNet's loss would silently take the nearest class."""
-    highest = int(labels.asnumpy().max())
-    if highest >= classes:
-        raise UsageError(f"the data have label {highest}, the network has {classes} classes: set --classes")
+    labels = labels.asnumpy()
+    wrong = labels[(labels < 0) | (labels >= classes)]
+    if wrong.size:
+        raise UsageError(f"the data have label {int(wrong[0])}, the network has {classes} classes: set --classes")
+
+
+def check_count(meter):
+    """Raise FailureError if no image could be read at all."""
+    if not meter.count:
+        raise FailureError("not a single image could be read: see the lines above, and check the data")
 
 
 def check_finite(loss, epoch):

@@ -13,6 +13,7 @@ from a2net_gluon.data.description import FILE_NAME
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.files import folder_for_output, replacing, write_text
 from a2net_gluon.insight.curves import draw_curves
+from a2net_gluon.networks import save_weights
 from a2net_gluon.training.checkpoints import Checkpoints
 
 __all__ = ["RunFolder"]
@@ -72,7 +73,7 @@ class RunFolder:
         best = max(history, key=lambda line: line["val_top1"])
         if best is history[-1]:
             with replacing(self.path / "best.params") as temporary:
-                learner.net.save_parameters(str(temporary))
+                save_weights(learner.net, temporary)
         epoch = len(history)
         if epoch % self._args.save_frequency == 0 or epoch == self._args.num_epochs:
             self._checkpoints.save(learner, description, epoch, history)

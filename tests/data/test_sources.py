@@ -1,12 +1,10 @@
 """Folders, records, digits and synthetic batches."""
 
-import pathlib
 import shutil
-import subprocess
-import sys
 
-import mxnet as mx
 import numpy as np
+import PIL.Image
+import PIL.ImageOps
 import pytest
 
 from a2net_gluon.data import (
@@ -16,11 +14,11 @@ from a2net_gluon.data import (
     SyntheticSource,
     digits_source,
     folder_source,
+    pack_folder,
 )
+from a2net_gluon.data.folder import read_image
 from a2net_gluon.data.records import RecordFile
 from a2net_gluon.errors import FailureError, UsageError
-
-IM2REC = pathlib.Path(mx.__file__).parent / "tools" / "im2rec.py"
 
 
 def options(batch_size=4, size=32, augmentation="dpn", workers=0, seed=1):
@@ -34,10 +32,7 @@ def options(batch_size=4, size=32, augmentation="dpn", workers=0, seed=1):
 
 
 def pack(folder, prefix):
-    """Pack a folder as the README says."""
-    for arguments in (["--list", "--recursive"], ["--pass-through"]):
-        words = [sys.executable, str(IM2REC), *arguments, str(prefix), str(folder)]
-        subprocess.run(words, check=True, capture_output=True, timeout=300)
+    pack_folder(folder, prefix)
     return prefix.with_suffix(".rec")
 
 
@@ -221,3 +216,41 @@ def test_synthetic_batches():
     batches = list(source.train(1))
     assert [batch.pixels.shape for batch in batches] == [(4, 3, 16, 16)] * 3
     assert batches[0].labels.asnumpy().max() < 7
+
+
+def test_records_are_fewer_than_a_batch(records):
+    source = RecordSource(None, RecordFile(records["val"]), **options(batch_size=16))
+    (batch,) = source.validation()
+    assert batch.pixels.shape[0] == 16
+    assert batch.count == 10
+    np.testing.assert_array_equal(batch.pixels.asnumpy()[10:], batch.pixels.asnumpy()[:6])
+
+
+def test_records_of_other_classes(image_folder, records, tmp_path):
+    (image_folder / "val" / "dog").rename(image_folder / "val" / "emu")
+    other = RecordFile(pack(image_folder / "val", tmp_path / "other"))
+    with pytest.raises(UsageError, match="other.rec was packed with other classes"):
+        RecordSource(RecordFile(records["train"]), other, **options())
+    with pytest.raises(UsageError, match="other.rec was packed with other classes"):
+        RecordSource(None, other, classes=("cat", "dog"), **options())
+
+
+def test_bad_packing(image_folder, tmp_path):
+    with pytest.raises(UsageError, match="is a folder; the prefix is the start of file names"):
+        pack_folder(image_folder / "train", image_folder / "train")
+    with pytest.raises(UsageError, match="absent: no such folder"):
+        pack_folder(tmp_path / "absent", tmp_path / "x")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_rotated_photographs_are_upright_in_folders_and_records(orientation, image_folder, tmp_path):
+    """Cameras store pixels as they lie and the rotation in EXIF; MXNet's record iterator applies it."""
+    path = image_folder / "val" / "cat" / "0.jpg"
+    photo = PIL.Image.open(path)
+    exif = photo.getexif()
+    exif[0x0112] = orientation
+    photo.save(path, exif=exif)
+    upright = np.asarray(PIL.ImageOps.exif_transpose(PIL.Image.open(path)))
+    assert np.abs(read_image(path).asnumpy().astype(int) - upright).max() <= 4  # another JPEG decoder
+    records = {part: pack(image_folder / part, tmp_path / f"{part}-records") for part in ("train", "val")}
+    assert_same_pixels(image_folder, records, 32)

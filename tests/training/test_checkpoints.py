@@ -44,6 +44,9 @@ def test_newest_whole_one_is_found_and_old_ones_go(trained, tmp_path):
     assert (folder.name, state["epoch"]) == ("epoch-0002", 2)
     assert "epoch-0004: net.params is damaged" in rejected[0]
     assert "epoch-0003" in rejected[1]
+    checkpoints.save(trained, DESCRIPTION, 3, [])  # the damaged ones do not push out whole ones
+    assert {path.name for path in tmp_path.glob("epoch-*")} == {"epoch-0002", "epoch-0003"}
+    assert {path.name for path in tmp_path.glob("damaged-*")} == {"damaged-epoch-0003", "damaged-epoch-0004"}
 
 
 def test_nothing_half_written_stays(trained, tmp_path, monkeypatch):

@@ -109,12 +109,15 @@ def test_validation_measures_the_current_parameters():
 
 
 def test_batches_without_images_are_passed_over():
-    learner = make_learner()
-    before = parameters(learner.net)
-    progress = learner.train_epoch([batch._replace(count=0) for batch in make_batches()], 1, lambda progress: None)
-    assert progress.images == 0
-    for name, value in parameters(learner.net).items():
-        np.testing.assert_array_equal(value, before[name])
+    plain, learner = make_learner(), make_learner()
+    batches = make_batches(3)
+    with_empty_ones = [batches[0]._replace(count=0), *batches, batches[0]._replace(count=0)]
+    assert plain.train_epoch(batches, 1, lambda progress: None).images == 24
+    assert learner.train_epoch(with_empty_ones, 1, lambda progress: None).images == 24
+    for name, value in parameters(plain.net).items():
+        np.testing.assert_array_equal(parameters(learner.net)[name], value)
+    with pytest.raises(FailureError, match="not a single image could be read"):
+        learner.train_epoch(with_empty_ones[:1], 1, lambda progress: None)
 
 
 def test_label_without_an_output():
