@@ -25,8 +25,9 @@ _MODEL_HELP = "name of the network, e.g. a2net_resnet50; an unknown one lists al
 DEFAULTS = {
     "digits": {
         "model": "a2net_resnet20_small",
-        "num_epochs": 10,
+        "num_epochs": 12,
         "lr": 0.05,
+        "wd": 5e-4,
         "lr_mode": "cosine",
         "warmup_epochs": 1,
         "augmentation": "shift",
@@ -38,6 +39,7 @@ DEFAULTS = {
         "model": "a2net_resnet50",
         "num_epochs": 100,
         "lr": 0.1,
+        "wd": 1e-4,
         "lr_mode": "step",
         "warmup_epochs": 0,
         "augmentation": "dpn",
@@ -131,10 +133,10 @@ def training_parser(prog=None):
     group.add_argument("--last-gamma", action="store_true", help="start each residual unit as its shortcut")
     group.add_argument("--augmentation", choices=("dpn", "shift", "none"), help="of training images (dpn)")
     group = parser.add_argument_group("optimization (SGD with Nesterov momentum)")
-    group.add_argument("--num-epochs", type=_count, help="100; digits 10")
+    group.add_argument("--num-epochs", type=_count, help="100; digits 12")
     group.add_argument("--lr", type=_rate, help="learning rate for the batch over all devices (0.1; digits 0.05)")
     group.add_argument("--momentum", type=_rate, default=0.9, help="0.9")
-    group.add_argument("--wd", type=_rate, default=1e-4, help="weight decay (0.0001)")
+    group.add_argument("--wd", type=_rate, help="weight decay (0.0001; digits 0.0005)")
     group.add_argument("--lr-mode", choices=("step", "poly", "cosine"), help="schedule (step; digits cosine)")
     group.add_argument("--lr-decay", type=_share, default=0.1, help="factor of a step (0.1)")
     group.add_argument("--lr-decay-epoch", type=_numbers, default=[30, 60, 90], help="epochs of steps (30,60,90)")

@@ -126,7 +126,7 @@ AUGMENTATIONS = {
     # Not in the paper; the DPN code's: 8 to 100 % of the area, aspect 3/4 to 4/3, mirror, HSL jitter 20, 40, 50.
     "dpn": Augmentation(min_area=0.08, aspect=4 / 3, mirror=True, hue=20, saturation=40, lightness=50),
     # For digits and other signs, which are not the same mirrored.
-    "shift": Augmentation(min_area=0.7),
+    "shift": Augmentation(min_area=0.5, aspect=4 / 3),
     "none": None,
 }
 
