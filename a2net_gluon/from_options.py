@@ -11,12 +11,13 @@ from a2net_gluon.data import (
     NORMALIZATIONS,
     Description,
     Preprocessing,
-    RecordSource,
+    RecordFile,
+    Shard,
     SyntheticSource,
     digits_source,
     folder_source,
+    record_source,
 )
-from a2net_gluon.data.records import RecordFile
 from a2net_gluon.errors import UsageError
 from a2net_gluon.networks import get_model, input_shape
 from a2net_gluon.networks.weights import check_contexts, count_classes
@@ -46,7 +47,7 @@ def preprocessing(args, model, description=None):
     return dataclasses.replace(base, **{name: value for name, value in given.items() if value is not None})
 
 
-def source(args, preprocessing, devices, training=True, classes=None, on_skip=None):
+def source(args, preprocessing, devices, training=True, classes=None, on_skip=None, shard=Shard()):  # noqa: B008
     """Open the data `args` name.
 
     Parameters
@@ -62,6 +63,8 @@ def source(args, preprocessing, devices, training=True, classes=None, on_skip=No
         The classes a network was trained on; the data tell unless given.
     on_skip : callable, optional
         Called with name and reason of each image that cannot be read.
+    shard : Shard
+        The part of the data this process reads.
 
     Raises
     ------
@@ -75,9 +78,10 @@ def source(args, preprocessing, devices, training=True, classes=None, on_skip=No
     if args.benchmark:
         return SyntheticSource(args.classes or len(classes or ()) or 1000, batches=SYNTHETIC_BATCHES, **options)
     options.update(workers=args.num_workers, augmentation=AUGMENTATIONS[args.augmentation] if training else None)
+    options.update(on_skip=on_skip, shard=shard)
     if uses_records(args):
         return _open_records(args, training, classes or args.classes, options)
-    options.update(on_skip=on_skip, training=training)
+    options.update(training=training)
     opened = folder_source(args.data_dir, classes=classes, **options) if args.data_dir else digits_source(**options)
     if args.classes not in (None, len(opened.classes)):
         raise UsageError(f"--classes is {args.classes}, the data have {len(opened.classes)}: leave --classes out")
@@ -90,7 +94,7 @@ def _open_records(args, training, classes, options):
         if not value:
             raise UsageError(f"--use-rec needs {flag} FILE")
     train = RecordFile(args.rec_train, args.rec_train_idx) if training else None
-    return RecordSource(train, RecordFile(args.rec_val, args.rec_val_idx), classes=classes, **options)
+    return record_source(train, RecordFile(args.rec_val, args.rec_val_idx), classes=classes, **options)
 
 
 def network(args):

@@ -1,6 +1,7 @@
 """Batches from lists of images that Python reads, one by one, in worker processes."""
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import typing
@@ -9,9 +10,12 @@ import mxnet as mx
 import numpy as np
 
 from a2net_gluon.data.preprocessing import DecodeError
-from a2net_gluon.errors import UsageError
+from a2net_gluon.errors import FailureError, UsageError
 
-__all__ = ["Batch", "ImageList", "ImageSource", "Problems", "check_batch_size"]
+__all__ = ["Batch", "ImageList", "ImageSource", "Problems", "Shard", "check_batch_size"]
+
+_TIMEOUT = 600  # seconds for one batch; a worker that was killed never delivers it
+_SPARES = 16  # images tried in place of one that cannot be read, before the data count as gone
 
 
 class Batch(typing.NamedTuple):
@@ -28,6 +32,17 @@ class Batch(typing.NamedTuple):
     pixels: mx.nd.NDArray
     labels: mx.nd.NDArray
     count: int
+
+
+class Shard(typing.NamedTuple):
+    """The part of the data that process `index` of `count` reads.
+
+    In training, the batches of all processes with one number make up one large batch, that which a single process
+    would have read. In validation each image belongs to exactly one process.
+    """
+
+    index: int = 0
+    count: int = 1
 
 
 class ImageList(typing.NamedTuple):
@@ -70,19 +85,23 @@ class Problems:
         return new
 
 
-def check_batch_size(batch_size, count, what):
-    """Raise UsageError unless `count` training images fill at least one batch."""
+def check_batch_size(batch_size, count, what, shard):
+    """Raise UsageError unless `count` training images fill at least one batch of each process."""
     if batch_size < 1:
         raise UsageError(f"batch size is {batch_size}; it must be at least 1")
-    if count < batch_size:
-        raise UsageError(f"{what} holds {count} images, less than one batch of {batch_size}: lower --batch-size")
+    if count < batch_size * shard.count:
+        processes = f" for {shard.count} processes" if shard.count > 1 else ""
+        raise UsageError(
+            f"{what} holds {count} images, less than one batch of {batch_size}{processes}: lower --batch-size"
+        )
 
 
 class ImageSource:
     """Training and validation batches from two `ImageList`.
 
     The batches of an epoch depend on nothing but the seed and the number of the epoch, so that a resumed run
-    sees what an uninterrupted one would have seen.
+    sees what an uninterrupted one would have seen. In training, an image that cannot be read is replaced by the
+    next in the list, so that every process has the same number of full batches.
 
     Parameters
     ----------
@@ -101,11 +120,27 @@ class ImageSource:
     seed : int
     on_skip : callable, optional
         Called with the name and the reason of every image that cannot be read, once each.
+    shard : Shard
+        What this process reads.
     """
 
-    def __init__(self, name, classes, train, val, preprocessing, augmentation, batch_size, workers, seed, on_skip=None):
+    def __init__(
+        self,
+        name,
+        classes,
+        train,
+        val,
+        preprocessing,
+        augmentation,
+        batch_size,
+        workers,
+        seed,
+        on_skip=None,
+        shard=Shard(),  # noqa: B008  (immutable)
+    ):
         if train is not None:
-            check_batch_size(batch_size, len(train.names), name)
+            check_batch_size(batch_size, len(train.names), name, shard)
+        self._shard = shard
         self.classes = tuple(classes)
         self.train_count = len(train.names) if train is not None else 0
         self.val_count = len(val.names)
@@ -118,12 +153,12 @@ class ImageSource:
     @property
     def train_batches(self):
         """Batches in one epoch; a last, partial one is left out (it is another one in each epoch)."""
-        return self.train_count // self.batch_size
+        return self.train_count // (self.batch_size * self._shard.count)
 
-    def train(self, epoch):
-        """Batches of epoch `epoch`."""
+    def train(self, epoch, first=0):
+        """Batches of epoch `epoch` from batch `first` on, counted from 0."""
         sampler, loader = self._train
-        sampler.epoch = epoch
+        sampler.epoch, sampler.first = epoch, first
         return self._batches(loader)
 
     def validation(self):
@@ -131,18 +166,27 @@ class ImageSource:
         return self._batches(self._val[1])
 
     def _loader(self, images, preprocessing, augmentation, workers, seed):
-        sampler = _EpochSampler(len(images.names), self.batch_size, seed)
+        sampler = _EpochSampler(len(images.names), self.batch_size, seed, self._shard)
         loader = mx.gluon.data.DataLoader(
             _Samples(images, preprocessing, augmentation, seed),
             batch_sampler=sampler,
             batchify_fn=_Batchify(self.batch_size, preprocessing.size, shared=workers > 0),
             num_workers=workers,
-            timeout=600,
+            timeout=_TIMEOUT,
         )
         return sampler, loader
 
     def _batches(self, loader):
-        for pixels, labels, count, skipped, enlarged in loader:
+        loaded = iter(loader)
+        while True:
+            try:
+                pixels, labels, count, skipped, enlarged = next(loaded)
+            except StopIteration:
+                return
+            except multiprocessing.TimeoutError:
+                raise FailureError(
+                    f"no batch within {_TIMEOUT} s: a process that reads images was killed, or the storage hangs"
+                ) from None
             new = self.problems.add(skipped, enlarged)
             if self._on_skip:
                 for name, reason in new.items():
@@ -153,29 +197,37 @@ class ImageSource:
 class _EpochSampler:
     """Batches of (epoch, number); shuffled and without a partial batch where there is a seed."""
 
-    def __init__(self, count, batch_size, seed):
-        self.count, self.batch_size, self.seed, self.epoch = count, batch_size, seed, 0
+    def __init__(self, count, batch_size, seed, shard):
+        self.count, self.batch_size, self.seed, self.shard = count, batch_size, seed, shard
+        self.epoch = self.first = 0
 
     def __iter__(self):
-        order = range(self.count)
-        stop = self.count
-        if self.seed is not None:
-            order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
-            stop -= self.count % self.batch_size
-        for start in range(0, stop, self.batch_size):
+        order, stride = self._order()
+        for start in range(self.first * stride, len(order), stride):
             yield [(self.epoch, int(number)) for number in order[start : start + self.batch_size]]
 
     def __len__(self):
-        return -(-self.count // self.batch_size) if self.seed is None else self.count // self.batch_size
+        order, stride = self._order()
+        return -(-len(order) // stride) - self.first
+
+    def _order(self):
+        """The images of this shard in order, and how far apart its batches start."""
+        index, count = self.shard
+        if self.seed is None:
+            return range(index, self.count, count), self.batch_size
+        together = self.batch_size * count
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
+        return order[index * self.batch_size : self.count - self.count % together], together
 
 
 class _Sample(typing.NamedTuple):
-    """One image, or the reason why there is none."""
+    """One image, if there is one, and what was wrong with it and those tried before it."""
 
     crop: typing.Optional[np.ndarray]
     label: int
     name: str
-    problem: typing.Optional[str]
+    enlarged: bool
+    skipped: typing.Mapping[str, str]
 
 
 class _Samples:
@@ -184,6 +236,7 @@ class _Samples:
     def __init__(self, images, preprocessing, augmentation, seed):
         self._images, self._preprocessing = images, preprocessing
         self._augmentation, self._seed = augmentation, seed
+        self._spares = 0 if seed is None else min(_SPARES, len(images.names) - 1)
         self._main_process = os.getpid()
         self._bound_to_parent = False
 
@@ -192,18 +245,30 @@ class _Samples:
 
     def __getitem__(self, key):
         self._end_with_parent()
-        epoch, number = key
-        name, label = self._images.names[number], self._images.labels[number]
-        try:
-            image = self._images.read(number)
-        except DecodeError as error:
-            return _Sample(None, label, name, str(error))
-        size = self._preprocessing.size
-        small = "enlarged" if min(image.shape[:2]) < size else None
+        epoch, first = key
+        skipped = {}
+        for number in range(first, first + 1 + self._spares):
+            number %= len(self)
+            name, label = self._images.names[number], self._images.labels[number]
+            try:
+                image = self._images.read(number)
+            except DecodeError as error:
+                skipped[name] = str(error)
+                continue
+            small = min(image.shape[:2]) < self._preprocessing.size
+            return _Sample(self._crop(image, epoch, first), label, name, small, skipped)
+        if self._spares:
+            raise FailureError(
+                f"{len(skipped)} images in a row cannot be read, the last is {name} ({skipped[name]}): "
+                "are the data still there?"
+            )
+        return _Sample(None, label, name, False, skipped)
+
+    def _crop(self, image, epoch, first):
         if self._augmentation is None:
-            return _Sample(self._preprocessing.centre_crop(image), label, name, small)
-        rng = np.random.default_rng((self._seed, epoch, number))
-        return _Sample(self._augmentation.apply(image, size, rng), label, name, small)
+            return self._preprocessing.centre_crop(image)
+        rng = np.random.default_rng((self._seed, epoch, first))
+        return self._augmentation.apply(image, self._preprocessing.size, rng)
 
     def _end_with_parent(self):
         """Have Linux end a worker whose training process was killed; pool workers would wait forever."""
@@ -214,7 +279,7 @@ class _Samples:
 
 
 class _Batchify:
-    """Make a full batch of samples: unreadable ones are left out, repetitions fill what is missing."""
+    """Make a full batch of samples: repetitions fill what is missing."""
 
     def __init__(self, batch_size, size, shared):
         self._batch_size, self._size, self._shared = batch_size, size, shared
@@ -227,8 +292,8 @@ class _Batchify:
             sample = good[row % len(good)]
             pixels[row] = sample.crop.transpose(2, 0, 1)
             labels[row] = sample.label
-        skipped = {sample.name: sample.problem for sample in samples if sample.crop is None}
-        enlarged = [sample.name for sample in good if sample.problem]
+        skipped = {name: reason for sample in samples for name, reason in sample.skipped.items()}
+        enlarged = [sample.name for sample in good if sample.enlarged]
         ctx = mx.Context("cpu_shared", 0) if self._shared else mx.cpu()
         return (
             mx.nd.array(pixels, ctx=ctx, dtype=np.uint8),

@@ -118,8 +118,9 @@ class Augmentation:
     def _jitter(self, crop, rng):
         limits = np.array([self.hue, self.lightness, self.saturation])
         shift = rng.integers(-limits, limits + 1)
-        hls = cv2.cvtColor(crop, cv2.COLOR_RGB2HLS).astype(np.int16) + shift
-        return cv2.cvtColor(np.clip(hls, 0, (180, 255, 255)).astype(np.uint8), cv2.COLOR_HLS2RGB)
+        hls = cv2.add(cv2.cvtColor(crop, cv2.COLOR_RGB2HLS), (*map(float, shift), 0.0))  # clips to 0 and 255
+        hls[..., 0] = np.minimum(hls[..., 0], 180)
+        return cv2.cvtColor(hls, cv2.COLOR_HLS2RGB)
 
 
 AUGMENTATIONS = {

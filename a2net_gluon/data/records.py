@@ -1,26 +1,43 @@
 """RecordIO files, read, decoded and augmented by MXNet's C++ ImageRecordIter.
 
-Pack an image folder with MXNet's own tool, ``mxnet/tools/im2rec.py`` (see README).
+A record it cannot decode ends the whole process with a signal (mxnet 1.9.1). So the records are looked through when
+they are opened, and files with such records are read image by image in Python instead: slower, but the bad ones are
+skipped, counted and named.
 """
 
+import contextlib
+import functools
+import io
+import itertools
+import multiprocessing.pool
+import os
 import pathlib
 import struct
 
 import mxnet as mx
 import numpy as np
+import PIL.Image
 
-from a2net_gluon.data.batches import Batch, Problems, check_batch_size
-from a2net_gluon.data.preprocessing import INTERPOLATION
+from a2net_gluon.data.batches import Batch, ImageList, ImageSource, Problems, Shard, check_batch_size
+from a2net_gluon.data.preprocessing import INTERPOLATION, DecodeError, decode
 from a2net_gluon.errors import FailureError, UsageError
 
-__all__ = ["RecordFile", "RecordSource"]
+__all__ = ["RecordFile", "RecordSource", "record_source"]
 
 _MAGIC = 0xCED7230A
 _LENGTH_BITS = 29
+_FRAME = 8  # bytes before a record: magic number and length
+_HEADER = 24  # bytes of im2rec's own header: flag, label, two numbers
+_LOOKED_AT = 1 << 16  # bytes of an image in which its header should end
 
 
 class RecordFile:
     """A .rec file and its .idx, checked for being whole.
+
+    Attributes
+    ----------
+    names : list of str
+        Of the records, in the order in which they lie in the file.
 
     Parameters
     ----------
@@ -44,13 +61,16 @@ class RecordFile:
         if not self.idx.is_file():
             raise UsageError(f"{self.idx}: no such index; pack the records with im2rec.py, which writes it")
         try:
-            self._offsets = sorted(int(line.split("\t")[1]) for line in self.idx.read_text().splitlines())
+            rows = [line.split("\t") for line in self.idx.read_text().splitlines()]
+            places = sorted((int(row[1]), row[0]) for row in rows)
         except (ValueError, IndexError):
             raise FailureError(f"{self.idx}: not a record index; pack the records again") from None
-        if self._offsets and self._offsets[0] < 0:
-            raise FailureError(f"{self.idx}: not a record index; pack the records again")
-        if not self._offsets:
+        if not places:
             raise FailureError(f"{self.idx}: lists no record; pack the records again")
+        self._offsets = [offset for offset, _ in places]
+        self.names = [f"{self.rec}, record {key}" for _, key in places]
+        if self._offsets[0] < 0:
+            raise FailureError(f"{self.idx}: not a record index; pack the records again")
         with open(self.rec, "rb") as file:
             self._check_whole(file)
 
@@ -69,14 +89,91 @@ class RecordFile:
                 labels[number] = label
         return labels
 
+    def read(self, number):
+        """Decode the image of record `number`, in the file's order; raises `DecodeError`."""
+        try:
+            reader = _reader(str(self.rec), os.getpid())
+            mx.base.check_call(mx.base._LIB.MXRecordIOReaderSeek(reader.handle, self._offsets[number]))
+            record = reader.read()
+            if record is None:
+                raise DecodeError("the file ends before it")
+            return decode(mx.recordio.unpack(record)[1])
+        except (mx.MXNetError, OSError, struct.error):
+            raise DecodeError("not a record") from None
+
+    def undecodable(self, threads=8):
+        """Names of the records whose image cannot be decoded, and why.
+
+        Only the start and the end of each image are looked at, and those that look wrong are decoded: a damage in
+        the middle of a JPEG does not stop a decoder.
+        """
+        with open(self.rec, "rb") as file, multiprocessing.pool.ThreadPool(threads) as pool:
+            look = functools.partial(_looks_sound, file.fileno())
+            sound = pool.map(look, self._offsets, chunksize=256)
+        found = {}
+        for number in np.flatnonzero(~np.array(sound)):
+            try:
+                self.read(number)
+            except DecodeError as error:
+                found[self.names[number]] = str(error)
+        return found
+
     def _check_whole(self, file):
         size = self.rec.stat().st_size
         file.seek(self._offsets[-1])
-        frame = file.read(8)
-        magic, field = struct.unpack("<II", frame) if len(frame) == 8 else (0, 0)
-        end = self._offsets[-1] + 8 + (field & ((1 << _LENGTH_BITS) - 1))
+        frame = file.read(_FRAME)
+        magic, field = struct.unpack("<II", frame) if len(frame) == _FRAME else (0, 0)
+        end = self._offsets[-1] + _FRAME + (field & ((1 << _LENGTH_BITS) - 1))
         if magic != _MAGIC or end > size or size % 4:
             raise FailureError(f"{self.rec}: truncated, or not the file {self.idx} belongs to; copy or pack it again")
+
+
+@functools.lru_cache(maxsize=4)
+def _reader(path, process):
+    """MXNet's reader of a record file; every process has its own, since reading moves it."""
+    return mx.recordio.MXRecordIO(path, "r")
+
+
+def _looks_sound(file, offset):
+    """Whether the record at `offset` starts and ends like an image."""
+    start = os.pread(file, _FRAME + _HEADER + _LOOKED_AT, offset)
+    if len(start) <= _FRAME + _HEADER:
+        return False
+    magic, field = struct.unpack_from("<II", start)
+    length = field & ((1 << _LENGTH_BITS) - 1)
+    if magic != _MAGIC or field >> _LENGTH_BITS:  # the latter: a record in several parts, rare
+        return False
+    content = start[_FRAME + _HEADER : _FRAME + length]
+    with contextlib.suppress(Exception):  # Pillow raises many kinds for a damaged header
+        kind = PIL.Image.open(io.BytesIO(content)).format
+        return kind == "PNG" or (kind == "JPEG" and b"\xff\xd9" in os.pread(file, 64, offset + _FRAME + length - 64))
+    return False
+
+
+def record_source(train, val, classes=None, on_skip=None, **options):
+    """Batches from record files: a `RecordSource`, or an `ImageSource` where a record cannot be decoded.
+
+    Parameters
+    ----------
+    train, val : RecordFile
+        `train` may be None where only validation is wanted.
+    classes : int or sequence of str, optional
+        How many classes there are, or their names; the labels tell unless given.
+    on_skip : callable, optional
+        Called with name and reason of each record that is skipped.
+    options
+        The other parameters of `ImageSource`.
+    """
+    files = [file for file in (train, val) if file is not None]
+    names = _class_names(classes, files)
+    damaged = [file for file in files if file.undecodable()]
+    if not damaged:
+        return RecordSource(train, val, names, **options)
+    if on_skip:
+        for file in damaged:
+            on_skip(str(file.rec), "holds records that cannot be decoded; read in Python, more slowly: pack it again")
+    lists = [ImageList(file.names, file.labels().astype(int), file.read) if file else None for file in (train, val)]
+    return ImageSource(str(files[0].rec), names, *lists, on_skip=on_skip, **options)
 
 
 class RecordSource:
@@ -86,10 +183,9 @@ class RecordSource:
     ----------
     train, val : RecordFile
         `train` may be None where only validation is wanted.
-    classes : int or sequence of str, optional
-        How many classes there are, or their names; the validation labels tell unless given.
-    preprocessing, augmentation, batch_size, seed
-        As for `ImageSource`.
+    classes : sequence of str
+    preprocessing, augmentation, batch_size, seed, shard
+        As for `ImageSource`, but a process shuffles within its own part of the file.
     workers : int
         Threads that decode; MXNet uses at most half of the processors.
 
@@ -100,10 +196,22 @@ class RecordSource:
     image's position in the batch, so within an epoch all batches share one set of draws.
     """
 
-    def __init__(self, train, val, preprocessing, augmentation, batch_size, workers, seed, classes=None):
+    def __init__(
+        self,
+        train,
+        val,
+        classes,
+        preprocessing,
+        augmentation,
+        batch_size,
+        workers,
+        seed,
+        shard=Shard(),  # noqa: B008  (immutable)
+    ):
         if train is not None:
-            check_batch_size(batch_size, len(train), str(train.rec))
-        self.classes = _class_names(classes, [file for file in (train, val) if file is not None])
+            check_batch_size(batch_size, min(_part_sizes(len(train), shard.count)) * shard.count, str(train.rec), shard)
+        self.classes = tuple(classes)
+        self._shard = shard
         self.train_count = len(train) if train is not None else 0
         self.val_count = len(val)
         self.batch_size = batch_size
@@ -114,15 +222,15 @@ class RecordSource:
 
     @property
     def train_batches(self):
-        """Batches in one epoch; a last, partial one is left out."""
-        return self.train_count // self.batch_size
+        """Batches in one epoch, the same number in every process; a last, partial one is left out."""
+        return min(_part_sizes(self.train_count, self._shard.count)) // self.batch_size
 
-    def train(self, epoch):
-        """Batches of epoch `epoch`."""
+    def train(self, epoch, first=0):
+        """Batches of epoch `epoch` from batch `first` on, counted from 0; those before are decoded all the same."""
         order_seed, draw_seed = np.random.SeedSequence((self._seed, epoch)).generate_state(2) >> 4  # MXNet takes int32
         options = self._train_options(int(draw_seed))
         batches = self._batches(self._train, shuffle=True, seed=int(order_seed), **options)
-        return (batch for batch in batches if batch.count == self.batch_size)
+        return itertools.islice(batches, first, self.train_batches)
 
     def validation(self):
         """Every validation image once, in order."""
@@ -147,7 +255,10 @@ class RecordSource:
 
     def _batches(self, file, **options):
         size = self._preprocessing.size
-        rows = min(self.batch_size, len(file))  # MXNet fails on a batch larger than the file
+        images = _part_sizes(len(file), self._shard.count)[self._shard.index]
+        if not images:
+            return
+        rows = min(self.batch_size, images)  # MXNet fails on a batch larger than the file
         iterator = mx.io.ImageRecordIter(
             path_imgrec=str(file.rec),
             path_imgidx=str(file.idx),
@@ -157,6 +268,8 @@ class RecordSource:
             inter_method=INTERPOLATION,
             preprocess_threads=max(1, self._workers),
             verbose=False,
+            part_index=self._shard.index,
+            num_parts=self._shard.count,
             **options,
         )
         for batch in iterator:
@@ -166,6 +279,12 @@ class RecordSource:
                 again = mx.nd.array(np.arange(self.batch_size) % rows)
                 pixels, labels = pixels.take(again), labels.take(again)
             yield Batch(pixels, labels, rows - batch.pad)
+
+
+def _part_sizes(images, parts):
+    """How many of `images` MXNet gives to each of `parts` processes: the last ones get less, even none."""
+    size = -(-images // parts)
+    return [max(0, min(size, images - size * part)) for part in range(parts)]
 
 
 def _class_names(classes, files):

@@ -22,9 +22,9 @@ class SyntheticSource:
         self.val_count = batch_size
         self.problems = Problems()
 
-    def train(self, epoch):
+    def train(self, epoch, first=0):
         """The batches of an epoch, the same in each."""
-        return (self._batch for _ in range(self.train_batches))
+        return (self._batch for _ in range(first, self.train_batches))
 
     def validation(self):
         """One batch."""
