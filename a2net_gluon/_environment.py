@@ -25,6 +25,11 @@ THREADS = "OMP_NUM_THREADS"
 _chosen_here = THREADS not in os.environ
 
 
+def threads_are_free():
+    """Whether the user has left the number of threads open."""
+    return _chosen_here
+
+
 def set_thread_count(cpu_contexts=1):
     """Give OpenMP every physical core, unless the user has chosen.
 

@@ -5,7 +5,7 @@ import os
 import sys
 
 from a2net_gluon import _environment, options
-from a2net_gluon.errors import FailureError, UsageError
+from a2net_gluon.errors import FailureError, InterruptedRunError, UsageError
 
 __all__ = ["main", "run"]
 
@@ -30,7 +30,7 @@ def run(command, arguments, prog):
     """Call ``command(arguments, prog)``; an error of the user's becomes one line and an exit code."""
     try:
         return command(arguments, prog) or 0
-    except (UsageError, FailureError) as error:
+    except (UsageError, FailureError, InterruptedRunError) as error:
         print(f"{prog}: error: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:  # the reader of our output, `head` for one, has seen enough
@@ -46,28 +46,71 @@ def run(command, arguments, prog):
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)
         return 130
+    except RuntimeError as error:
+        if type(error).__name__ != "MXNetError":  # named, since mxnet need not have been imported
+            raise
+        print(f"{prog}: error: {_mxnet_error_in_words(str(error))}", file=sys.stderr)
+        return 1
+
+
+def _mxnet_error_in_words(text):
+    """One line for an error of MXNet, which comes as a page of C++ frames."""
+    reason = next((line for line in text.splitlines() if "Error:" in line or "Check failed" in line), text.strip())
+    if "out of memory" in text:
+        return "the GPU's memory is full: lower --batch-size (--accumulate keeps the total batch)"
+    if "no kernel image" in text:
+        return "mxnet-cu112 has no code for this GPU: it runs on compute capability 5.0 to 8.6; see the README"
+    return f"MXNet failed ({' '.join(reason.split())[:300]})"
 
 
 # Subcommands import what they need when they run: mxnet takes seconds to load, and --help should not.
 
 
-def _parse(parser, arguments):
-    args = parser.parse_args(arguments)
-    _environment.set_thread_count(args.cpu_contexts)
-    return args
-
-
 def train(arguments, prog):
     """train a network"""
-    args = _parse(options.training_parser(prog), arguments)
+    args = options.parse_training(arguments, prog)
+    _environment.set_thread_count(args.cpu_contexts)
     from a2net_gluon import training
 
-    training.train(args)
+    if args.test_io:
+        training.read_epoch(args, print)
+    elif args.evaluate:
+        if not args.resume_params:
+            raise UsageError("--evaluate needs --resume-params FILE: the parameters to measure")
+        args.params = args.resume_params
+        _evaluate(args)
+    else:
+        training.train(args)
+
+
+def check(arguments, prog):
+    """look through data, devices and disk before a long run"""
+    args = options.parse_training(arguments, prog)
+    _environment.set_thread_count(args.cpu_contexts)
+    from a2net_gluon.training.check import check_run
+
+    findings = list(check_run(args))
+    for finding in findings:
+        print(f"{finding.verdict:<4} {finding.what}: {finding.text}")
+    return 1 if any(finding.verdict == "FAIL" for finding in findings) else 0
+
+
+def launch(arguments, prog):
+    """run a training command in several processes or on several machines"""
+    args = options.launch_parser(prog).parse_args(arguments)
+    from a2net_gluon import launching
+
+    return launching.launch(args)
 
 
 def evaluate(arguments, prog):
     """measure a network on validation data"""
-    args = _parse(options.evaluation_parser(prog), arguments)
+    args = options.evaluation_parser(prog).parse_args(arguments)
+    _environment.set_thread_count(args.cpu_contexts)
+    _evaluate(args)
+
+
+def _evaluate(args):
     from a2net_gluon import training
     from a2net_gluon.training.report import percent, problems_in_words
 
@@ -153,4 +196,6 @@ COMMANDS = {
     "cost": cost,
     "digits": digits,
     "pack": pack,
+    "check": check,
+    "launch": launch,
 }

@@ -1,6 +1,6 @@
-"""The two kinds of errors a user can cause, and the exit code each one gives on the command line."""
+"""The ways in which a command can end early, and the exit code each one gives on the command line."""
 
-__all__ = ["FailureError", "UsageError"]
+__all__ = ["FailureError", "InterruptedRunError", "UsageError"]
 
 
 class UsageError(ValueError):
@@ -19,3 +19,15 @@ class FailureError(RuntimeError):
     """
 
     exit_code = 1
+
+
+class InterruptedRunError(RuntimeError):
+    """A run was stopped by a signal, after saving its state.
+
+    The message says where it can be gone on with. The command line exits with 128 + the signal's number, as a shell
+    reports a process that a signal ended.
+    """
+
+    def __init__(self, message, signal):
+        super().__init__(message)
+        self.exit_code = 128 + signal

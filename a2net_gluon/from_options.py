@@ -21,7 +21,7 @@ from a2net_gluon.data import (
 from a2net_gluon.errors import UsageError
 from a2net_gluon.networks import get_model, input_shape
 from a2net_gluon.networks.weights import check_contexts, count_classes
-from a2net_gluon.options import uses_records
+from a2net_gluon.options import CROP_RATIOS, uses_records
 
 __all__ = ["contexts", "network", "preprocessing", "source"]
 
@@ -29,10 +29,12 @@ SYNTHETIC_BATCHES = 50  # in an epoch of --benchmark
 
 
 def contexts(args):
-    """The contexts `args` ask for, as a list; raises UsageError where one is not there."""
+    """The contexts `args` ask for, as a list; raises UsageError where one is not there or cannot do it."""
     gpus = args.gpus if args.gpus is not None else range(args.num_gpus)
     if gpus:
         return check_contexts([mx.gpu(index) for index in gpus])
+    if getattr(args, "dtype", "float32") == "float16":
+        raise UsageError("--dtype float16 needs GPUs: MXNet has no float16 convolution on the CPU; name some with --gpus")
     if args.cpu_contexts > 1 and os.environ[THREADS] != "1":  # see set_thread_count
         raise UsageError(f"{args.cpu_contexts} CPU contexts can hang with {THREADS}={os.environ[THREADS]}: set it to 1")
     return [mx.cpu(index) for index in range(args.cpu_contexts)]
@@ -40,7 +42,11 @@ def contexts(args):
 
 def preprocessing(args, model, description=None):
     """What `args` ask for; where they are silent, the `description` of the parameters or the network's own."""
-    base = description.preprocessing if description else Preprocessing(size=input_shape(model)[-1])
+    if description:
+        base = description.preprocessing
+    else:
+        kind = getattr(args, "data_kind", "images")  # export knows of no data
+        base = Preprocessing(size=input_shape(model)[-1], crop_ratio=CROP_RATIOS[kind])
     given = {"size": args.input_size, "crop_ratio": args.crop_ratio}
     if args.normalization:
         given["mean"], given["scale"] = NORMALIZATIONS[args.normalization]

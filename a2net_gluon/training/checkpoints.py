@@ -1,7 +1,10 @@
 """Checkpoints: one folder each, written whole or not at all, checked before use, nothing pickled.
 
-``checkpoints/epoch-0007/`` holds ``net.params``, ``optimizer.params`` (the momentum by parameter name),
-``model.json`` and ``state.json`` (epochs done, history, and the SHA-256 of the other files).
+``checkpoints/epoch-0007/`` holds the state after seven epochs, ``checkpoints/epoch-0007-batch-000120/`` that after 120
+batches more: ``net.params``, ``optimizer.params`` (momentum and master weights by parameter name), ``ema.params`` if
+weights are averaged, ``model.json`` and ``state.json`` (epoch and batch, results so far, arguments and seed, loss scale,
+and the SHA-256 of the other files). There is no random state to keep: everything random follows from the seed, the
+epoch and the number of the batch or step.
 """
 
 import hashlib
@@ -11,16 +14,19 @@ import pathlib
 import shutil
 
 import mxnet as mx
+import numpy as np
 
 from a2net_gluon.data.description import FILE_NAME
 from a2net_gluon.errors import FailureError
 from a2net_gluon.files import flush, folder_for_output, staging_folder
 from a2net_gluon.networks import load_weights, save_weights
 from a2net_gluon.networks.weights import read_arrays
+from a2net_gluon.training.optimizer_state import load_optimizer, save_optimizer
 
 __all__ = ["Checkpoints"]
 
-_STATE = "state.json"
+NET, AVERAGE = "net.params", "ema.params"
+_OPTIMIZER, _STATE = "optimizer.params", "state.json"
 
 
 class Checkpoints:
@@ -36,24 +42,41 @@ class Checkpoints:
     def __init__(self, folder, keep):
         self._folder, self._keep = pathlib.Path(folder), keep
 
-    def save(self, learner, description, epoch, history):
-        """Write the state after `epoch` epochs.
+    def folder(self, epoch, batch=0):
+        """Where the state after `epoch` epochs and `batch` batches lies."""
+        return self._folder / (f"epoch-{epoch:04d}" + (f"-batch-{batch:06d}" if batch else ""))
+
+    def save(self, learner, description, state, best=None):
+        """Write the state of a run and remove old ones.
+
+        Parameters
+        ----------
+        learner : Learner
+        description : Description
+        state : dict
+            For JSON; "epoch" and "batch" name the checkpoint.
+        best : int, optional
+            The epoch whose checkpoint is kept whatever its age.
 
         Raises
         ------
         FailureError
-            If it cannot be written; earlier checkpoints are untouched.
+            If it cannot be written, or the parameters are not finite; earlier checkpoints are untouched.
         """
         folder_for_output(self._folder)
-        target = self._folder / f"epoch-{epoch:04d}"
+        target = self.folder(state["epoch"], state["batch"])
         try:
             with staging_folder(self._folder) as staging:
-                save_weights(learner.net, staging / "net.params")
-                _save_momentum(learner.trainer, staging / "optimizer.params")
+                save_weights(learner.net, staging / NET)
+                _check_finite(target, read_arrays(staging / NET))
+                save_optimizer(learner.trainer, staging / _OPTIMIZER)
+                if learner.average:
+                    mx.nd.save(str(staging / AVERAGE), learner.average.arrays)
+                    read_arrays(staging / AVERAGE)
                 description.save(staging / FILE_NAME)
                 sums = {path.name: _sha256(path) for path in sorted(staging.iterdir())}
-                state = {"epoch": epoch, "history": history, "sha256": sums}
-                (staging / _STATE).write_text(json.dumps(state, indent=1))
+                text = json.dumps({**state, "learner": learner.state(), "sha256": sums}, indent=1)
+                (staging / _STATE).write_text(text)
                 for path in staging.iterdir():
                     flush(path)
                 shutil.rmtree(target, ignore_errors=True)
@@ -64,28 +87,38 @@ class Checkpoints:
                 f"{target}: checkpoint cannot be written ({' '.join(str(error).split())[:200]})"
             ) from None
         for old in self._all()[: -self._keep]:
-            shutil.rmtree(old)
+            if best is None or old != self.folder(best):
+                shutil.rmtree(old)
         return target
 
-    def newest(self):
+    def newest(self, repair=True):
         """Return the newest whole checkpoint, or None, and the reasons for which newer ones were passed over.
 
-        Those are renamed to ``damaged-…``, so that they do not count among the newest to keep.
+        With `repair` those are renamed to ``damaged-…``, so that they do not count among the newest to keep.
         """
         rejected = []
         for folder in reversed(self._all()):
             try:
                 return folder, self._read_state(folder), rejected
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, ValueError, KeyError, TypeError) as error:
                 rejected.append(f"{folder}: {error}")
-                shutil.rmtree(folder.with_name(f"damaged-{folder.name}"), ignore_errors=True)
-                folder.rename(folder.with_name(f"damaged-{folder.name}"))
+                if repair:
+                    shutil.rmtree(folder.with_name(f"damaged-{folder.name}"), ignore_errors=True)
+                    folder.rename(folder.with_name(f"damaged-{folder.name}"))
         return None, None, rejected
 
-    def restore(self, folder, learner):
-        """Load parameters and momentum from `folder` into `learner`."""
-        load_weights(learner.net, folder / "net.params", learner.contexts)
-        _load_momentum(learner.trainer, folder / "optimizer.params")
+    def newest_folder(self):
+        """The newest checkpoint by name, unchecked, or None."""
+        return next(reversed(self._all()), None)
+
+    def restore(self, folder, state, learner):
+        """Load what `save` wrote to `folder` into `learner`."""
+        load_weights(learner.net, folder / NET, learner.contexts)
+        load_optimizer(learner.trainer, folder / _OPTIMIZER)
+        learner.scaler.restore(state["learner"]["loss_scale"])
+        learner.bad_steps = state["learner"]["bad_steps"]
+        if learner.average and (folder / AVERAGE).exists():
+            learner.average.restore(read_arrays(folder / AVERAGE), state["learner"]["ema_steps"])
 
     def clean(self):
         """Remove what a killed process left half written."""
@@ -104,23 +137,10 @@ class Checkpoints:
         return state
 
 
-def _save_momentum(trainer, path):
-    states = trainer._updaters[0].states  # number of the parameter to its momentum; the same on every device
-    arrays = {trainer._params[number].name: state for number, state in states.items() if state is not None}
-    if arrays:
-        mx.nd.save(str(path), arrays)
-        read_arrays(path)  # what a full disk cut off
-
-
-def _load_momentum(trainer, path):
-    if not path.exists():  # trained without momentum
-        return
-    arrays = read_arrays(path)
-    for updater, context in zip(trainer._updaters, trainer._contexts):
-        for number, parameter in enumerate(trainer._params):
-            if parameter.name in arrays:
-                updater.states[number] = arrays[parameter.name].as_in_context(context)
-                updater.states_synced[number] = True
+def _check_finite(target, arrays):
+    for name, array in arrays.items():
+        if not np.isfinite(array.asnumpy()).all():
+            raise FailureError(f"{target}: not saved, since {name} is not finite any more")
 
 
 def _sha256(path):

@@ -8,7 +8,9 @@ from tqdm import tqdm
 
 from a2net_gluon.insight.cost import cost
 
-__all__ = ["Report", "problems_in_words"]
+__all__ = ["INPUT_BOUND", "Report", "percent", "problems_in_words"]
+
+INPUT_BOUND = 0.2  # share of the time waiting for data from which on a run is said to be input-bound
 
 
 class _Console(logging.Handler):
@@ -28,18 +30,20 @@ class Report:
         Of the run.
     interval : int
         Batches between lines.
+    quiet : bool
+        Write to the log file only, as the second and further processes of a job do.
     """
 
-    def __init__(self, epochs, interval):
-        self._epochs, self._interval = epochs, interval
-        self._terminal = sys.stderr.isatty()
+    def __init__(self, epochs, interval, quiet=False):
+        self._epochs, self._interval, self._quiet = epochs, interval, quiet
+        self._terminal = sys.stderr.isatty() and not quiet
         self._log = logging.getLogger("a2net_gluon.training")
         self._log.setLevel(logging.DEBUG)
         self._log.propagate = False
 
     def __enter__(self):
-        console = _Console(logging.DEBUG if not self._terminal else logging.INFO)
-        self._log.addHandler(console)
+        if not self._quiet:
+            self._log.addHandler(_Console(logging.DEBUG if not self._terminal else logging.INFO))
         return self
 
     def __exit__(self, *exception):
@@ -65,50 +69,69 @@ class Report:
         """What is going to be trained, on what, and how."""
         size = description.preprocessing.size
         parameters = cost(learner.net, (3, size, size)).params
-        devices = len(learner.contexts)
+        devices, processes = len(learner.contexts), learner.exchange.size
+        total = source.batch_size * processes * args.accumulate
+        factors = [f"{processes} processes"] * (processes > 1) + [f"{args.accumulate} batches"] * (args.accumulate > 1)
         self.line(
             f"{description.model}, {parameters:,} parameters, {len(source.classes)} classes, input 3×{size}×{size}, "
             f"on {', '.join(str(context) for context in learner.contexts)}"
         )
         self.line(f"{source.train_count:,} training images, {source.val_count:,} validation images, seed {args.seed}")
         self.line(
-            f"learning rate {args.lr:g} ({args.lr_mode}) for a total batch of {source.batch_size} "
-            f"({devices} × {args.batch_size}), {source.train_batches} batches an epoch"
+            f"learning rate {args.lr:g} ({args.lr_mode}) for a total batch of {total:,} "
+            f"({' × '.join([*factors, str(devices), str(args.batch_size)])}), "
+            f"{source.train_batches} batches of each process an epoch"
         )
 
     @contextlib.contextmanager
-    def epoch(self, number, batches):
-        """Yield a function to call with the progress after each batch of epoch `number`."""
-        head = f"epoch {number}/{self._epochs}"
+    def epoch(self, number, batches, done=0):
+        """Yield a function to call with the progress after each step of epoch `number`."""
+        head, told = f"epoch {number}/{self._epochs}", done // self._interval
         with tqdm(
-            total=batches, desc=head, unit=" batches", dynamic_ncols=True, leave=False, disable=not self._terminal
+            total=batches,
+            initial=done,
+            desc=head,
+            unit=" batches",
+            dynamic_ncols=True,
+            leave=False,
+            disable=not self._terminal,
         ) as bar:
 
             def on_batch(progress):
+                nonlocal told
                 bar.update(progress.batches - bar.n)
-                if progress.batches % self._interval == 0:
+                if progress.batches // self._interval > told:
+                    told = progress.batches // self._interval
                     text = _progress_in_words(progress)
                     bar.set_postfix_str(text)
                     self._log.debug(f"{head} batch {progress.batches}/{batches}: {text}")
 
             yield on_batch
 
-    def epoch_end(self, line, val_count):
+    def epoch_end(self, line, val_count, workers):
         """Results of an epoch, a line of the history."""
+        average = f", averaged weights top-1 {percent(line['val_ema_top1'])}" if "val_ema_top1" in line else ""
+        skipped = f"; {line['skipped_steps']} steps left out" if line["skipped_steps"] else ""
         self.line(
             f"epoch {line['epoch']}/{self._epochs}: training loss {line['train_loss']:.3f}, "
             f"top-1 {percent(line['train_top1'])}, top-5 {percent(line['train_top5'])}; "
             f"validation top-1 {percent(line['val_top1'])}, top-5 {percent(line['val_top5'])} "
-            f"({line['val_count']:,} of {val_count:,} images); {line['images_per_second']:.0f} images/s, "
-            f"{percent(line['data_wait'])} waiting for data"
+            f"({line['val_count']:,} of {val_count:,} images){average}; {line['images_per_second']:.0f} images/s, "
+            f"{percent(line['data_wait'])} waiting for data{skipped}"
         )
+        if line["data_wait"] > INPUT_BOUND:
+            self.line(
+                f"  training waits for images {percent(line['data_wait'])} of the time: more readers (-j, now {workers}), "
+                "records instead of a folder (a2net pack), smaller images or a faster disk would speed it up"
+            )
 
     def end(self, source, history, folder):
         """The best epoch, what was wrong with images, and where everything is."""
         for text in problems_in_words(source.problems):
             self.line(text)
-        best = max(history, key=lambda line: line["val_top1"])
-        self.line(f"best validation top-1 {percent(best['val_top1'])} after epoch {best['epoch']}")
+        if history:
+            best = max(history, key=lambda line: line["val_top1"])
+            self.line(f"best validation top-1 {percent(best['val_top1'])} after epoch {best['epoch']}")
         self.line(f"run folder {folder}: best.params, checkpoints/, log.txt, metrics.csv, curves.png, run.json")
 
 

@@ -1,0 +1,76 @@
+"""``python -m a2net_gluon.launching.agent HOST PORT TOKEN``: runs one process of a job and reports on it."""
+
+import ctypes
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+from a2net_gluon.launching.messages import receive, send
+
+# Servers and the scheduler of MXNet's KVStore do their work while mxnet is imported, and end with it.
+_SERVE = [sys.executable, "-c", "import a2net_gluon, mxnet"]
+_PR_SET_PDEATHSIG = 1
+
+
+def main(host, port, token):
+    """Run what the supervisor at `host` says; returns an exit code."""
+    connection = socket.create_connection((host, int(port)), timeout=60)
+    connection.settimeout(None)
+    stream = connection.makefile("rwb")
+    role = os.environ["DMLC_ROLE"]
+    send(stream, token=token, role=role, host=socket.gethostname())
+    order = receive(stream)
+    if order is None:
+        return 1
+    command = order["command"] if role == "worker" else _SERVE
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, **order["environment"]},
+        start_new_session=True,  # a process group of its own, which can be ended as a whole
+        preexec_fn=_end_with_parent,
+    )
+    threading.Thread(target=_obey, args=(stream, child), daemon=True).start()
+    _pass_on(child.stdout, stream, pathlib.Path(order["log"]))
+    code = child.wait()
+    _kill(child)  # readers that outlive their training process
+    send(stream, code=code if code >= 0 else 128 - code)
+    return code
+
+
+def _end_with_parent():
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _obey(stream, child):
+    """Hand on "stop"; kill the child when the connection is cut."""
+    while receive(stream) is not None:
+        child.terminate()
+    _kill(child)
+
+
+def _kill(child):
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def _pass_on(output, stream, log):
+    """Write the child's lines to its log and send them to the supervisor."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "ab") as file:
+        for line in output:
+            file.write(line)
+            file.flush()
+            send(stream, line=line.decode(errors="replace").rstrip("\n"))
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

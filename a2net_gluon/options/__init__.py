@@ -1,0 +1,30 @@
+"""Command-line options. Nothing here imports mxnet, so that ``--help`` answers at once."""
+
+from a2net_gluon.options.commands import (
+    cost_parser,
+    digits_parser,
+    evaluation_parser,
+    export_parser,
+    launch_parser,
+    pack_parser,
+    predict_parser,
+)
+from a2net_gluon.options.common import uses_records
+from a2net_gluon.options.recipes import shipped_recipes
+from a2net_gluon.options.training import CROP_RATIOS, complete, parse_training, training_parser
+
+__all__ = [
+    "CROP_RATIOS",
+    "complete",
+    "cost_parser",
+    "digits_parser",
+    "evaluation_parser",
+    "export_parser",
+    "launch_parser",
+    "pack_parser",
+    "parse_training",
+    "predict_parser",
+    "shipped_recipes",
+    "training_parser",
+    "uses_records",
+]

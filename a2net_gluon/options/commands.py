@@ -1,0 +1,86 @@
+"""The options of every command but training."""
+
+from a2net_gluon.options.common import MODEL_HELP, add_data_options, add_device_options, add_preprocessing_options
+from a2net_gluon.options.types import Parser, count, whole
+
+__all__ = [
+    "cost_parser",
+    "digits_parser",
+    "evaluation_parser",
+    "export_parser",
+    "launch_parser",
+    "pack_parser",
+    "predict_parser",
+]
+
+
+def evaluation_parser(prog=None):
+    """The parser of ``a2net evaluate``."""
+    parser = Parser(prog=prog, description="Measure a network on validation data, every image exactly once.")
+    parser.add_argument("model", help=MODEL_HELP)
+    parser.add_argument("--params", required=True, help="parameter file of a run, or of an export")
+    add_data_options(parser)
+    add_device_options(parser)
+    return parser
+
+
+def export_parser(prog=None):
+    """The parser of ``a2net export``."""
+    parser = Parser(prog=prog, description="Write a network as symbol and params, proven equal to the live one.")
+    parser.add_argument("model", help=MODEL_HELP)
+    parser.add_argument("--params", help="parameter file of a run; random parameters without one")
+    parser.add_argument("--output", required=True, metavar="PREFIX", help="folder and start of the files' names")
+    parser.add_argument("--classes", type=count, help="number of classes; the parameters tell unless given")
+    add_preprocessing_options(parser)
+    return parser
+
+
+def predict_parser(prog=None):
+    """The parser of ``a2net predict``."""
+    parser = Parser(prog=prog, description="Classify image files with an exported network.")
+    parser.add_argument("prefix", help="the --output of a2net export")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files")
+    parser.add_argument("--top", type=count, default=5, help="classes to print for each image (5)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def cost_parser(prog=None):
+    """The parser of ``a2net cost``."""
+    parser = Parser(prog=prog, description="Count parameters and multiply-adds, also in the paper's convention.")
+    parser.add_argument("model", help=MODEL_HELP)
+    parser.add_argument("--classes", type=count, help="width of the output; the network's own unless given")
+    parser.add_argument("--input-size", type=count, help="height and width; the network's own unless given")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def pack_parser(prog=None):
+    """The parser of ``a2net pack``."""
+    parser = Parser(prog=prog, description="Pack an image folder as RecordIO with MXNet's im2rec.")
+    parser.add_argument("folder", help="holds <class>/ folders with images, e.g. DIR/train")
+    parser.add_argument("prefix", help="writes PREFIX.rec, PREFIX.idx and PREFIX.lst")
+    return parser
+
+
+def digits_parser(prog=None):
+    """The parser of ``a2net digits``."""
+    parser = Parser(prog=prog, description="Write scikit-learn's handwritten digits as an image folder.")
+    parser.add_argument("folder", help="gets train/<digit>/ and val/<digit>/ with PNG files")
+    return parser
+
+
+def launch_parser(prog=None):
+    """The parser of ``a2net launch``; the command to run comes after ``--``."""
+    parser = Parser(
+        prog=prog,
+        usage="%(prog)s -n N [-s N] [-H FILE] [--max-restarts K] [--log-dir DIR] -- COMMAND …",
+        description="Run a training command in several processes, on this machine or on several.",
+    )
+    parser.add_argument("-n", "--num-workers", type=count, required=True, help="processes that train")
+    parser.add_argument("-s", "--num-servers", type=count, help="processes that add up gradients; as many unless given")
+    parser.add_argument("-H", "--hostfile", help="file with one host a line, reached by ssh; this machine unless given")
+    parser.add_argument("--max-restarts", type=whole, default=0, help="start again so often after a failure (0)")
+    parser.add_argument("--log-dir", default="launch-logs", help="folder for a log of each process (launch-logs)")
+    parser.add_argument("command", nargs="*", metavar="COMMAND", help="what each training process runs, after --")
+    return parser

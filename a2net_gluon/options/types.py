@@ -1,0 +1,52 @@
+"""Kinds of values on a command line, and a parser that reports errors in one line."""
+
+import argparse
+
+__all__ = ["Parser", "count", "numbers", "rate", "share", "switch", "whole"]
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that takes no abbreviations and reports an error in one line."""
+
+    def __init__(self, **kwargs):
+        super().__init__(allow_abbrev=False, **kwargs)
+
+    def error(self, message):
+        """Exit with code 2 after one line."""
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def _number(kind, accept, rule):
+    def parse(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {rule}") from None
+        if not accept(value):
+            raise argparse.ArgumentTypeError(f"{text} is not {rule}")
+        return value
+
+    return parse
+
+
+count = _number(int, lambda value: value >= 1, "a whole number of at least 1")
+whole = _number(int, lambda value: value >= 0, "a whole number of at least 0")
+rate = _number(float, lambda value: 0 <= value < float("inf"), "a number of at least 0")
+share = _number(float, lambda value: 0 < value <= 1, "a number above 0 and at most 1")
+
+
+def numbers(text):
+    """Whole numbers, separated by commas."""
+    return [whole(part) for part in text.split(",") if part]
+
+
+def switch(parser, flag, help):
+    """Add a flag that is off; ``FLAG false`` turns off what a recipe turned on."""
+    parser.add_argument(flag, nargs="?", const=True, default=False, type=_truth, metavar="false", help=help)
+
+
+def _truth(text):
+    try:
+        return {"true": True, "false": False}[text.lower()]
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false") from None

@@ -1,0 +1,142 @@
+"""What processes of one training job tell each other: gradients, sums of results, running statistics."""
+
+import os
+
+import mxnet as mx
+import numpy as np
+from mxnet import gluon
+
+from a2net_gluon.data import Shard
+from a2net_gluon.errors import UsageError
+
+__all__ = ["Exchange", "make_exchange"]
+
+_FIRST_KEY = 1_000_000  # above the numbers a Trainer gives to parameters
+
+
+class Exchange:
+    """A job of a single process, with one or several devices.
+
+    Attributes
+    ----------
+    rank, size : int
+        Number of this process, from 0, and of all.
+    """
+
+    rank, size = 0, 1
+
+    def __init__(self, kvstore=None):
+        self._kvstore = kvstore
+
+    @property
+    def shard(self):
+        """The part of the data this process reads."""
+        return Shard(self.rank, self.size)
+
+    def trainer(self, parameters, optimizer, options):
+        """A Trainer that adds up the gradients of all devices and processes.
+
+        Every process updates its own weights. So the optimizer's state lies where it can be saved as plain arrays,
+        and gradients can be looked at before they are used.
+        """
+        return gluon.Trainer(parameters, optimizer, options, kvstore=self._kvstore, update_on_kvstore=False)
+
+    def sum(self, values):
+        """Sums of a list of numbers over all processes, a list of float; every process has to ask."""
+        return [float(value) for value in values]
+
+    def average(self, arrays):
+        """Replace each NDArray of a list by its mean over all processes."""
+
+    def wait(self):
+        """Wait until every process has come here."""
+        self.sum([0])
+
+
+class _KVStoreExchange(Exchange):
+    """Several processes through MXNet's parameter servers."""
+
+    def __init__(self, kvstore):
+        super().__init__(kvstore)
+        self.rank, self.size = kvstore.rank, kvstore.num_workers
+        self._keys = {}
+
+    def sum(self, values):
+        # Servers add in float32, which holds whole numbers up to 16.7 million: counts go in two parts.
+        values = np.asarray(values, np.float64)
+        high = np.floor(values / 4096)
+        summed = mx.nd.array(np.concatenate([high, values - 4096 * high]))
+        self._push_pull(summed)
+        high, low = np.split(summed.asnumpy().astype(np.float64), 2)
+        return (4096 * high + low).tolist()
+
+    def average(self, arrays):
+        for array in arrays:
+            self._push_pull(array)
+            array /= self.size
+
+    def _push_pull(self, array):
+        """Add up `array` over the processes, in place."""
+        if array.shape not in self._keys:  # one key for each shape; the servers keep nothing between two sums
+            self._keys[array.shape] = _FIRST_KEY + len(self._keys)
+            self._kvstore.init(self._keys[array.shape], mx.nd.zeros(array.shape))
+        self._kvstore.pushpull(self._keys[array.shape], array, out=array)
+
+
+class _HorovodExchange(Exchange):
+    """Several processes through Horovod's all-reduce."""
+
+    def __init__(self, horovod):
+        super().__init__()
+        self._horovod = horovod
+        self.rank, self.size = horovod.rank(), horovod.size()
+
+    def trainer(self, parameters, optimizer, options):
+        trainer = self._horovod.DistributedTrainer(parameters, optimizer, options)
+        trainer._scale *= self.size  # it expects the batch of one process; Learner counts that of all
+        self._horovod.broadcast_parameters(parameters, root_rank=0)
+        return trainer
+
+    def sum(self, values):
+        summed = self._horovod.allreduce(mx.nd.array(values, dtype="float64"), average=False, name="sum")
+        return summed.asnumpy().tolist()
+
+    def average(self, arrays):
+        for number, array in enumerate(arrays):
+            self._horovod.allreduce_(array, average=True, name=f"average-{number}")
+
+
+def make_exchange(kind, contexts):
+    """The exchange that ``--kv-store`` names.
+
+    Parameters
+    ----------
+    kind : str or None
+        "local", "device" or "nccl" for one process, "dist_sync" or "dist_device_sync" for processes started by
+        ``a2net launch``, "horovod" for those started by ``horovodrun``. None: "device" where there are several.
+    contexts : list of mxnet.Context
+
+    Raises
+    ------
+    UsageError
+        If what the kind needs is not there.
+    """
+    if kind == "horovod":
+        return _HorovodExchange(_start_horovod())
+    if kind and kind.startswith("dist"):
+        if "DMLC_ROLE" not in os.environ:
+            raise UsageError(f"--kv-store {kind} is for several processes: start them with a2net launch -n N -- COMMAND")
+        return _KVStoreExchange(mx.kv.create(kind))
+    if kind == "nccl" and contexts[0].device_type != "gpu":
+        raise UsageError("--kv-store nccl is for GPUs: name some with --gpus, or leave it out")
+    # Without a kvstore, several contexts would silently train apart.
+    return Exchange((kind or "device") if len(contexts) > 1 else None)
+
+
+def _start_horovod():
+    try:
+        import horovod.mxnet as horovod
+    except ImportError:
+        raise UsageError("--kv-store horovod needs Horovod, built for MXNet: see docs/distributed.md") from None
+    horovod.init()
+    return horovod

@@ -1,0 +1,120 @@
+"""The optimizer's state as plain arrays, and GluonCV's pickled files."""
+
+import pickle
+
+import mxnet as mx
+
+from a2net_gluon.errors import FailureError, UsageError
+from a2net_gluon.networks.weights import read_arrays
+
+__all__ = ["load_gluon_states", "load_optimizer", "save_optimizer"]
+
+
+def save_optimizer(trainer, path):
+    """Write momentum, and float32 master weights where there are such, to `path`, by the parameters' names."""
+    states = trainer._updaters[0].states  # number of the parameter to its state; the same on every device
+    arrays = {}
+    for number, state in states.items():
+        arrays.update(_flatten(trainer._params[number].name, state))
+    if arrays:
+        mx.nd.save(str(path), arrays)
+        read_arrays(path)  # what a full disk cut off
+
+
+def load_optimizer(trainer, path):
+    """Restore what `save_optimizer` wrote; nothing, if training had no state yet or needs none."""
+    arrays = read_arrays(path) if path.exists() else {}
+    for updater, context in zip(trainer._updaters, trainer._contexts):
+        for number, parameter in enumerate(trainer._params):
+            if parameter.grad_req == "null":
+                continue
+            state = trainer._optimizer.create_state_multi_precision(number, parameter.data(context))
+            for name, array in _flatten(parameter.name, state).items():
+                if name in arrays:
+                    arrays[name].copyto(array)
+            updater.states[number] = state
+            updater.states_synced[number] = True
+
+
+def _flatten(name, state):
+    """``{name: NDArray}`` of one parameter's state: an array, none, or a tuple of such."""
+    if state is None:
+        return {}
+    if isinstance(state, (tuple, list)):
+        return {key: array for nth, part in enumerate(state) for key, array in _flatten(f"{name}:{nth}", part).items()}
+    return {name: state}
+
+
+class _Ignored:
+    """Stands in for everything in a pickle that is not an array: it is made, filled and forgotten, never run."""
+
+    def __new__(cls, *args, **kwargs):
+        return object.__new__(cls)
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def __setstate__(self, state):
+        pass
+
+    def __setitem__(self, key, value):
+        pass
+
+    def append(self, item):
+        pass
+
+    def extend(self, items):
+        pass
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Reads arrays and plain containers; no other class or function of the file's choice is imported or called."""
+
+    def find_class(self, module, name):
+        if (module, name) == ("mxnet.ndarray.ndarray", "NDArray"):
+            return mx.nd.NDArray
+        return _Ignored
+
+
+def load_gluon_states(trainer, path):
+    """Read the momentum from a file of ``gluon.Trainer.save_states``, as GluonCV's scripts write them.
+
+    Such a file is a pickle, which could run any code; here only its arrays are taken. Its optimizer and schedule are
+    left out: those of the command line hold.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file.
+    FailureError
+        If it is damaged or belongs to another network.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = _ArraysOnly(file).load()
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file of trainer states") from None
+    except Exception:  # a damaged pickle raises almost anything
+        content = None
+    states = content[0] if isinstance(content, tuple) and content else content
+    if not isinstance(states, dict) or not all(isinstance(number, int) for number in states):
+        raise FailureError(f"{path}: not a file of gluon.Trainer.save_states, or damaged")
+    for number, state in states.items():
+        _check_shape(path, trainer, number, state)
+    for updater, context in zip(trainer._updaters, trainer._contexts):
+        for number, state in states.items():
+            updater.states[number] = _on(state, context)
+            updater.states_synced[number] = True
+
+
+def _check_shape(path, trainer, number, state):
+    parameters = trainer._params
+    shapes = {array.shape for array in _flatten("", state).values()} if not isinstance(state, _Ignored) else {None}
+    if number >= len(parameters) or shapes - {parameters[number].shape}:
+        raise FailureError(f"{path}: parameter {number} does not fit this network; name the model it was made with")
+
+
+def _on(state, context):
+    if isinstance(state, (tuple, list)):
+        return tuple(_on(part, context) for part in state)
+    return None if state is None else state.as_in_context(context)

@@ -1,0 +1,38 @@
+"""Results for TensorBoard."""
+
+from a2net_gluon.errors import UsageError
+
+__all__ = ["Scalars"]
+
+
+class Scalars:
+    """Event files in ``tensorboard/`` of a run folder, with one point an epoch.
+
+    Parameters
+    ----------
+    folder : Path or None
+        None: nothing is written.
+    epochs_done : int
+        Points of later epochs, of a run that was resumed from here, are taken back.
+
+    Raises
+    ------
+    UsageError
+        If tensorboardX is not installed.
+    """
+
+    def __init__(self, folder, epochs_done):
+        self._writer = None
+        if folder:
+            try:
+                from tensorboardX import SummaryWriter
+            except ImportError:
+                raise UsageError("--tensorboard needs tensorboardX: pip install tensorboardX") from None
+            self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=epochs_done + 1)
+
+    def add(self, line):
+        """Write a line of the history."""
+        if self._writer:
+            for name, value in line.items():
+                self._writer.add_scalar(name, value, line["epoch"])
+            self._writer.flush()
