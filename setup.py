@@ -17,6 +17,7 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     packages=find_packages(include=["a2net_gluon", "a2net_gluon.*"]),
+    package_data={"a2net_gluon": ["recipes/*.yaml"]},
     python_requires=">=3.8,<3.13",
     install_requires=[
         "gluoncv>=0.10.5,<0.11",
@@ -25,6 +26,7 @@ setup(
         'numpy>=1.26,<1.27; python_version >= "3.12"',
         "opencv-python>=4.5,<4.12",
         "Pillow>=9",
+        "PyYAML>=5.4",
         "matplotlib>=3.6,<3.11",
         "scikit-learn>=1.2,<1.6",
         "tqdm>=4.60",
@@ -48,8 +50,9 @@ setup(
             "nvidia-nvtx-cu11==11.8.86",
         ],
         "onnx": ["onnx>=1.12,<1.17", "onnxruntime>=1.14,<1.20", "protobuf<5"],
+        "tensorboard": ["tensorboardX>=2.5,<3"],
         "test": TEST,
-        "dev": [*TEST, "ruff==0.8.6"],
+        "dev": [*TEST, "ruff==0.8.6", "tensorboardX>=2.5,<3"],
     },
     entry_points={"console_scripts": ["a2net=a2net_gluon.cli:main"]},
 )

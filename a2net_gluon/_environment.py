@@ -80,6 +80,31 @@ CUDA_LIBRARIES = (
 )
 
 
+def has_cuda_build():
+    """Whether the installed MXNet is that for CUDA."""
+    try:
+        importlib.metadata.distribution("mxnet-cu112")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def missing_cuda_libraries():
+    """Names of the libraries mxnet-cu112 would not find, and what brings each: ``{"libcudnn.so.8": "pip install …"}``."""
+    sources = {path.split("/")[-1]: _pip_package(path) for path in CUDA_LIBRARIES}
+    missing = {}
+    for name, source in {**sources, "libcuda.so.1": "install NVIDIA's driver"}.items():
+        try:
+            ctypes.CDLL(name)
+        except OSError:
+            missing[name] = source
+    return missing
+
+
+def _pip_package(library):
+    return f"pip install nvidia-{library.split('/')[0].replace('_', '-')}-cu11"
+
+
 def preload_cuda_libraries():
     """Make the CUDA 11 libraries that pip installed findable by mxnet-cu112.
 
@@ -87,10 +112,9 @@ def preload_cuda_libraries():
     ``site-packages/nvidia``. Loading them globally first has the same effect as LD_LIBRARY_PATH. What is not
     there is left to the loader, which may find a system-wide one.
     """
-    try:
-        folder = importlib.metadata.distribution("mxnet-cu112").locate_file("nvidia")
-    except importlib.metadata.PackageNotFoundError:
+    if not has_cuda_build():
         return
+    folder = importlib.metadata.distribution("mxnet-cu112").locate_file("nvidia")
     for library in CUDA_LIBRARIES:
         path = pathlib.Path(folder) / library
         if path.is_file():

@@ -41,7 +41,8 @@ def run(command, arguments, prog):
         print(f"{prog}: error: {error.name} is not installed: {fix}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"{prog}: error: {error}", file=sys.stderr)
+        fixes = [fix for name, fix in _environment.missing_cuda_libraries().items() if name in str(error)]
+        print(f"{prog}: error: {error}{'; ' + fixes[0] if fixes else ''}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)
@@ -87,12 +88,17 @@ def check(arguments, prog):
     """look through data, devices and disk before a long run"""
     args = options.parse_training(arguments, prog)
     _environment.set_thread_count(args.cpu_contexts)
+    if _environment.has_cuda_build() and _environment.missing_cuda_libraries():  # mxnet could not be imported
+        for name, fix in _environment.missing_cuda_libraries().items():
+            print(f"FAIL CUDA: {name} is missing: {fix}")
+        return 1
     from a2net_gluon.training.check import check_run
 
-    findings = list(check_run(args))
-    for finding in findings:
-        print(f"{finding.verdict:<4} {finding.what}: {finding.text}")
-    return 1 if any(finding.verdict == "FAIL" for finding in findings) else 0
+    failed = False
+    for finding in check_run(args):
+        print(f"{finding.verdict:<4} {finding.what}: {finding.text}", flush=True)
+        failed = failed or finding.verdict == "FAIL"
+    return int(failed)
 
 
 def launch(arguments, prog):

@@ -44,7 +44,7 @@ def test_commands_run_in_order(tmp_path):
 def test_commands_for_other_machines_parse(line):
     words = shlex.split(line)
     assert words[:2] == ["python", "train_imagenet.py"]
-    options.complete(options.training_parser().parse_args(words[2:]))
+    options.complete(options.parse_training(words[2:]))
 
 
 def test_python_runs():

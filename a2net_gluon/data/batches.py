@@ -141,6 +141,7 @@ class ImageSource:
         if train is not None:
             check_batch_size(batch_size, len(train.names), name, shard)
         self._shard = shard
+        self._lists = {"training": train, "validation": val}
         self.classes = tuple(classes)
         self.train_count = len(train.names) if train is not None else 0
         self.val_count = len(val.names)
@@ -149,6 +150,10 @@ class ImageSource:
         self._on_skip = on_skip
         self._train = self._loader(train, preprocessing, augmentation, workers, seed) if train is not None else None
         self._val = self._loader(val, preprocessing, None, workers, None)
+
+    def image_lists(self):
+        """The images of each part, ``{"training": ImageList, "validation": ImageList}``."""
+        return {part: images for part, images in self._lists.items() if images is not None}
 
     @property
     def train_batches(self):

@@ -89,6 +89,10 @@ class RecordFile:
                 labels[number] = label
         return labels
 
+    def images(self):
+        """The records as a list of images that Python reads."""
+        return ImageList(self.names, self.labels().astype(int), self.read)
+
     def read(self, number):
         """Decode the image of record `number`, in the file's order; raises `DecodeError`."""
         try:
@@ -172,7 +176,7 @@ def record_source(train, val, classes=None, on_skip=None, **options):
     if on_skip:
         for file in damaged:
             on_skip(str(file.rec), "holds records that cannot be decoded; read in Python, more slowly: pack it again")
-    lists = [ImageList(file.names, file.labels().astype(int), file.read) if file else None for file in (train, val)]
+    lists = [file.images() if file else None for file in (train, val)]
     return ImageSource(str(files[0].rec), names, *lists, on_skip=on_skip, **options)
 
 
@@ -219,6 +223,11 @@ class RecordSource:
         self._train, self._val = train, val
         self._preprocessing, self._augmentation = preprocessing, augmentation
         self._workers, self._seed = workers, seed
+
+    def image_lists(self):
+        """The images of each part, ``{"training": ImageList, "validation": ImageList}``."""
+        parts = {"training": self._train, "validation": self._val}
+        return {part: file.images() for part, file in parts.items() if file is not None}
 
     @property
     def train_batches(self):

@@ -22,6 +22,10 @@ class SyntheticSource:
         self.val_count = batch_size
         self.problems = Problems()
 
+    def image_lists(self):
+        """No images of any part."""
+        return {}
+
     def train(self, epoch, first=0):
         """The batches of an epoch, the same in each."""
         return (self._batch for _ in range(first, self.train_batches))

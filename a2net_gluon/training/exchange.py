@@ -43,14 +43,29 @@ class Exchange:
 
     def sum(self, values):
         """Sums of a list of numbers over all processes, a list of float; every process has to ask."""
-        return [float(value) for value in values]
+        if self.size == 1:
+            return [float(value) for value in values]
+        # Whole numbers above 16.7 million do not fit into float32, in which servers add: they go in two parts.
+        values = np.asarray(values, np.float64)
+        high = np.floor(values / 4096)
+        summed = self._add_up(mx.nd.array(np.concatenate([high, values - 4096 * high])))
+        high, low = np.split(summed.asnumpy().astype(np.float64), 2)
+        return (4096 * high + low).tolist()
 
     def average(self, arrays):
         """Replace each NDArray of a list by its mean over all processes."""
+        flat = self._add_up(mx.nd.concat(*(array.reshape(-1) for array in arrays), dim=0)).asnumpy() / self.size
+        ends = np.cumsum([array.size for array in arrays])
+        for array, part in zip(arrays, np.split(flat, ends[:-1])):
+            array[:] = part.reshape(array.shape)
 
     def wait(self):
         """Wait until every process has come here."""
         self.sum([0])
+
+    def _add_up(self, array):
+        """The sum of `array` over all processes. The caller waits for it: two sums at once would be mixed up."""
+        return array
 
 
 class _KVStoreExchange(Exchange):
@@ -59,28 +74,14 @@ class _KVStoreExchange(Exchange):
     def __init__(self, kvstore):
         super().__init__(kvstore)
         self.rank, self.size = kvstore.rank, kvstore.num_workers
-        self._keys = {}
+        self._keys = {}  # the servers keep one for each shape
 
-    def sum(self, values):
-        # Servers add in float32, which holds whole numbers up to 16.7 million: counts go in two parts.
-        values = np.asarray(values, np.float64)
-        high = np.floor(values / 4096)
-        summed = mx.nd.array(np.concatenate([high, values - 4096 * high]))
-        self._push_pull(summed)
-        high, low = np.split(summed.asnumpy().astype(np.float64), 2)
-        return (4096 * high + low).tolist()
-
-    def average(self, arrays):
-        for array in arrays:
-            self._push_pull(array)
-            array /= self.size
-
-    def _push_pull(self, array):
-        """Add up `array` over the processes, in place."""
-        if array.shape not in self._keys:  # one key for each shape; the servers keep nothing between two sums
+    def _add_up(self, array):
+        if array.shape not in self._keys:
             self._keys[array.shape] = _FIRST_KEY + len(self._keys)
             self._kvstore.init(self._keys[array.shape], mx.nd.zeros(array.shape))
         self._kvstore.pushpull(self._keys[array.shape], array, out=array)
+        return array
 
 
 class _HorovodExchange(Exchange):
@@ -97,13 +98,8 @@ class _HorovodExchange(Exchange):
         self._horovod.broadcast_parameters(parameters, root_rank=0)
         return trainer
 
-    def sum(self, values):
-        summed = self._horovod.allreduce(mx.nd.array(values, dtype="float64"), average=False, name="sum")
-        return summed.asnumpy().tolist()
-
-    def average(self, arrays):
-        for number, array in enumerate(arrays):
-            self._horovod.allreduce_(array, average=True, name=f"average-{number}")
+    def _add_up(self, array):
+        return self._horovod.allreduce(array, average=False, name="a2net")
 
 
 def make_exchange(kind, contexts):

@@ -6,28 +6,32 @@ from a2net_gluon.data import Description
 from a2net_gluon.errors import FailureError
 from a2net_gluon.training.checkpoints import Checkpoints
 
-from .test_loop import CLASSES, make_batches, make_learner, parameters
+from .test_learner import CLASSES, make_batches, make_learner, parameters, train
 
 DESCRIPTION = Description("a2net_resnet20_small", tuple("abcdef"), make_learner().preprocessing)
+
+
+def state(epoch, batch=0, history=()):
+    return {"epoch": epoch, "batch": batch, "history": list(history)}
 
 
 @pytest.fixture
 def trained():
     learner = make_learner()
-    learner.train_epoch(make_batches(), 1, lambda progress: None)
+    train(learner, make_batches())
     assert len(DESCRIPTION.classes) == CLASSES
     return learner
 
 
 def test_restored_learner_goes_on_the_same(trained, tmp_path):
     checkpoints = Checkpoints(tmp_path, keep=2)
-    checkpoints.save(trained, DESCRIPTION, 1, [{"epoch": 1}])
-    folder, state, rejected = checkpoints.newest()
-    assert (state["epoch"], state["history"], rejected) == (1, [{"epoch": 1}], [])
+    checkpoints.save(trained, DESCRIPTION, state(1, history=[{"epoch": 1}]))
+    folder, saved, rejected = checkpoints.newest()
+    assert (saved["epoch"], saved["history"], rejected) == (1, [{"epoch": 1}], [])
     restored = make_learner()
-    checkpoints.restore(folder, restored)
+    checkpoints.restore(folder, saved, restored)
     for learner in (trained, restored):
-        learner.train_epoch(make_batches(), 4, lambda progress: None)
+        train(learner, make_batches(), 4)
     for name, value in parameters(trained.net).items():
         np.testing.assert_array_equal(parameters(restored.net)[name], value)
 
@@ -35,30 +39,30 @@ def test_restored_learner_goes_on_the_same(trained, tmp_path):
 def test_newest_whole_one_is_found_and_old_ones_go(trained, tmp_path):
     checkpoints = Checkpoints(tmp_path, keep=3)
     for epoch in (1, 2, 3, 4):
-        checkpoints.save(trained, DESCRIPTION, epoch, [])
+        checkpoints.save(trained, DESCRIPTION, state(epoch))
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["epoch-0002", "epoch-0003", "epoch-0004"]
     damaged = tmp_path / "epoch-0004" / "net.params"
     damaged.write_bytes(damaged.read_bytes()[:-100])
     (tmp_path / "epoch-0003" / "state.json").unlink()
-    folder, state, rejected = checkpoints.newest()
-    assert (folder.name, state["epoch"]) == ("epoch-0002", 2)
+    folder, saved, rejected = checkpoints.newest()
+    assert (folder.name, saved["epoch"]) == ("epoch-0002", 2)
     assert "epoch-0004: net.params is damaged" in rejected[0]
     assert "epoch-0003" in rejected[1]
-    checkpoints.save(trained, DESCRIPTION, 3, [])  # the damaged ones do not push out whole ones
+    checkpoints.save(trained, DESCRIPTION, state(3))  # the damaged ones do not push out whole ones
     assert {path.name for path in tmp_path.glob("epoch-*")} == {"epoch-0002", "epoch-0003"}
     assert {path.name for path in tmp_path.glob("damaged-*")} == {"damaged-epoch-0003", "damaged-epoch-0004"}
 
 
 def test_nothing_half_written_stays(trained, tmp_path, monkeypatch):
     checkpoints = Checkpoints(tmp_path, keep=2)
-    checkpoints.save(trained, DESCRIPTION, 1, [])
+    checkpoints.save(trained, DESCRIPTION, state(1))
 
     def full_disk(*arguments):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(mx.nd, "save", full_disk)
     with pytest.raises(FailureError, match="epoch-0002: checkpoint cannot be written .*No space left"):
-        checkpoints.save(trained, DESCRIPTION, 2, [])
+        checkpoints.save(trained, DESCRIPTION, state(2))
     assert [path.name for path in tmp_path.iterdir()] == ["epoch-0001"]
     (tmp_path / ".staging-left-by-a-killed-process").mkdir()
     checkpoints.clean()
