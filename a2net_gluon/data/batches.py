@@ -1,7 +1,7 @@
 """Batches from lists of images that Python reads, one by one, in worker processes."""
 
 import ctypes
-import multiprocessing
+import multiprocessing.pool
 import os
 import signal
 import typing
@@ -169,6 +169,20 @@ class ImageSource:
     def validation(self):
         """Every validation image once, in order."""
         return self._batches(self._val[1])
+
+    def close(self):
+        """End the processes that read images; the source cannot be used any more.
+
+        Without waiting for them: one that was ended by a signal, as a batch system sends it to all processes, may
+        have taken a lock with it, and the pool's own `terminate` would wait for that for ever.
+        """
+        for part in (self._train, self._val):
+            pool = part and part[1]._worker_pool
+            if pool:
+                pool._worker_handler._state = multiprocessing.pool.TERMINATE  # do not replace those that end
+                pool._terminate.cancel()
+                for process in pool._pool:
+                    process.kill()
 
     def _loader(self, images, preprocessing, augmentation, workers, seed):
         sampler = _EpochSampler(len(images.names), self.batch_size, seed, self._shard)

@@ -224,6 +224,9 @@ class RecordSource:
         self._preprocessing, self._augmentation = preprocessing, augmentation
         self._workers, self._seed = workers, seed
 
+    def close(self):
+        """Nothing to end."""
+
     def image_lists(self):
         """The images of each part, ``{"training": ImageList, "validation": ImageList}``."""
         parts = {"training": self._train, "validation": self._val}

@@ -22,6 +22,9 @@ class SyntheticSource:
         self.val_count = batch_size
         self.problems = Problems()
 
+    def close(self):
+        """Nothing to end."""
+
     def image_lists(self):
         """No images of any part."""
         return {}

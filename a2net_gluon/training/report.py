@@ -80,7 +80,7 @@ class Report:
         self.line(
             f"learning rate {args.lr:g} ({args.lr_mode}) for a total batch of {total:,} "
             f"({' × '.join([*factors, str(devices), str(args.batch_size)])}), "
-            f"{source.train_batches} batches of each process an epoch"
+            f"{source.train_batches} batches an epoch"
         )
 
     @contextlib.contextmanager

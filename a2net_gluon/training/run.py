@@ -1,5 +1,6 @@
 """A training run from its options to its folder."""
 
+import contextlib
 import itertools
 import signal
 
@@ -51,12 +52,11 @@ def train(args):
     folder = RunFolder(args, exchange)
     report = Report(args.num_epochs, args.log_interval, quiet=exchange.rank > 0)
     with report, Interruption() as interruption:
-        source = from_options.source(
-            args, preprocessing, len(contexts), on_skip=report.skipped, shard=exchange.shard
-        )
-        run = _Run(args, contexts, exchange, folder, report, interruption, source, preprocessing)
-        run.start()
-        run.go_on()
+        source = from_options.source(args, preprocessing, len(contexts), on_skip=report.skipped, shard=exchange.shard)
+        with contextlib.closing(source):
+            run = _Run(args, contexts, exchange, folder, report, interruption, source, preprocessing)
+            run.start()
+            run.go_on()
     return folder.path
 
 

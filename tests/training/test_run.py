@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import pty
+import random
 import re
 import shutil
 import signal
@@ -26,22 +27,20 @@ SHORT = ("--num-epochs", "4", "--batch-size", "128", "--warmup-epochs", "0", "--
 
 
 def start(*arguments, **kwargs):
-    return subprocess.Popen([sys.executable, "train_imagenet.py", *map(str, arguments)], cwd=ROOT, **kwargs)
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    words = [sys.executable, "train_imagenet.py", *map(str, arguments)]
+    return subprocess.Popen(words, cwd=ROOT, env=environment, **kwargs)
 
 
-def kill_after_epoch(epoch, folder, *arguments):
-    """Start a run, kill it (SIGKILL) once the checkpoint of `epoch` stands, and wait for its workers to end."""
-    process = start(*arguments, "--save-dir", folder, stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 300
-        while not (folder / "checkpoints" / f"epoch-{epoch:04d}").exists():
-            assert process.poll() is None, "the run ended before it could be killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait(30)
-    return process.pid
+def wait_until(condition, process, seconds=120):
+    """Whether `condition` came true before `process` ended."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if process.poll() is not None:
+            return False
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    return True
 
 
 def arrays(path):
@@ -49,15 +48,33 @@ def arrays(path):
 
 
 def assert_same_end(one, other):
-    for file in ("best.params", "checkpoints/epoch-0004/net.params", "checkpoints/epoch-0004/optimizer.params"):
-        expected = arrays(one / file)
-        for name, array in arrays(other / file).items():
+    """The same bits in every parameter file that the last epoch left, and the same results in every epoch."""
+    last = max(path.name for path in (one / "checkpoints").iterdir())
+    files = [one / "best.params", *(one / "checkpoints" / last).glob("*.params")]
+    assert len(files) >= 3
+    for file in files:
+        counterpart, expected = arrays(other / file.relative_to(one)), arrays(file)
+        assert set(counterpart) == set(expected)
+        for name, array in counterpart.items():
             np.testing.assert_array_equal(array, expected[name], err_msg=f"{file} {name}")
+    tables = [list(csv.DictReader((folder / "metrics.csv").read_text().splitlines())) for folder in (one, other)]
+    for before, after in zip(*tables):
+        timing = ("images_per_second", "data_wait")
+        assert [before[column] for column in before if column not in timing] == [
+            after[column] for column in before if column not in timing
+        ]
+    assert len(tables[0]) == len(tables[1])
+
+
+def processes_of(folder):
+    """Processes that have `folder` on their command line."""
+    found = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True, check=False)
+    return found.stdout.split()
 
 
 @pytest.fixture(scope="module")
 def data_flags(tmp_path_factory):
-    """Flags for each kind of data; the digits, written as a folder and packed."""
+    """Flags for each kind of data; the digits, written as a folder and packed. Augmentation is on in each."""
     folder = tmp_path_factory.mktemp("digits")
     assert cli.main(["digits", str(folder)]) == 0
     files = {part: pack(folder / part, folder / f"{part}-records") for part in ("train", "val")}
@@ -70,18 +87,87 @@ def data_flags(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["digits", "folder", "records"])
-def test_killed_and_resumed_ends_bit_identical(kind, data_flags, tmp_path, command):
-    flags = (*SHORT, *data_flags[kind])
+def test_killed_ten_times_ends_bit_identical(data_flags, tmp_path, command):
+    """SIGKILL at random moments, every third time while a checkpoint is being written."""
+    flags = (*SHORT, *data_flags["records"], "--num-epochs", "12", "--log-interval", "2")
     command("train_imagenet.py", *flags, "--save-dir", tmp_path / "whole")
-    pid = kill_after_epoch(2, tmp_path / "killed", *flags)
-    resumed = command("train_imagenet.py", *flags, "--save-dir", tmp_path / "killed", "--resume")
-    assert re.search(r"resumed from \S+epoch-000[23] after [23] epochs", resumed.stdout)
-    assert_same_end(tmp_path / "whole", tmp_path / "killed")
-    left = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout
-    assert left == ""
-    with open(tmp_path / "killed" / "metrics.csv") as file:
-        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3", "4"]
+    run, moments, kills = tmp_path / "killed", random.Random(0), 0
+    log = run / "log.txt"
+    for attempt in range(10):
+        seen = log.read_text().count(" batch ") if log.exists() else 0
+        process = start(*flags, "--save-dir", run, "--auto-resume", stdout=subprocess.DEVNULL)
+        try:
+            if attempt % 3 == 0:
+                wait_until(lambda: list(run.glob("checkpoints/.staging-*")), process)
+            else:
+                wait_until(lambda: log.exists() and log.read_text().count(" batch ") > seen, process)  # noqa: B023
+                time.sleep(moments.uniform(0, 1))
+            kills += process.poll() is None
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait(30)
+    assert kills >= 8  # the run may have come to its end before
+    command("train_imagenet.py", *flags, "--save-dir", run, "--auto-resume")
+    assert_same_end(tmp_path / "whole", run)
+    assert not list(run.glob("checkpoints/.staging-*"))
+    assert not processes_of(run)
+
+
+STATEFUL = ("--ema", "0.9", "--mixup", "--label-smoothing", "--accumulate", "2", "--batch-size", "64")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "more", "number"),
+    [
+        ("records", (), signal.SIGTERM),
+        ("folder", ("-j", "2"), signal.SIGINT),
+        ("digits", (*STATEFUL, "--lr-mode", "plateau", "--plateau-patience", "1"), signal.SIGTERM),
+    ],
+)
+def test_stopped_in_an_epoch_goes_on_at_that_batch(kind, more, number, data_flags, tmp_path, command):
+    flags = (*SHORT, *data_flags[kind], *more, "--log-interval", "2")
+    command("train_imagenet.py", *flags, "--save-dir", tmp_path / "whole")
+    run = tmp_path / "stopped"
+    process = start(*flags, "--save-dir", run, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    log = run / "log.txt"
+    assert wait_until(lambda: log.exists() and "epoch 2/4 batch 4/" in log.read_text(), process)
+    os.killpg(process.pid, number)  # as a terminal or a batch system does: readers get it too
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 128 + number
+    (place,) = re.findall(rf"stopped by {signal.Signals(number).name}, saved (\S+): --resume", output)
+    assert re.search(r"epoch-0001-batch-0000\d\d$", place)
+    assert not processes_of(run)
+    resumed = command("train_imagenet.py", *flags, "--save-dir", run, "--resume")
+    assert re.search(r"resumed from \S+ after 1 epochs and \d+ batches", resumed.stdout)
+    assert_same_end(tmp_path / "whole", run)
+
+
+@pytest.mark.slow
+def test_stopped_in_validation_does_not_train_again(tmp_path, command):
+    """The training of the epoch is kept; the resumed run begins with the validation."""
+    flags = (*SHORT, "--input-size", "16", "--batch-size", "8", "--num-epochs", "2", "--log-interval", "179")
+    run = tmp_path / "run"
+    process = start(*flags, "--save-dir", run, stdout=subprocess.DEVNULL)
+    log = run / "log.txt"
+    assert wait_until(lambda: log.exists() and "epoch 1/2 batch 179/179" in log.read_text(), process)
+    time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+    resumed = command("train_imagenet.py", *flags, "--save-dir", run, "--resume")
+    assert "after 0 epochs and 179 batches" in resumed.stdout
+    assert "epoch 1/2 batch" not in resumed.stdout
+    assert "epoch 1/2: training loss" in resumed.stdout
+
+
+@pytest.mark.slow
+def test_diverged_run_names_the_last_good_checkpoint(tmp_path, command):
+    flags = (*SHORT, "--input-size", "16", "--save-dir", tmp_path / "run")
+    command("train_imagenet.py", *flags, "--num-epochs", "1")
+    done = command("train_imagenet.py", *flags, "--lr", "1e30", "--lr-mode", "step", "--resume", code=1)
+    assert re.search(r"loss is not finite .*; the last checkpoint is \S+/epoch-0001$", done.stderr.strip())
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["epoch-0001"]
 
 
 @pytest.mark.slow
@@ -111,8 +197,11 @@ def test_run_folder_holds_everything(tmp_path, command):
 
     changed = command("train_imagenet.py", *SHORT, "--lr", "0.2", "--save-dir", run, "--input-size", "16", "--resume")
     assert "--lr is 0.2, was 0.05 when this run was last started" in changed.stdout
-    shutil.rmtree(run / "checkpoints" / "epoch-0004")
-    (run / "checkpoints" / "epoch-0003" / "net.params").write_bytes(b"damaged")
+    for folder in (run / "checkpoints").iterdir():
+        if folder.name == "epoch-0003":
+            (folder / "net.params").write_bytes(b"damaged")
+        else:
+            shutil.rmtree(folder)
     again = command("train_imagenet.py", *SHORT, "--save-dir", run, "--input-size", "16", "--resume")
     assert "epoch-0003: net.params is damaged" in again.stdout
     assert "starting from the beginning" in again.stdout
