@@ -32,7 +32,8 @@ def main(host, port, token):
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={**os.environ, **order["environment"]},
+        # Where the others find this process: a number, since MXNet's servers cannot bind to a name.
+        env={**os.environ, "DMLC_NODE_HOST": connection.getsockname()[0], **order["environment"]},
         start_new_session=True,  # a process group of its own, which can be ended as a whole
         preexec_fn=_end_with_parent,
     )

@@ -12,6 +12,8 @@ import sys
 import threading
 import time
 
+from dmlc_tracker.tracker import get_host_ip  # comes with mxnet
+
 from a2net_gluon import _environment
 from a2net_gluon.errors import UsageError
 from a2net_gluon.launching.messages import receive, send
@@ -42,8 +44,6 @@ def launch(args):
         raise UsageError(f"{args.hostfile}: no such file of hosts")
     if args.max_restarts and "--save-dir" not in args.command:
         raise UsageError("--max-restarts needs a command with --save-dir FOLDER, where it finds its checkpoints")
-    if args.num_servers == 0:
-        raise UsageError("--num-servers is 0: MXNet's KVStore needs at least 1")
     command = list(args.command)
     for attempt in range(args.max_restarts + 1):
         code, stopped = _Job(args, command, attempt).run()
@@ -66,6 +66,7 @@ class _Job:
         self._streams, self._numbers, self._codes = {}, {}, {}
         self._lock = threading.Lock()
         self._signal = None
+        self._address = get_host_ip() if args.hostfile else "127.0.0.1"
 
     def run(self):
         """Run it to its end; returns the exit code and whether it was stopped from outside."""
@@ -80,10 +81,6 @@ class _Job:
                 for number, handler in before.items():
                     signal.signal(number, handler)
 
-    @property
-    def _address(self):
-        return socket.gethostname() if self._args.hostfile else "127.0.0.1"
-
     def _start_launcher(self, port):
         agent = [sys.executable, "-m", "a2net_gluon.launching.agent", self._address, str(port), self._token]
         where = ["--launcher", "ssh", "-H", self._args.hostfile] if self._args.hostfile else ["--launcher", "local"]
@@ -92,7 +89,6 @@ class _Job:
         words = [sys.executable, "-m", "a2net_gluon.launching.tracker", *counts, *where, shlex.join(agent)]
         environment = dict(os.environ)
         if not self._args.hostfile:
-            environment["DMLC_NODE_HOST"] = "127.0.0.1"
             share = max(1, _environment.physical_cores() // self._args.num_workers)
             if _environment.threads_are_free():
                 environment[_environment.THREADS] = str(share)

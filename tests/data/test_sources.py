@@ -1,6 +1,7 @@
 """Folders, records, digits and synthetic batches."""
 
 import shutil
+import struct
 
 import numpy as np
 import PIL.Image
@@ -10,19 +11,21 @@ import pytest
 from a2net_gluon.data import (
     AUGMENTATIONS,
     Preprocessing,
-    record_source,
+    RecordFile,
+    Shard,
     SyntheticSource,
     digits_source,
     folder_source,
     pack_folder,
+    record_source,
 )
 from a2net_gluon.data.folder import read_image
-from a2net_gluon.data.records import RecordFile
 from a2net_gluon.errors import FailureError, UsageError
 
 
-def options(batch_size=4, size=32, augmentation="dpn", workers=0, seed=1):
+def options(batch_size=4, size=32, augmentation="dpn", workers=0, seed=1, shard=Shard()):  # noqa: B008
     return {
+        "shard": shard,
         "preprocessing": Preprocessing(size),
         "augmentation": AUGMENTATIONS[augmentation],
         "batch_size": batch_size,
@@ -254,3 +257,127 @@ def test_rotated_photographs_are_upright_in_folders_and_records(orientation, ima
     assert np.abs(read_image(path).asnumpy().astype(int) - upright).max() <= 4  # another JPEG decoder
     records = {part: pack(image_folder / part, tmp_path / f"{part}-records") for part in ("train", "val")}
     assert_same_pixels(image_folder, records, 32)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["folder", "records"])
+def test_ten_images_are_ten_over_all_shards(kind, count, image_folder, records):
+    """At batch 4, in every epoch."""
+    for _ in range(2):
+        seen = []
+        for index in range(count):
+            source = open_source(kind, image_folder, records, shard=Shard(index, count))
+            batches = list(source.validation())
+            assert all(batch.pixels.shape[0] == 4 for batch in batches)
+            seen += [batch.pixels.asnumpy()[row].tobytes() for batch in batches for row in range(batch.count)]
+        assert len(seen) == len(set(seen)) == 10
+
+
+def test_shard_without_an_image(image_folder, records):
+    """MXNet gives ten records to six processes as 2, 2, 2, 2, 2, 0."""
+    sizes = []
+    for index in range(6):
+        source = open_source("records", image_folder, records, shard=Shard(index, 6), batch_size=1)
+        sizes.append(sum(batch.count for batch in source.validation()))
+    assert sizes == [2, 2, 2, 2, 2, 0]
+
+
+@pytest.mark.parametrize("kind", ["folder", "digits"])
+def test_shards_make_up_the_batches_of_one_process(kind, image_folder, records):
+    whole = open_source(kind, image_folder, records, batch_size=6, augmentation="none")
+    parts = [
+        open_source(kind, image_folder, records, batch_size=2, augmentation="none", shard=Shard(index, 3))
+        for index in range(3)
+    ]
+    assert {part.train_batches for part in parts} == {whole.train_batches}
+    for batch, *pieces in zip(whole.train(2), *(part.train(2) for part in parts)):
+        together = np.concatenate([piece.pixels.asnumpy() for piece in pieces])
+        np.testing.assert_array_equal(batch.pixels.asnumpy(), together)
+
+
+def test_shards_of_records_train_on_different_images(image_folder, records):
+    parts = [
+        open_source("records", image_folder, records, batch_size=2, augmentation="none", shard=Shard(index, 2))
+        for index in range(2)
+    ]
+    assert {part.train_batches for part in parts} == {3}
+    seen = [{row.tobytes() for row in collect(part.train(1))[0]} for part in parts]
+    assert [len(images) for images in seen] == [6, 6]
+    assert not seen[0] & seen[1]
+
+
+@pytest.mark.parametrize("kind", ["folder", "digits", "records"])
+def test_an_epoch_can_begin_in_the_middle(kind, image_folder, records):
+    source = open_source(kind, image_folder, records, batch_size=2)
+    whole = [batch.pixels.asnumpy() for batch in source.train(3)]
+    rest = [batch.pixels.asnumpy() for batch in source.train(3, first=2)]
+    assert len(rest) == len(whole) - 2
+    np.testing.assert_array_equal(np.stack(rest), np.stack(whole[2:]))
+    assert len(list(source.train(4))) == len(whole)
+    assert not list(source.train(3, first=len(whole)))
+
+
+def damage_record(file, number, how):
+    """Overwrite the image of a record, the frame stays."""
+    content = bytearray(file.rec.read_bytes())
+    offset = file._offsets[number]
+    length = struct.unpack_from("<I", content, offset + 4)[0]
+    start, end = offset + 32, offset + 8 + length
+    if how == "header":
+        content[start : start + 64] = bytes(64)
+    elif how == "end":
+        content[(start + end) // 2 : end] = bytes(end - (start + end) // 2)
+    else:
+        content[offset : offset + 4] = bytes(4)
+    file.rec.write_bytes(content)
+
+
+@pytest.mark.parametrize("how", ["header", "end", "frame"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_damaged_records_are_named_skipped_and_counted(how, workers, image_folder, records):
+    """MXNet's own iterator would end the process with a signal."""
+    for part, number in (("train", 4), ("val", 7)):
+        damage_record(RecordFile(records[part]), number, how)
+    told = []
+    files = (RecordFile(records["train"]), RecordFile(records["val"]))
+    bad = [files[0].names[4], files[1].names[7]]
+    assert list(files[0].undecodable()) == bad[:1]
+    source = record_source(*files, on_skip=lambda *what: told.append(what[0]), **options(workers=workers))
+    assert source.classes == ("cat", "dog")
+    for epoch in (1, 2):
+        assert sum(batch.count for batch in source.train(epoch)) == 12
+        assert len(collect(source.validation())[1]) == 9
+    assert sorted(told) == sorted([*(str(file.rec) for file in files), *bad])
+    assert set(source.problems.skipped) == set(bad)
+    source.close()
+
+
+def test_whole_records_are_not_suspected(image_folder, records):
+    for path in records.values():
+        file = RecordFile(path)
+        assert file.undecodable() == {}
+        assert file.read(0).shape[2] == 3
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_files_that_vanish_in_an_epoch(workers, image_folder):
+    source = folder_source(image_folder, **options(workers=workers))
+    assert len(list(source.train(1))) == 3
+    gone = image_folder / "train" / "cat" / "2.jpg"
+    gone.unlink()
+    assert sum(batch.count for batch in source.train(2)) == 12
+    assert list(source.problems.skipped) == [str(gone)]
+    shutil.rmtree(image_folder / "train")
+    with pytest.raises(FailureError, match="12 images in a row cannot be read, .*: are the data still there"):
+        list(source.train(3))
+    source.close()
+
+
+def test_closed_source_leaves_no_reader(image_folder):
+    source = folder_source(image_folder, **options(workers=2))
+    next(iter(source.train(1)))
+    readers = [process for part in (source._train, source._val) for process in part[1]._worker_pool._pool]
+    source.close()
+    for process in readers:
+        process.join(10)
+        assert process.exitcode == -9

@@ -1,3 +1,6 @@
+import json
+import time
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -5,9 +8,11 @@ import pytest
 from a2net_gluon import get_model
 from a2net_gluon.data import Batch, Preprocessing
 from a2net_gluon.errors import FailureError, UsageError
-from a2net_gluon.training.learner import Learner, Optimization, check_finite, evaluate_batches
+from a2net_gluon.training.learner import Learner, Optimization, evaluate_batches
 from a2net_gluon.training.objective import Objective
+from a2net_gluon.training.optimizer_state import load_optimizer, save_optimizer
 from a2net_gluon.training.progress import Meter, Progress
+from a2net_gluon.training.scaling import LossScaler
 
 CLASSES = 6
 
@@ -128,3 +133,172 @@ def test_label_without_an_output():
         train(make_learner(), make_batches(classes=40))
 
 
+def poison(learner, steps):
+    """Put an infinity into a gradient at each of `steps`, counted from 1, after the gradients are added up."""
+    add_up, count = learner.trainer.allreduce_grads, iter(range(1, 1000))
+
+    def poisoned():
+        add_up()
+        if next(count) in steps:
+            parameter = learner.net.output.weight
+            for gradient in parameter.list_grad():
+                gradient[0, 0] = np.inf
+
+    learner.trainer.allreduce_grads = poisoned
+
+
+def test_overflow_skips_the_step_and_halves_the_scale():
+    learner = make_learner(scaler=LossScaler(2.0**10, window=3))
+    poison(learner, {2})
+    scales, weights = [], [parameters(learner.net)]
+
+    def note(progress):
+        scales.append(learner.scaler.scale)
+        weights.append(parameters(learner.net))
+
+    progress = train(learner, make_batches(6), on_step=note)
+    assert scales == [1024, 512, 512, 512, 1024, 1024]  # halved by the second step, doubled after three good ones
+    assert progress.skipped_steps == 1
+    assert progress.meter.count == 5 * 8
+    changed = [
+        any((after[name] != before[name]).any() for name in before if "running" not in name)
+        for before, after in zip(weights, weights[1:])
+    ]
+    assert changed == [True, False, True, True, True, True]
+
+
+def test_scaled_loss_gives_the_same_step():
+    plain, scaled = make_learner(), make_learner(scaler=LossScaler(2.0**10))
+    for learner in (plain, scaled):
+        train(learner, make_batches())
+    for name, value in parameters(plain.net).items():
+        np.testing.assert_allclose(parameters(scaled.net)[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_bad_steps_are_left_out_up_to_a_number():
+    learner = make_learner(skip_bad_steps=2)
+    poison(learner, {2, 3, 5})
+    assert train(learner, make_batches(6)).skipped_steps == 3
+    learner = make_learner(skip_bad_steps=2)
+    poison(learner, {2, 3, 4})
+    with pytest.raises(FailureError, match="gradients of 3 steps in a row, up to step 4, are not finite"):
+        train(learner, make_batches(6))
+
+
+def test_scale_that_cannot_help():
+    scaler = LossScaler(2.0, window=10)
+    for _ in range(2):
+        scaler.update(finite=False)
+    assert scaler.exhausted
+    fixed = LossScaler(1.0, None)
+    fixed.update(finite=False)
+    assert (fixed.scale, fixed.exhausted) == (1.0, False)
+
+
+def test_divergence_stops_training():
+    with pytest.raises(FailureError, match="loss is not finite any more"):
+        train(make_learner(), make_batches(9), rate=1e30)
+
+
+def test_half_precision_update_keeps_float32_master_weights(tmp_path):
+    """The update of float16 parameters runs on the CPU, though convolutions do not."""
+
+    def make():
+        net = mx.gluon.nn.Dense(3, in_units=4, use_bias=False, prefix="half_")
+        net.initialize(mx.init.One())
+        net.cast("float16")
+        options = {"momentum": 0.9, "learning_rate": 0.1, "multi_precision": True}
+        return net, mx.gluon.Trainer(net.collect_params(), "nag", options, kvstore=None, update_on_kvstore=False)
+
+    def step(net, trainer):
+        x = mx.nd.array([[1e-3, 2e-3, 3e-3, 4e-3]], dtype="float16")
+        with mx.autograd.record():
+            loss = (net.weight.data() * x).sum()
+        loss.backward()
+        trainer.update(1)
+
+    net, trainer = make()
+    for _ in range(3):
+        step(net, trainer)
+    save_optimizer(trainer, tmp_path / "optimizer.params")
+    saved = mx.nd.load(str(tmp_path / "optimizer.params"))
+    assert {array.dtype for array in saved.values()} == {np.float32}
+    again, restored = make()
+    again.weight.set_data(net.weight.data())
+    load_optimizer(restored, tmp_path / "optimizer.params")
+    for one in ((net, trainer), (again, restored)):
+        step(*one)
+    np.testing.assert_array_equal(net.weight.data().asnumpy(), again.weight.data().asnumpy())
+    master = trainer._updaters[0].states[0][1].asnumpy()
+    np.testing.assert_array_equal(master, restored._updaters[0].states[0][1].asnumpy())
+    assert (master != net.weight.data().asnumpy()).any()  # finer than float16
+
+
+def test_no_decay_for_biases_and_bn():
+    decayed = make_learner(no_wd=True)
+    factors = {name: parameter.wd_mult for name, parameter in decayed.net.collect_params().items()}
+    trained = {name: factor for name, factor in factors.items() if "running" not in name}
+    assert {name for name, factor in trained.items() if factor} == {name for name in trained if "weight" in name}
+
+
+def test_clipping_limits_each_value():
+    learner = make_learner(clip_gradient=1e-4, momentum=0.0, wd=0.0)
+    before = parameters(learner.net)
+    train(learner, make_batches(1))
+    steps = [np.abs(value - before[name]).max() for name, value in parameters(learner.net).items() if "weight" in name]
+    assert max(steps) <= 0.1 * 1e-4 * 1.01
+    assert max(steps) >= 0.1 * 1e-4 * 0.99
+
+
+def test_averaged_weights_against_numpy():
+    learner = make_learner(ema=0.3)
+    expected = {name: value.astype(np.float64) for name, value in parameters(learner.net).items()}
+    steps = iter(range(1, 10))
+
+    def follow(progress):
+        step = next(steps)
+        decay = min(0.3, (1 + step) / (10 + step))
+        for name, value in parameters(learner.net).items():
+            expected[name] = decay * expected[name] + (1 - decay) * value
+
+    train(learner, make_batches(4), on_step=follow)
+    for name, value in expected.items():
+        np.testing.assert_allclose(learner.average.arrays[name].asnumpy(), value, rtol=2e-6, atol=1e-7, err_msg=name)
+    raw, averaged = (learner.validate(make_batches(), average) for average in (False, True))
+    assert raw["loss"] != averaged["loss"]
+
+
+def test_frozen_bn_keeps_its_statistics():
+    learner = make_learner(norm={"use_global_stats": True})
+    before = parameters(learner.net)
+    train(learner, make_batches(2))
+    for name, value in parameters(learner.net).items():
+        if "running" in name:
+            np.testing.assert_array_equal(value, before[name])
+
+
+def test_epoch_goes_on_where_it_was_stopped():
+    """Half an epoch, its progress through JSON, and the rest: the same as at once."""
+    whole, halves = make_learner(), make_learner()
+    batches = make_batches(6)
+    expected = train(whole, batches).meter.sums()
+    progress = Progress()
+    halves.train_epoch(batches, progress, lambda step: 0.1, 1, lambda progress: progress.batches == 3)
+    assert progress.batches == 3
+    progress = Progress(json.loads(json.dumps(progress.state())))
+    halves.train_epoch(batches[3:], progress, lambda step: 0.1, 1, lambda progress: None)
+    assert progress.meter.sums() == expected
+    for name, value in parameters(whole.net).items():
+        np.testing.assert_array_equal(parameters(halves.net)[name], value)
+
+
+def test_waiting_for_data_is_measured():
+    def slowly():
+        for batch in make_batches(4):
+            time.sleep(0.3)
+            yield batch
+
+    learner = make_learner()
+    train(learner, make_batches(1))  # the first step compiles
+    assert train(learner, slowly()).data_wait > 0.5
+    assert train(learner, make_batches(4)).data_wait < 0.5

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from a2net_gluon.errors import UsageError
-from a2net_gluon.training.schedules import make_schedule
+from a2net_gluon.training.schedules import Plateau, make_schedule
 
 
 def schedule(mode, **changes):
@@ -52,3 +52,45 @@ def test_a_resumed_run_finds_the_same_rate(mode):
 def test_bad_schedules(changes, message):
     with pytest.raises(UsageError, match=message):
         schedule("step", **changes)
+
+
+def test_warm_up_of_one_iteration():
+    """GluonCV's scheduler divides by zero here."""
+    for mode in ("step", "cosine", "poly", "plateau"):
+        rate = make_schedule(mode, 0.4, 5, 1, 0.1, [3], 1, 0.2, Plateau(2, 0.01))
+        assert rate(1) == pytest.approx(0.4)
+        rate = make_schedule(mode, 0.4, 5, 2, 0.1, [3], 1, 0.2, Plateau(2, 0.01))
+        assert rate(1) == pytest.approx(0.3)
+
+
+def reference_drops(accuracies, patience, threshold):
+    """Go back from each epoch to the last one that was better than all before it by the threshold."""
+    drops, best, waited = 0, -1.0, 0
+    for accuracy in accuracies:
+        if accuracy - best > threshold:
+            best, waited = accuracy, 0
+            continue
+        waited += 1
+        if waited == patience:
+            drops += 1
+            waited = 0
+    return drops
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "drops"),
+    [
+        ([], 0),
+        ([0.1, 0.2, 0.3, 0.4], 0),
+        ([0.1, 0.2, 0.2, 0.2], 1),  # two epochs no better than the second
+        ([0.1, 0.2, 0.2, 0.3, 0.3], 0),  # better in time
+        ([0.5, 0.505, 0.509, 0.6], 1),  # better, but by less than the threshold
+        ([0.5, 0.505, 0.512, 0.6], 0),  # small steps that add up
+        ([0.5] + [0.4] * 6, 3),  # patience starts anew after each drop
+    ],
+)
+def test_plateau(accuracies, drops):
+    assert Plateau(2, 0.01).drops(accuracies) == drops == reference_drops(accuracies, 2, 0.01)
+    rate = schedule("plateau", plateau=Plateau(2, 0.01), warmup_epochs=1)
+    assert rate(60, accuracies) == pytest.approx(0.4 * 0.1**drops)
+    assert rate(5, accuracies) == pytest.approx(0.2 * 0.1**drops)

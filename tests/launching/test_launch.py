@@ -1,0 +1,259 @@
+"""Jobs of several processes, on the loopback device."""
+
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from a2net_gluon import cli
+from a2net_gluon.launching.messages import receive, send
+from a2net_gluon.launching.supervisor import _Job
+from a2net_gluon.options import launch_parser
+from tests.conftest import ROOT
+
+FLAGS = ("--input-size", "16", "--warmup-epochs", "0", "--num-epochs", "2", "-j", "1", "--log-interval", "1")
+# BN's statistics are those of a device's part of a batch, so they differ by design: here they are kept as they are.
+SAME = (*FLAGS, "--norm", "frozen", "--lr", "0.001")
+
+
+class Job:
+    """A command in the background; its processes are known by a variable of their environment."""
+
+    def __init__(self, *words, **environment):
+        self.mark = uuid.uuid4().hex
+        inherited = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+        self.process = subprocess.Popen(
+            [str(word) for word in words],
+            cwd=ROOT,
+            env={**inherited, "A2NET_TEST": self.mark, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def end(self, timeout=240):
+        """Exit code and output."""
+        try:
+            output = self.process.communicate(timeout=timeout)[0]
+        finally:
+            self.process.kill()
+        return self.process.returncode, output
+
+    def processes(self):
+        """Numbers of all processes that belong to it."""
+        found = []
+        for folder in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                if f"A2NET_TEST={self.mark}".encode() in (folder / "environ").read_bytes():
+                    found.append(int(folder.name))
+            except OSError:
+                continue
+        return found
+
+    def left(self):
+        """Processes that are still there; those just killed get a moment to go."""
+        for _ in range(50):
+            if not self.processes():
+                break
+            time.sleep(0.1)
+        return self.processes()
+
+
+def launch(logs, *flags, save_dir, more=(), **environment):
+    train = (sys.executable, "train_imagenet.py", "--kv-store", "dist_sync", *flags, "--save-dir", save_dir)
+    own = ("-n", 2, "-s", 1, "--log-dir", logs, *more)
+    return Job(sys.executable, "-m", "a2net_gluon", "launch", *own, "--", *train, **environment)
+
+
+def wait_for(text, log, job, count=1):
+    deadline = time.monotonic() + 120
+    while not (log.exists() and log.read_text().count(text) >= count):
+        assert job.process.poll() is None, job.process.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def kill_worker(job, rank):
+    """SIGKILL to a training process, not to its agent."""
+    for number in job.processes():
+        command = pathlib.Path(f"/proc/{number}/cmdline").read_bytes().split(b"\0")
+        environment = pathlib.Path(f"/proc/{number}/environ").read_bytes()
+        parent = pathlib.Path(f"/proc/{number}/stat").read_text().split(") ")[1].split()[1]
+        agent = b"a2net_gluon.launching.agent" in pathlib.Path(f"/proc/{parent}/cmdline").read_bytes()
+        if b"train_imagenet.py" in command and agent and f"A2NET_PROCESS=worker-{rank}".encode() in environment:
+            os.kill(number, signal.SIGKILL)
+            return
+    raise AssertionError(f"no worker {rank}")
+
+
+def parameters(run):
+    path = run / "checkpoints" / "epoch-0002" / "net.params"
+    return {name: array.asnumpy().astype(np.float64) for name, array in mx.nd.load(str(path)).items()}
+
+
+def difference(one, other):
+    """Relative difference of all parameters together, in the Euclidean norm."""
+    squares = [(np.sum((one[name] - other[name]) ** 2), np.sum(one[name] ** 2)) for name in one]
+    return np.sqrt(sum(pair[0] for pair in squares) / sum(pair[1] for pair in squares))
+
+
+@pytest.fixture(scope="module")
+def one_context(tmp_path_factory):
+    run = tmp_path_factory.mktemp("one") / "run"
+    code, output = Job(sys.executable, "train_imagenet.py", *SAME, "--batch-size", 360, "--save-dir", run).end()
+    assert code == 0, output
+    return parameters(run)
+
+
+# Six steps. What differs is the order in which gradients are added up, in float32 (unit round-off 6e-8).
+TOLERANCE = 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("contexts", [2, 4])
+def test_several_contexts_end_like_one(contexts, one_context, tmp_path):
+    flags = (*SAME, "--cpu-contexts", contexts, "--batch-size", 360 // contexts, "--save-dir", tmp_path / "run")
+    code, output = Job(sys.executable, "train_imagenet.py", *flags).end()
+    assert code == 0, output
+    assert f"a total batch of 360 ({contexts} × {360 // contexts})" in output
+    assert difference(one_context, parameters(tmp_path / "run")) < TOLERANCE
+
+
+@pytest.mark.slow
+def test_accumulated_batches_end_like_one(one_context, tmp_path):
+    flags = (*SAME, "--accumulate", 3, "--batch-size", 120, "--save-dir", tmp_path / "run")
+    code, output = Job(sys.executable, "train_imagenet.py", *flags).end()
+    assert code == 0, output
+    assert "a total batch of 360 (3 batches × 1 × 120)" in output
+    assert difference(one_context, parameters(tmp_path / "run")) < TOLERANCE
+
+
+@pytest.mark.slow
+def test_two_workers_end_like_one_context(one_context, tmp_path):
+    job = launch(tmp_path / "logs", *SAME, "--batch-size", 180, save_dir=tmp_path / "run")
+    code, output = job.end()
+    assert code == 0, output
+    assert "a total batch of 360 (2 processes × 1 × 180)" in output
+    assert output.count("(360 of 360 images)") == 2  # sharded, and each counted once
+    assert difference(one_context, parameters(tmp_path / "run")) < TOLERANCE
+    assert {path.name for path in (tmp_path / "logs").iterdir()} == {
+        "worker-0.log",
+        "worker-1.log",
+        "server-0.log",
+        "scheduler-0.log",
+    }
+    assert "epoch 2/2: " in (tmp_path / "run" / "log-rank1.txt").read_text()
+    assert job.left() == []
+
+
+@pytest.mark.slow
+def test_horovod_ends_like_one_context(one_context, tmp_path):
+    pytest.importorskip("horovod.mxnet", reason="Horovod is an extra that is built from source")
+    run = pathlib.Path(sys.executable).with_name("horovodrun")
+    train = (sys.executable, "train_imagenet.py", *SAME, "--kv-store", "horovod", "--batch-size", 180)
+    job = Job(run, "-np", 2, *train, "--save-dir", tmp_path / "run", OMP_NUM_THREADS="1")
+    code, output = job.end()
+    assert code == 0, output
+    assert difference(one_context, parameters(tmp_path / "run")) < TOLERANCE
+
+
+@pytest.mark.slow
+def test_killed_worker_is_started_again(tmp_path):
+    run = tmp_path / "run"
+    more = ("--max-restarts", 1)
+    job = launch(tmp_path / "logs", *FLAGS, "--num-epochs", 3, "--batch-size", 32, save_dir=run, more=more)
+    wait_for("epoch 2/3 batch 5/", run / "log.txt", job)
+    kill_worker(job, 1)
+    code, output = job.end()
+    assert code == 0, output
+    assert "ended with exit code 137" in output
+    assert "starting again (1 of 1)" in output
+    assert re.search(r"resumed from \S+/epoch-0001 after 1 epochs", output)
+    assert "epoch 3/3: training loss" in output
+    assert job.left() == []
+
+
+@pytest.mark.slow
+def test_killed_worker_ends_the_job(tmp_path):
+    run = tmp_path / "run"
+    job = launch(tmp_path / "logs", *FLAGS, "--batch-size", 16, save_dir=run)
+    wait_for("epoch 1/2 batch 5/", run / "log.txt", job)
+    kill_worker(job, 0)
+    code, output = job.end(timeout=30)  # the time that docs/distributed.md states
+    assert code == 137, output
+    assert job.left() == []
+
+
+@pytest.mark.slow
+def test_launcher_told_to_stop_lets_workers_save(tmp_path):
+    run = tmp_path / "run"
+    job = launch(tmp_path / "logs", *FLAGS, "--batch-size", 16, save_dir=run)
+    wait_for("epoch 1/2 batch 5/", run / "log.txt", job)
+    job.process.send_signal(signal.SIGTERM)
+    code, output = job.end(timeout=60)
+    assert code == 143, output
+    assert re.search(r"stopped by SIGTERM, saved \S+epoch-0000-batch-0000\d0", output)
+    assert job.left() == []
+    resumed = launch(tmp_path / "logs", *FLAGS, "--batch-size", 16, "--resume", save_dir=run)
+    code, output = resumed.end()
+    assert code == 0, output
+    assert "after 0 epochs and " in output
+
+
+@pytest.mark.slow
+def test_hosts_are_reached_by_ssh(tmp_path):
+    """With a stand-in for ssh that runs the command here."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "ssh").write_text('#!/bin/bash\nexec bash -c "${@: -1}"\n')
+    (folder / "ssh").chmod(0o755)
+    (tmp_path / "hosts").write_text(f"{socket.gethostname()}\n")
+    path = f"{folder}:{os.environ['PATH']}"
+    run = tmp_path / "run"
+    more = ("-H", tmp_path / "hosts")
+    job = launch(
+        tmp_path / "logs", *FLAGS, "--num-epochs", 1, "--batch-size", 180, save_dir=run, more=more, PATH=path,
+        OMP_NUM_THREADS="1",
+    )  # fmt: skip
+    code, output = job.end()
+    assert code == 0, output
+    assert "epoch 1/1: training loss" in output
+    assert job.left() == []
+
+
+def complaint(capsys, code, *arguments):
+    assert cli.main([str(argument) for argument in arguments]) == code
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_bad_use(capsys, tmp_path):
+    assert "nothing to launch" in complaint(capsys, 2, "launch", "-n", 2)
+    assert "no such file of hosts" in complaint(capsys, 2, "launch", "-n", 2, "-H", tmp_path / "none", "--", "true")
+    assert "--save-dir" in complaint(capsys, 2, "launch", "-n", 2, "--max-restarts", 1, "--", "true")
+    assert "a2net launch" in complaint(capsys, 2, "train", "--kv-store", "dist_sync")
+    assert "for GPUs" in complaint(capsys, 2, "train", "--kv-store", "nccl")
+    if shutil.which("horovodrun") is None:
+        assert "docs/distributed.md" in complaint(capsys, 2, "train", "--kv-store", "horovod")
+
+
+def test_stranger_learns_nothing():
+    """Who does not know the token gets no command."""
+    job = _Job(launch_parser().parse_args(["-n", "1", "secret"]), ["secret"], 0)
+    ours, theirs = socket.socketpair()
+    stream = theirs.makefile("rwb")
+    send(stream, token="guess", role="worker", host="here")
+    job._serve(ours)
+    assert receive(stream) is None
+    assert job._events.empty()

@@ -1,0 +1,106 @@
+"""Recipes set defaults, flags override."""
+
+import pytest
+
+from a2net_gluon.errors import UsageError
+from a2net_gluon.options import complete, parse_training, shipped_recipes
+
+
+@pytest.mark.parametrize("name", sorted(shipped_recipes()))
+def test_shipped_recipes(name):
+    args = complete(parse_training(["--recipe", name, "--rec-train", "t.rec", "--rec-val", "v.rec"]))
+    assert args.model == "a2net_resnet50"
+    text = shipped_recipes()[name].read_text(encoding="utf-8")
+    assert text.startswith("#")
+    assert f"--recipe {name}" in text  # the command
+    assert "Expected" in text
+
+
+def test_the_papers_recipe():
+    args = complete(parse_training(["--recipe", "paper", "--rec-train", "t.rec", "--rec-val", "v.rec"]))
+    assert args.lr == pytest.approx(0.1**0.5)
+    assert 64 * args.batch_size == 2048
+    assert (args.lr_mode, args.lr_decay, args.kv_store) == ("plateau", 0.1, "dist_device_sync")
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    def write(text):
+        path = tmp_path / "recipe.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_flags_go_before_a_recipe(recipe):
+    path = recipe("lr: 0.3\nlr-decay-epoch: [2, 5]\nmixup: true\nno-wd: true\nnum-epochs: 7\n")
+    args = parse_training(["--recipe", path, "--lr", "0.4", "--mixup", "false"])
+    assert (args.lr, args.lr_decay_epoch, args.mixup, args.no_wd, args.num_epochs) == (0.4, [2, 5], False, True, 7)
+    assert parse_training(["--mixup", "--recipe", path]).mixup is True
+    assert parse_training(["--lr", "0.4"]).mixup is False
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lr: fast", "argument --lr: 'fast' is not a number"),
+        ("learning-rate: 0.1", "unrecognized arguments: --learning-rate"),
+        ("lr-mode: linear", "invalid choice: 'linear'"),
+        ("- lr\n- 0.1", "'flag: value' lines"),
+        ("lr: [", "not YAML"),
+        ("num-gpus: 1\ngpus: [0]", "not allowed with"),
+        ("", "'flag: value' lines"),
+    ],
+)
+def test_bad_recipes(text, message, recipe):
+    with pytest.raises(UsageError, match=message) as raised:
+        parse_training(["--recipe", recipe(text)])
+    assert "recipe.yaml: " in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_unknown_recipe():
+    with pytest.raises(UsageError, match="no such file; recipes that come with the package: modern, one-gpu, paper"):
+        parse_training(["--recipe", "papper"])
+
+
+def test_yaml_cannot_make_objects(recipe):
+    with pytest.raises(UsageError, match="not YAML"):
+        parse_training(["--recipe", recipe("lr: !!python/object/apply:os.getcwd []")])
+
+
+def gluoncv_flags():
+    """Every flag of GluonCV's train_imagenet.py that this project takes over."""
+    return (
+        "--data-dir --rec-train --rec-train-idx --rec-val --rec-val-idx --use-rec --batch-size --dtype --num-gpus -j "
+        "--num-data-workers --num-epochs --lr --momentum --wd --lr-mode --lr-decay --lr-decay-period --lr-decay-epoch "
+        "--warmup-lr --warmup-epochs --last-gamma --mode --model --input-size --crop-ratio --use-pretrained --mixup "
+        "--mixup-alpha --mixup-off-epoch --label-smoothing --no-wd --teacher --temperature --hard-weight "
+        "--save-frequency --save-dir --resume-epoch --resume-params --resume-states --log-interval --logging-file"
+    ).split()
+
+
+def test_gluoncvs_flags(capsys):
+    with pytest.raises(SystemExit):
+        parse_training(["--help"])
+    text = capsys.readouterr().out
+    for flag in gluoncv_flags():
+        assert f"{flag} " in text or f"{flag}," in text or f"{flag}\n" in text, flag
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--resume-epoch 3", "needs --resume-params"),
+        ("--resume-states s", "needs --resume-params"),
+        ("--resume-params p --resume-epoch 12", "nothing is left"),
+        ("--resume-params p --use-pretrained", "give one of them"),
+        ("--ema 1", "must be below 1"),
+        ("--hard-weight 2", "from 0 to 1"),
+        ("--mixup --mixup-alpha 0", "above 0"),
+    ],
+)
+def test_flags_that_do_not_go_together(flags, message):
+    with pytest.raises(UsageError, match=message):
+        complete(parse_training(flags.split()))

@@ -1,0 +1,81 @@
+"""What a2net check finds."""
+
+import shutil
+
+import pytest
+
+from a2net_gluon import _environment, cli
+
+SMALL = ("--model", "a2net_resnet20_small", "--input-size", "32", "--batch-size", "4")
+
+
+def findings(capsys, code, *flags):
+    assert cli.main(["check", *(str(flag) for flag in flags)]) == code
+    return capsys.readouterr().out
+
+
+def test_sound_run(capsys, image_folder, tmp_path):
+    text = findings(capsys, 0, "--data-dir", image_folder, *SMALL, "--save-dir", tmp_path / "run")
+    for part in (
+        "devices: cpu(0)",
+        "training data: 12 images, 2 classes of 6 to 6 images",
+        "validation data: 10 images, 2 classes of 5 to 5 images",
+        "10 images decoded at",
+        "validation resize 37, crop 32; mean 124, 117, 104; scale 0.0167",
+        "100 epochs of 3 steps, total batch 4",
+        "memory: about 0.0 GB for each device",
+        "GB free in",
+    ):
+        assert part in text
+    assert "FAIL" not in text
+    assert not (tmp_path / "run").exists()
+
+
+def test_images_with_problems(capsys, image_folder):
+    (image_folder / "train" / "cat" / "0.jpg").write_bytes(b"no image")
+    text = findings(capsys, 0, "--data-dir", image_folder, *SMALL, "--input-size", 48)
+    assert "warn training data: 1 of 12 cannot be read, e.g. " in text
+    assert "cat/0.jpg (not an image OpenCV can decode)" in text
+    assert "are smaller than 48 pixels" in text
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--num-gpus", 2), "GPU 0 asked for"),
+        (("--dtype", "float16"), "no float16 convolution on the CPU"),
+        (("--batch-size", 400), "lower --batch-size"),
+        (("--warmup-epochs", 100), "the warm-up must be shorter"),
+        (("--model", "resnet51"), "unknown model"),
+        (("--accumulate", 50), "lower it"),
+    ],
+)
+def test_what_would_fail(flags, message, capsys, image_folder):
+    text = findings(capsys, 1, "--data-dir", image_folder, *SMALL, *flags)
+    assert "FAIL options and data: " in text
+    assert message in text
+
+
+def test_missing_data(capsys, tmp_path):
+    assert "FAIL" in findings(capsys, 1, "--data-dir", tmp_path / "none")
+    (tmp_path / "v.rec").touch()
+    assert "no such record file" in findings(capsys, 1, "--rec-train", tmp_path / "t.rec", "--rec-val", tmp_path / "v")
+
+
+def test_full_disk(capsys, monkeypatch, image_folder):
+    usage = shutil.disk_usage("/")._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    text = findings(capsys, 1, "--data-dir", image_folder, *SMALL)
+    assert "FAIL disk: 0.0 GB free" in text
+    assert "warn shared memory" in text
+
+
+def test_cuda_libraries_are_named_with_their_package(capsys, monkeypatch):
+    """There is no CUDA here: all of them are missing, and none is needed by the CPU build."""
+    missing = _environment.missing_cuda_libraries()
+    assert missing["libcudnn.so.8"] == "pip install nvidia-cudnn-cu11"
+    assert missing["libnvToolsExt.so.1"] == "pip install nvidia-nvtx-cu11"
+    assert "driver" in missing["libcuda.so.1"]
+    monkeypatch.setattr(_environment, "has_cuda_build", lambda: True)
+    text = findings(capsys, 1)
+    assert "FAIL CUDA: libnccl.so.2 is missing: pip install nvidia-nccl-cu11" in text
