@@ -34,7 +34,9 @@ def contexts(args):
     if gpus:
         return check_contexts([mx.gpu(index) for index in gpus])
     if getattr(args, "dtype", "float32") == "float16":
-        raise UsageError("--dtype float16 needs GPUs: MXNet has no float16 convolution on the CPU; name some with --gpus")
+        raise UsageError(
+            "--dtype float16 needs GPUs: MXNet has no float16 convolution on the CPU; name some with --gpus"
+        )
     if args.cpu_contexts > 1 and os.environ[THREADS] != "1":  # see set_thread_count
         raise UsageError(f"{args.cpu_contexts} CPU contexts can hang with {THREADS}={os.environ[THREADS]}: set it to 1")
     return [mx.cpu(index) for index in range(args.cpu_contexts)]

@@ -35,8 +35,11 @@ def real_data(tmp_path_factory):
 @pytest.fixture
 def image_folder(tmp_path):
     """A folder of 2 classes with 6 training and 5 validation images each, of different sizes."""
+    return make_image_folder(tmp_path / "images")
+
+
+def make_image_folder(folder):
     rng = np.random.default_rng(0)
-    folder = tmp_path / "images"
     for part, count in (("train", 6), ("val", 5)):
         for name in ("cat", "dog"):
             (folder / part / name).mkdir(parents=True)

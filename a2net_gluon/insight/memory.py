@@ -31,7 +31,9 @@ def training_memory(net, shape, half=False, ema=False):
     _, shapes, _ = outputs.infer_shape(data=shape)
     inputs = {*outputs.list_inputs()}
     sizes = {name: int(np.prod(one)) for name, one in zip(outputs.list_outputs(), shapes)}
-    overwritten = {f"{node['name']}_output" for node in json.loads(outputs.tojson())["nodes"] if node["op"] == "BatchNorm"}
+    overwritten = {
+        f"{node['name']}_output" for node in json.loads(outputs.tojson())["nodes"] if node["op"] == "BatchNorm"
+    }
     activations = sum(size for name, size in sizes.items() if name not in inputs | overwritten)
     parameters = sum(size for name, size in sizes.items() if name in inputs and name != "data")
     copies = 3 + half + ema  # weights, gradients, momentum

@@ -45,11 +45,15 @@ CROP_RATIOS = {"digits": 1.0, "images": 0.875, "synthetic": 0.875}
 def training_parser(prog=None):
     """The parser of ``train_imagenet.py``, ``a2net train`` and ``a2net check``; see also `parse_training`."""
     parser = Parser(prog=prog, description="Train an image network, A²-Net ResNet-50 by default.")
-    parser.add_argument("--recipe", help="YAML file with flags and values, or paper, modern, one-gpu; flags go before it")
+    parser.add_argument(
+        "--recipe", help="YAML file with flags and values, or paper, modern, one-gpu; flags go before it"
+    )
     add_data_options(parser)
     add_device_options(parser)
     kinds = ("local", "device", "nccl", "dist_sync", "dist_device_sync", "horovod")
-    parser.add_argument("--kv-store", choices=kinds, help="how gradients are added up (device, where there are several)")
+    parser.add_argument(
+        "--kv-store", choices=kinds, help="how gradients are added up (device, where there are several)"
+    )
     _add_network_options(parser)
     _add_optimization_options(parser)
     _add_schedule_options(parser)
@@ -61,8 +65,12 @@ def training_parser(prog=None):
 def _add_network_options(parser):
     group = parser.add_argument_group("network")
     group.add_argument("--model", help="a2net_resnet50; for digits a2net_resnet20_small")
-    group.add_argument("--mode", choices=("hybrid", "imperative"), default="hybrid", help="static graph or not (hybrid)")
-    group.add_argument("--dtype", choices=("float32", "float16"), default="float32", help="float16: GPUs only (float32)")
+    group.add_argument(
+        "--mode", choices=("hybrid", "imperative"), default="hybrid", help="static graph or not (hybrid)"
+    )
+    group.add_argument(
+        "--dtype", choices=("float32", "float16"), default="float32", help="float16: GPUs only (float32)"
+    )
     group.add_argument(
         "--norm",
         choices=("batch", "sync", "frozen"),
@@ -96,7 +104,9 @@ def _add_schedule_options(parser):
     group.add_argument("--lr-decay", type=share, default=0.1, help="factor of a step, or at a plateau (0.1)")
     group.add_argument("--lr-decay-epoch", type=numbers, default=[30, 60, 90], help="epochs of steps (30,60,90)")
     group.add_argument("--lr-decay-period", type=whole, default=0, help="a step every so many epochs instead")
-    group.add_argument("--plateau-patience", type=count, default=5, help="epochs without a better training accuracy (5)")
+    group.add_argument(
+        "--plateau-patience", type=count, default=5, help="epochs without a better training accuracy (5)"
+    )
     group.add_argument("--plateau-threshold", type=rate, default=0.001, help="what is better: by this share (0.001)")
     group.add_argument("--warmup-lr", type=rate, default=0.0, help="learning rate at the start of the warm-up (0)")
     group.add_argument("--warmup-epochs", type=whole, help="epochs of linear warm-up (0; digits 1)")

@@ -17,10 +17,16 @@ class WeightAverage:
         Initialised.
     decay : float
         Below 1; 0.9999 looks back over about 10,000 steps.
+
+    Attributes
+    ----------
+    arrays : dict of str to NDArray
+        The averages, by the names that parameter files have.
+    steps : int
     """
 
     def __init__(self, net, decay):
-        self._parameters, self._decay = net.collect_params(), decay
+        self._parameters, self._decay = net._collect_params_with_prefix(), decay  # named as in parameter files
         self.steps = 0
         self.arrays = {name: _value(parameter).copy() for name, parameter in self._parameters.items()}
 

@@ -78,7 +78,9 @@ def _check_images(part, images, classes, size):
     counts = np.bincount(images.labels, minlength=len(classes))
     what = f"{part} data"
     yield Finding(
-        "ok", what, f"{len(images.names):,} images, {len(classes)} classes of {counts.min():,} to {counts.max():,} images"
+        "ok",
+        what,
+        f"{len(images.names):,} images, {len(classes)} classes of {counts.min():,} to {counts.max():,} images",
     )
     if len(counts) > len(classes):
         yield Finding("FAIL", what, f"label {len(counts) - 1} for {len(classes)} classes: set --classes")
@@ -103,7 +105,9 @@ def _check_images(part, images, classes, size):
 
 
 def _preprocessing_in_words(args, preprocessing):
-    mean, scale = (", ".join(f"{value:.4g}" for value in values) for values in (preprocessing.mean, preprocessing.scale))
+    mean, scale = (
+        ", ".join(f"{value:.4g}" for value in values) for values in (preprocessing.mean, preprocessing.scale)
+    )
     return (
         f"training crop {preprocessing.size} pixels, augmentation {args.augmentation}; validation resize "
         f"{preprocessing.resize}, crop {preprocessing.size}; mean {mean}; scale {scale}"
@@ -127,7 +131,9 @@ def _check_memory(args, net, contexts, size):
     text = f"about {needed / _GIGABYTE:.1f} GB for each device (estimate)"
     free = [mx.context.gpu_memory_info(ctx.device_id)[0] for ctx in contexts if ctx.device_type == "gpu"]
     if free and min(free) < needed:
-        yield Finding("warn", "memory", f"{text}, {min(free) / _GIGABYTE:.1f} GB are free: a smaller --batch-size may help")
+        yield Finding(
+            "warn", "memory", f"{text}, {min(free) / _GIGABYTE:.1f} GB are free: a smaller --batch-size may help"
+        )
     else:
         yield Finding("ok", "memory", text)
 
@@ -140,7 +146,9 @@ def _check_disk(args, parameters):
     free = shutil.disk_usage(existing).free
     writable = os.access(existing, os.W_OK)
     text = f"{free / _GIGABYTE:.1f} GB free in {existing}, checkpoints need {needed / _GIGABYTE:.2f} GB"
-    yield Finding("ok" if writable and free > needed else "FAIL", "disk", text if writable else f"{existing} is read-only")
+    yield Finding(
+        "ok" if writable and free > needed else "FAIL", "disk", text if writable else f"{existing} is read-only"
+    )
 
 
 def _check_shared_memory(args, size, devices):
@@ -149,6 +157,8 @@ def _check_shared_memory(args, size, devices):
         return
     needed = 3 * size * size * args.batch_size * devices * 2 * 2 * args.num_workers  # two loaders, two batches ahead
     free = shutil.disk_usage("/dev/shm").free
-    text = f"{free / _GIGABYTE:.1f} GB free in /dev/shm, {args.num_workers} readers need up to {needed / _GIGABYTE:.2f} GB"
+    text = (
+        f"{free / _GIGABYTE:.1f} GB free in /dev/shm, {args.num_workers} readers need up to {needed / _GIGABYTE:.2f} GB"
+    )
     enough = free > needed
     yield Finding("ok" if enough else "warn", "shared memory", text if enough else f"{text}: lower -j, or --shm-size")

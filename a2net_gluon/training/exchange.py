@@ -121,7 +121,9 @@ def make_exchange(kind, contexts):
         return _HorovodExchange(_start_horovod())
     if kind and kind.startswith("dist"):
         if "DMLC_ROLE" not in os.environ:
-            raise UsageError(f"--kv-store {kind} is for several processes: start them with a2net launch -n N -- COMMAND")
+            raise UsageError(
+                f"--kv-store {kind} is for several processes: start them with a2net launch -n N -- COMMAND"
+            )
         return _KVStoreExchange(mx.kv.create(kind))
     if kind == "nccl" and contexts[0].device_type != "gpu":
         raise UsageError("--kv-store nccl is for GPUs: name some with --gpus, or leave it out")

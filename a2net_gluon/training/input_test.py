@@ -41,5 +41,7 @@ def read_epoch(args, tell):
     for text in problems_in_words(source.problems):
         tell(text)
     size = preprocessing.size
-    tell(f"{source.train_batches} batches of {source.batch_size} images {size}×{size}: {speed:.0f} images/s from the data alone")
+    tell(
+        f"{source.train_batches} batches of {source.batch_size} images {size}×{size}: {speed:.0f} images/s from the data alone"
+    )
     return speed

@@ -126,9 +126,10 @@ class Learner:
         average. On the CPU, inference leaves a network's own weights in oneDNN's blocked layout, at a moment that
         depends on timing; training on from there is no longer reproducible (seen with mxnet 1.9.1).
         """
-        for name, copied in self._copy.collect_params().items():
-            mean = self.average.arrays[name] if average else self.net.collect_params()[name]._reduce()
-            copied.set_data(mean)  # the mean over devices, as in save_parameters
+        trained = self.net._collect_params_with_prefix()
+        for name, copied in self._copy._collect_params_with_prefix().items():
+            # The mean over devices, as in save_parameters.
+            copied.set_data(self.average.arrays[name] if average else trained[name]._reduce())
         dtype = self.optimization.dtype
         return evaluate_batches(
             self._copy, batches, self.contexts, self.preprocessing, self.objective.classes, self.exchange, dtype
@@ -217,7 +218,9 @@ class Learner:
         progress.skipped_steps += 1
         allowed = self.optimization.skip_bad_steps
         if self.scaler.exhausted or (self.optimization.dtype == "float32" and 0 < allowed < self.bad_steps):
-            raise FailureError(f"gradients of {self.bad_steps} steps in a row, up to step {step}, are not finite: {_CURE}")
+            raise FailureError(
+                f"gradients of {self.bad_steps} steps in a row, up to step {step}, are not finite: {_CURE}"
+            )
         return False
 
 

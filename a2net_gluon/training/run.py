@@ -100,7 +100,9 @@ class _Run:
         if state:
             self.epoch, self.history = state["epoch"], state["history"]
             self.progress = Progress(state["progress"])
-        self.scalars = Scalars(self.folder.path if self.args.tensorboard and not self.exchange.rank else None, self.epoch)
+        self.scalars = Scalars(
+            self.folder.path if self.args.tensorboard and not self.exchange.rank else None, self.epoch
+        )
         self.report.start(self.args, self.learner, self.source, self.description)
 
     def go_on(self):

@@ -21,6 +21,7 @@ from a2net_gluon.data import (
 )
 from a2net_gluon.data.folder import read_image
 from a2net_gluon.errors import FailureError, UsageError
+from tests.conftest import make_image_folder
 
 
 def options(batch_size=4, size=32, augmentation="dpn", workers=0, seed=1, shard=Shard()):  # noqa: B008
@@ -39,9 +40,21 @@ def pack(folder, prefix):
     return prefix.with_suffix(".rec")
 
 
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    """The images of `image_folder` as records; packing takes seconds."""
+    folder = tmp_path_factory.mktemp("packed")
+    images = make_image_folder(folder / "images")
+    return {part: pack(images / part, folder / part) for part in ("train", "val")}
+
+
 @pytest.fixture
-def records(image_folder, tmp_path):
-    return {part: pack(image_folder / part, tmp_path / part) for part in ("train", "val")}
+def records(packed, tmp_path):
+    """A copy of its own for each test."""
+    for path in packed.values():
+        for ending in (".rec", ".idx", ".lst"):
+            shutil.copy(path.with_suffix(ending), tmp_path)
+    return {part: tmp_path / path.name for part, path in packed.items()}
 
 
 def collect(batches):

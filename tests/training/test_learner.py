@@ -15,6 +15,7 @@ from a2net_gluon.training.progress import Meter, Progress
 from a2net_gluon.training.scaling import LossScaler
 
 CLASSES = 6
+FILE_NAMES = "_collect_params_with_prefix"
 
 
 def make_batches(count=3, size=8, classes=CLASSES, valid=None):
@@ -44,8 +45,8 @@ def train(learner, batches, first_step=1, rate=0.1, on_step=lambda progress: Non
     return progress
 
 
-def parameters(net):
-    return {name: parameter.data().asnumpy() for name, parameter in net.collect_params().items()}
+def parameters(net, named="collect_params"):
+    return {name: parameter.data().asnumpy() for name, parameter in getattr(net, named)().items()}
 
 
 def test_meter_counts_like_sorting():
@@ -252,13 +253,13 @@ def test_clipping_limits_each_value():
 
 def test_averaged_weights_against_numpy():
     learner = make_learner(ema=0.3)
-    expected = {name: value.astype(np.float64) for name, value in parameters(learner.net).items()}
+    expected = {name: value.astype(np.float64) for name, value in parameters(learner.net, FILE_NAMES).items()}
     steps = iter(range(1, 10))
 
     def follow(progress):
         step = next(steps)
         decay = min(0.3, (1 + step) / (10 + step))
-        for name, value in parameters(learner.net).items():
+        for name, value in parameters(learner.net, FILE_NAMES).items():
             expected[name] = decay * expected[name] + (1 - decay) * value
 
     train(learner, make_batches(4), on_step=follow)

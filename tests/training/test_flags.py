@@ -1,0 +1,220 @@
+"""What single flags do, in short runs on the digits."""
+
+import csv
+import json
+import time
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from a2net_gluon import cli, from_options
+from a2net_gluon.data import Batch, digits
+
+SHORT = ("--input-size", "16", "--batch-size", "32", "--num-epochs", "2", "--warmup-epochs", "0", "-j", "1")
+
+
+@pytest.fixture
+def train(tmp_path, capsys, monkeypatch):
+    """Return a function that trains in this process and returns the run folder and what was said.
+
+    On 256 training and 64 validation images.
+    """
+    images, labels = digits.load_digits()
+    monkeypatch.setattr(digits, "load_digits", lambda: (images[:320], labels[:320]))
+    monkeypatch.setattr(digits, "TRAIN_COUNT", 256)
+
+    def run(*flags, name="run", code=0):
+        words = ("train", *SHORT, "--save-dir", tmp_path / name, *flags)
+        assert cli.main([str(word) for word in words]) == code
+        said = capsys.readouterr()
+        return tmp_path / name, said.out if code == 0 else said.err
+
+    return run
+
+
+def arrays(path):
+    return {name: array.asnumpy() for name, array in mx.nd.load(str(path)).items()}
+
+
+def epochs(run):
+    return list(csv.DictReader((run / "metrics.csv").read_text().splitlines()))
+
+
+def test_start_from_parameters_and_states(train):
+    first, _ = train("--num-epochs", 1)
+    params = ("--resume-params", first / "best.params")
+    run, said = train(*params, "--resume-epoch", 1, name="second")
+    assert [row["epoch"] for row in epochs(run)] == ["2"]
+    assert "epoch 1/2" not in said
+    _, said = train(*params, "--resume-states", first / "none.states", name="third", code=2)
+    assert "no such file of trainer states" in said
+    (first / "bad.states").write_bytes(b"no pickle")
+    _, said = train(*params, "--resume-states", first / "bad.states", name="fourth", code=1)
+    assert "not a file of gluon.Trainer.save_states" in said
+    _, said = train("--use-pretrained", name="fifth", code=2)
+    assert "no published weights" in said
+
+
+def test_evaluate_instead_of_training(train):
+    run, _ = train("--num-epochs", 1, "--ema", 0.5)
+    before = sorted(path.name for path in run.iterdir())
+    for file, column in (("best.params", "val_top1"), ("best-ema.params", "val_ema_top1")):
+        _, said = train("--evaluate", "--resume-params", run / file)
+        assert "on 64 of 64 images" in said
+        assert f"top-1 {100 * float(epochs(run)[0][column]):.1f} %" in said
+    assert sorted(path.name for path in run.iterdir()) == before
+    _, said = train("--evaluate", code=2)
+    assert "--evaluate needs --resume-params" in said
+
+
+def test_input_alone_and_network_alone(train, tmp_path):
+    _, said = train("--test-io", "--log-interval", 2)
+    assert "batch 4/8: " in said
+    assert "8 batches of 32 images 16×16: " in said
+    assert "images/s from the data alone" in said
+    assert not (tmp_path / "run").exists()
+    flags = ("--benchmark", "--model", "a2net_resnet20_small", "--batch-size", 4, "--classes", 10)
+    run, said = train(*flags, "--num-epochs", 1)
+    assert "200 training images" in said
+    assert float(epochs(run)[0]["images_per_second"]) > 0
+    assert float(epochs(run)[0]["data_wait"]) < 0.2
+
+
+def slow_source(open_source):
+    def opened(*args, **kwargs):
+        source = open_source(*args, **kwargs)
+        read = source.train
+
+        def slowly(*epoch):
+            for batch in read(*epoch):
+                time.sleep(0.5)
+                yield Batch(*batch)
+
+        source.train = slowly
+        return source
+
+    return opened
+
+
+def test_slow_reader_is_told(train, monkeypatch):
+    _, said = train("--benchmark", "--model", "a2net_resnet20_small", "--batch-size", 2, "--num-epochs", 1)
+    assert "training waits for images" not in said
+    monkeypatch.setattr(from_options, "source", slow_source(from_options.source))
+    run, said = train("--num-epochs", 1, name="slow")
+    waited = float(epochs(run)[0]["data_wait"])
+    assert waited > 0.2
+    assert f"{100 * waited:.1f} % waiting for data" in said
+    assert "training waits for images" in said
+    assert "(-j, now 1)" in said
+
+
+def test_tensorboard_files(train):
+    pytest.importorskip("tensorboardX")
+    run, _ = train("--tensorboard", "--num-epochs", 1)
+    (file,) = (run / "tensorboard").iterdir()
+    content = file.read_bytes()
+    for name in (b"train_loss", b"val_top1", b"learning_rate"):
+        assert name in content
+
+
+def test_log_file_of_another_name(train):
+    run, _ = train("--logging-file", "training.log", "--num-epochs", 1)
+    assert "epoch 1/1: training loss" in (run / "training.log").read_text()
+    assert not (run / "log.txt").exists()
+
+
+def test_newest_and_best_checkpoints_are_kept(train):
+    run, _ = train("--num-epochs", 5, "--lr", 0, "--keep", 1, "--save-frequency", 5)
+    kept = [path.name for path in sorted((run / "checkpoints").iterdir())]
+    best = max(epochs(run), key=lambda row: float(row["val_top1"]))["epoch"]
+    assert kept == sorted({f"epoch-000{best}", "epoch-0005"})
+    expected = arrays(run / "checkpoints" / f"epoch-000{best}" / "net.params")
+    for name, array in arrays(run / "best.params").items():
+        np.testing.assert_array_equal(array, expected[name])
+    state = json.loads((run / "checkpoints" / "epoch-0005" / "state.json").read_text())
+    assert (state["epoch"], state["batch"], state["seed"]) == (5, 0, 0)
+    assert state["arguments"]["keep"] == 1
+
+
+def test_checkpoint_that_was_lost_takes_its_best_parameters_with_it(train):
+    """After a fall-back to an older checkpoint, best.params is that of the best epoch known."""
+    run, _ = train("--num-epochs", 3, "--keep", 3)
+    (run / "checkpoints" / "epoch-0003" / "net.params").write_bytes(b"damaged")
+    (run / "best.params").write_bytes((run / "checkpoints" / "epoch-0001" / "net.params").read_bytes())
+    _, said = train("--num-epochs", 3, "--resume", "--keep", 3)
+    assert "epoch-0003: net.params is damaged" in said
+    best = max(epochs(run), key=lambda row: float(row["val_top1"]))["epoch"]
+    expected = arrays(run / "checkpoints" / f"epoch-000{best}" / "net.params")
+    for name, array in arrays(run / "best.params").items():
+        np.testing.assert_array_equal(array, expected[name])
+
+
+def test_automatic_resume_starts_and_goes_on(train):
+    run, said = train("--auto-resume", "--num-epochs", 1)
+    assert "resumed" not in said
+    _, said = train("--auto-resume", "--num-epochs", 2)
+    assert "resumed from" in said
+    assert "--num-epochs is 2, was 1 when this run was last started" in said
+    assert [row["epoch"] for row in epochs(run)] == ["1", "2"]
+
+
+def test_averages_can_begin_in_a_resumed_run(train):
+    train("--num-epochs", 1)
+    run, _ = train("--num-epochs", 2, "--resume", "--ema", 0.9)
+    assert [row["val_ema_top1"] != "" for row in epochs(run)] == [False, True]
+    assert (run / "best-ema.params").exists()
+
+
+def test_teacher_of_a_run(train):
+    teacher, _ = train("--num-epochs", 1)
+    run, said = train("--teacher", teacher / "best.params", "--mixup", name="student")
+    assert float(epochs(run)[-1]["train_loss"]) > 0
+    (teacher / "alone").mkdir()
+    (teacher / "alone" / "x.params").write_bytes((teacher / "best.params").read_bytes())
+    _, said = train("--teacher", teacher / "alone" / "x.params", name="a", code=2)
+    assert "no model.json beside it" in said
+    other = json.loads((teacher / "model.json").read_text())
+    (teacher / "alone" / "model.json").write_text(json.dumps({**other, "classes": list("9876543210")}))
+    _, said = train("--teacher", teacher / "alone" / "x.params", name="b", code=2)
+    assert "knows 10 classes (9 first), the data have 10 (0 first)" in said
+
+
+def test_teacher_of_no_zoo(train):
+    pytest.importorskip("gluoncv")
+    _, said = train("--teacher", "resnet5000", code=2)
+    assert "neither a file nor a name of GluonCV's model zoo" in said
+
+
+@pytest.mark.parametrize("flags", [("--mode", "imperative"), ("--norm", "frozen", "--lr", 0.001), ("--norm", "sync")])
+def test_other_ways_to_compute(flags, train):
+    run, _ = train(*flags, "--num-epochs", 1)
+    assert np.isfinite(float(epochs(run)[0]["train_loss"]))
+
+
+def test_sync_bn_of_one_device_is_bn(train):
+    results = [epochs(train("--norm", norm, "--num-epochs", 1, name=norm)[0])[0] for norm in ("batch", "sync")]
+    assert float(results[0]["train_loss"]) == pytest.approx(float(results[1]["train_loss"]), rel=0.02)
+
+
+def test_sync_bn_on_several_cpu_contexts(train, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    _, said = train("--norm", "sync", "--cpu-contexts", 2, code=2)
+    assert "crashes on several CPU contexts" in said
+
+
+def test_float16_on_the_cpu(train):
+    _, said = train("--dtype", "float16", code=2)
+    assert "--dtype float16 needs GPUs" in said
+
+
+def test_full_disk_leaves_earlier_checkpoints(train, monkeypatch):
+    run, _ = train("--num-epochs", 1)
+
+    def full(*arguments):
+        raise mx.MXNetError("Check failed: fwrite: No space left on device")
+
+    monkeypatch.setattr(mx.gluon.HybridBlock, "save_parameters", full)
+    _, said = train("--num-epochs", 2, "--resume", code=1)
+    assert "cannot be written; is the disk full?; the last checkpoint is" in said
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["epoch-0001"]
