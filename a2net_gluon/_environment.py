@@ -90,7 +90,7 @@ def has_cuda_build():
 
 
 def missing_cuda_libraries():
-    """Names of the libraries mxnet-cu112 would not find, and what brings each: ``{"libcudnn.so.8": "pip install …"}``."""
+    """Names of the libraries mxnet-cu112 would not find, each with what brings it."""
     sources = {path.split("/")[-1]: _pip_package(path) for path in CUDA_LIBRARIES}
     missing = {}
     for name, source in {**sources, "libcuda.so.1": "install NVIDIA's driver"}.items():

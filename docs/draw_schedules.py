@@ -1,4 +1,4 @@
-"""``python docs/draw_schedules.py [PNG]``: the learning-rate schedules as a picture, docs/schedules.png unless named."""
+"""``python docs/draw_schedules.py [PNG]`` draws the learning-rate schedules, to docs/schedules.png unless named."""
 
 import pathlib
 import sys

@@ -1,5 +1,6 @@
 """``python -m a2net_gluon.launching.agent HOST PORT TOKEN``: runs one process of a job and reports on it."""
 
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -57,10 +58,8 @@ def _obey(stream, child):
 
 
 def _kill(child):
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def _pass_on(output, stream, log):

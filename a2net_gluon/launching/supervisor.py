@@ -1,5 +1,6 @@
 """Starts the processes of a job, watches them, ends them together, and starts again if asked."""
 
+import contextlib
 import os
 import pathlib
 import queue
@@ -178,10 +179,8 @@ class _Job:
             connection.shutdown(socket.SHUT_RDWR)
             connection.close()
         time.sleep(0.5)  # for the agents to do so, before their own group goes
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(launcher.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         launcher.wait()
 
     def _wait_for_servers(self):

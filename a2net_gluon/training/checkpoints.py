@@ -2,8 +2,8 @@
 
 ``checkpoints/epoch-0007/`` holds the state after seven epochs, ``checkpoints/epoch-0007-batch-000120/`` that after 120
 batches more: ``net.params``, ``optimizer.params`` (momentum and master weights by parameter name), ``ema.params`` if
-weights are averaged, ``model.json`` and ``state.json`` (epoch and batch, results so far, arguments and seed, loss scale,
-and the SHA-256 of the other files). There is no random state to keep: everything random follows from the seed, the
+weights are averaged, ``model.json`` and ``state.json`` (epoch and batch, results so far, arguments and seed, loss
+scale, and the SHA-256 of the other files). There is no random state to keep: everything random follows from the seed, the
 epoch and the number of the batch or step.
 """
 

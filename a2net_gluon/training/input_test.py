@@ -40,8 +40,6 @@ def read_epoch(args, tell):
             tell(f"batch {number + 1}/{source.train_batches}: {speed:.0f} images/s")
     for text in problems_in_words(source.problems):
         tell(text)
-    size = preprocessing.size
-    tell(
-        f"{source.train_batches} batches of {source.batch_size} images {size}×{size}: {speed:.0f} images/s from the data alone"
-    )
+    images = f"{source.batch_size} images {preprocessing.size}×{preprocessing.size}"
+    tell(f"{source.train_batches} batches of {images}: {speed:.0f} images/s from the data alone")
     return speed

@@ -121,8 +121,8 @@ class Report:
         )
         if line["data_wait"] > INPUT_BOUND:
             self.line(
-                f"  training waits for images {percent(line['data_wait'])} of the time: more readers (-j, now {workers}), "
-                "records instead of a folder (a2net pack), smaller images or a faster disk would speed it up"
+                f"  training waits for images {percent(line['data_wait'])} of the time: more readers (-j, now "
+                f"{workers}), records instead of a folder (a2net pack), smaller images or a faster disk would help"
             )
 
     def end(self, source, history, folder):

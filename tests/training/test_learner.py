@@ -15,6 +15,7 @@ from a2net_gluon.training.progress import Meter, Progress
 from a2net_gluon.training.scaling import LossScaler
 
 CLASSES = 6
+CPU = (mx.cpu(),)
 FILE_NAMES = "_collect_params_with_prefix"
 
 
@@ -24,7 +25,7 @@ def make_batches(count=3, size=8, classes=CLASSES, valid=None):
     return [Batch(one, mx.nd.array(rng.integers(0, classes, size)), valid or size) for one in pixels]
 
 
-def make_learner(contexts=(mx.cpu(),), norm=None, scaler=None, exchange=None, objective=None, **optimization):
+def make_learner(contexts=CPU, norm=None, scaler=None, exchange=None, objective=None, **optimization):
     mx.random.seed(0)
 
     def make_net():
