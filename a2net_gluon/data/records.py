@@ -17,6 +17,7 @@ import struct
 import mxnet as mx
 import numpy as np
 import PIL.Image
+from tqdm import tqdm
 
 from a2net_gluon.data.batches import Batch, ImageList, ImageSource, Problems, Shard, check_batch_size
 from a2net_gluon.data.preprocessing import INTERPOLATION, DecodeError, decode
@@ -113,7 +114,9 @@ class RecordFile:
         """
         with open(self.rec, "rb") as file, multiprocessing.pool.ThreadPool(threads) as pool:
             look = functools.partial(_looks_sound, file.fileno())
-            sound = pool.map(look, self._offsets, chunksize=256)
+            looks = pool.imap(look, self._offsets, chunksize=256)
+            head = f"looking through {self.rec.name}"  # about a minute for a million records
+            sound = list(tqdm(looks, head, len(self), unit=" records", leave=False, disable=None))
         found = {}
         for number in np.flatnonzero(~np.array(sound)):
             try:

@@ -33,6 +33,10 @@ class Exchange:
         """The part of the data this process reads."""
         return Shard(self.rank, self.size)
 
+    def place(self, contexts):
+        """The contexts of this process, where all were told the same."""
+        return contexts
+
     def trainer(self, parameters, optimizer, options):
         """A Trainer that adds up the gradients of all devices and processes.
 
@@ -91,6 +95,13 @@ class _HorovodExchange(Exchange):
         super().__init__()
         self._horovod = horovod
         self.rank, self.size = horovod.rank(), horovod.size()
+
+    def place(self, contexts):
+        if len(contexts) > 1:
+            raise UsageError(f"--kv-store horovod has one device in each process, not {len(contexts)}: --num-gpus 1")
+        (context,) = contexts
+        # Processes of one machine take one GPU after another.
+        return [mx.Context(context.device_type, context.device_id + self._horovod.local_rank())]
 
     def trainer(self, parameters, optimizer, options):
         trainer = self._horovod.DistributedTrainer(parameters, optimizer, options)

@@ -10,6 +10,7 @@ import numpy as np
 from a2net_gluon import from_options
 from a2net_gluon.data import Description
 from a2net_gluon.errors import FailureError, InterruptedRunError
+from a2net_gluon.networks.weights import check_contexts
 from a2net_gluon.options import complete
 from a2net_gluon.training import build
 from a2net_gluon.training.exchange import make_exchange
@@ -49,6 +50,7 @@ def train(args):
     contexts = from_options.contexts(args)
     preprocessing = from_options.preprocessing(args, args.model)
     exchange = make_exchange(args.kv_store, contexts)
+    contexts = check_contexts(exchange.place(contexts))
     folder = RunFolder(args, exchange)
     report = Report(args.num_epochs, args.log_interval, quiet=exchange.rank > 0)
     with report, Interruption() as interruption:
