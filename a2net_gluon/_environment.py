@@ -4,6 +4,7 @@ import ctypes
 import importlib.metadata
 import os
 import pathlib
+import signal
 
 import numpy as np
 
@@ -62,6 +63,15 @@ def make_numpy_usable():
         )
     if "bool" not in np.__dict__:
         np.bool = bool
+
+
+def end_with_parent():
+    """Have Linux end this process, a child, as soon as its parent has gone, however that ended."""
+    pr_set_pdeathsig = 1
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if os.getppid() != parent:  # it has gone meanwhile
+        os._exit(1)
 
 
 # What mxnet-cu112 is linked against, each after those it needs itself.

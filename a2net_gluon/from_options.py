@@ -102,7 +102,8 @@ def _open_records(args, training, classes, options):
         if not value:
             raise UsageError(f"--use-rec needs {flag} FILE")
     train = RecordFile(args.rec_train, args.rec_train_idx) if training else None
-    return record_source(train, RecordFile(args.rec_val, args.rec_val_idx), classes=classes, **options)
+    val = RecordFile(args.rec_val, args.rec_val_idx)
+    return record_source(train, val, classes=classes, native=args.native_reader, **options)
 
 
 def network(args):

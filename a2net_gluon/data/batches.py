@@ -1,14 +1,14 @@
 """Batches from lists of images that Python reads, one by one, in worker processes."""
 
-import ctypes
+import contextlib
 import multiprocessing.pool
 import os
-import signal
 import typing
 
 import mxnet as mx
 import numpy as np
 
+from a2net_gluon._environment import end_with_parent
 from a2net_gluon.data.preprocessing import DecodeError
 from a2net_gluon.errors import FailureError, UsageError
 
@@ -186,13 +186,14 @@ class ImageSource:
 
     def _loader(self, images, preprocessing, augmentation, workers, seed):
         sampler = _EpochSampler(len(images.names), self.batch_size, seed, self._shard)
-        loader = mx.gluon.data.DataLoader(
-            _Samples(images, preprocessing, augmentation, seed),
-            batch_sampler=sampler,
-            batchify_fn=_Batchify(self.batch_size, preprocessing.size, shared=workers > 0),
-            num_workers=workers,
-            timeout=_TIMEOUT,
-        )
+        with _binding_readers():
+            loader = mx.gluon.data.DataLoader(
+                _Samples(images, preprocessing, augmentation, seed),
+                batch_sampler=sampler,
+                batchify_fn=_Batchify(self.batch_size, preprocessing.size, shared=workers > 0),
+                num_workers=workers,
+                timeout=_TIMEOUT,
+            )
         return sampler, loader
 
     def _batches(self, loader):
@@ -211,6 +212,23 @@ class ImageSource:
                 for name, reason in new.items():
                     self._on_skip(name, reason)
             yield Batch(pixels, labels, count)
+
+
+_making_readers = False
+
+
+@contextlib.contextmanager
+def _binding_readers():
+    """Processes that are forked meanwhile end with this one: pool workers would wait for ever for one killed."""
+    global _making_readers
+    _making_readers = True
+    try:
+        yield
+    finally:
+        _making_readers = False
+
+
+os.register_at_fork(after_in_child=lambda: end_with_parent() if _making_readers else None)
 
 
 class _EpochSampler:
@@ -256,14 +274,11 @@ class _Samples:
         self._images, self._preprocessing = images, preprocessing
         self._augmentation, self._seed = augmentation, seed
         self._spares = 0 if seed is None else min(_SPARES, len(images.names) - 1)
-        self._main_process = os.getpid()
-        self._bound_to_parent = False
 
     def __len__(self):
         return len(self._images.names)
 
     def __getitem__(self, key):
-        self._end_with_parent()
         epoch, first = key
         skipped = {}
         for number in range(first, first + 1 + self._spares):
@@ -288,13 +303,6 @@ class _Samples:
             return self._preprocessing.centre_crop(image)
         rng = np.random.default_rng((self._seed, epoch, first))
         return self._augmentation.apply(image, self._preprocessing.size, rng)
-
-    def _end_with_parent(self):
-        """Have Linux end a worker whose training process was killed; pool workers would wait forever."""
-        if not self._bound_to_parent and os.getpid() != self._main_process:
-            pr_set_pdeathsig = 1
-            ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-            self._bound_to_parent = True
 
 
 class _Batchify:

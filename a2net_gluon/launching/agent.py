@@ -1,7 +1,6 @@
 """``python -m a2net_gluon.launching.agent HOST PORT TOKEN``: runs one process of a job and reports on it."""
 
 import contextlib
-import ctypes
 import os
 import pathlib
 import signal
@@ -10,17 +9,18 @@ import subprocess
 import sys
 import threading
 
-from a2net_gluon.launching.messages import receive, send
+from a2net_gluon._environment import end_with_parent
+from a2net_gluon.launching.messages import keep_alive, receive, send
 
 # Servers and the scheduler of MXNet's KVStore do their work while mxnet is imported, and end with it.
 _SERVE = [sys.executable, "-c", "import a2net_gluon, mxnet"]
-_PR_SET_PDEATHSIG = 1
 
 
 def main(host, port, token):
     """Run what the supervisor at `host` says; returns an exit code."""
     connection = socket.create_connection((host, int(port)), timeout=60)
     connection.settimeout(None)
+    keep_alive(connection)
     stream = connection.makefile("rwb")
     role = os.environ["DMLC_ROLE"]
     send(stream, token=token, role=role, host=socket.gethostname())
@@ -28,26 +28,27 @@ def main(host, port, token):
     if order is None:
         return 1
     command = order["command"] if role == "worker" else _SERVE
-    child = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        # Where the others find this process: a number, since MXNet's servers cannot bind to a name.
-        env={**os.environ, "DMLC_NODE_HOST": connection.getsockname()[0], **order["environment"]},
-        start_new_session=True,  # a process group of its own, which can be ended as a whole
-        preexec_fn=_end_with_parent,
-    )
+    try:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            # Where the others find this process: a number, since MXNet's servers cannot bind to a name.
+            env={**os.environ, "DMLC_NODE_HOST": connection.getsockname()[0], **order["environment"]},
+            start_new_session=True,  # a process group of its own, which can be ended as a whole
+            preexec_fn=end_with_parent,
+        )
+    except OSError as error:
+        send(stream, line=f"{command[0]} cannot be run: {error.strerror}")
+        send(stream, code=127)
+        return 127
     threading.Thread(target=_obey, args=(stream, child), daemon=True).start()
     _pass_on(child.stdout, stream, pathlib.Path(order["log"]))
     code = child.wait()
     _kill(child)  # readers that outlive their training process
     send(stream, code=code if code >= 0 else 128 - code)
     return code
-
-
-def _end_with_parent():
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _obey(stream, child):

@@ -1,8 +1,23 @@
 """Messages between the supervisor and its agents: one JSON object a line."""
 
 import json
+import socket
 
-__all__ = ["receive", "send"]
+__all__ = ["keep_alive", "receive", "send"]
+
+_SILENCE = 30  # seconds after which a machine that does not answer counts as gone
+
+
+def keep_alive(connection):
+    """Have the system cut `connection` when the other machine is switched off or out of reach."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        (socket.TCP_KEEPIDLE, _SILENCE // 3),
+        (socket.TCP_KEEPINTVL, _SILENCE // 6),
+        (socket.TCP_KEEPCNT, 4),
+        (socket.TCP_USER_TIMEOUT, 1000 * _SILENCE),
+    ):
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def send(stream, **message):

@@ -17,7 +17,8 @@ from dmlc_tracker.tracker import get_host_ip  # comes with mxnet
 
 from a2net_gluon import _environment
 from a2net_gluon.errors import UsageError
-from a2net_gluon.launching.messages import receive, send
+from a2net_gluon.files import folder_for_output
+from a2net_gluon.launching.messages import keep_alive, receive, send
 
 __all__ = ["launch"]
 
@@ -43,12 +44,12 @@ def launch(args):
         raise UsageError("nothing to launch: put the command after --, e.g. -- python train_imagenet.py …")
     if args.hostfile and not pathlib.Path(args.hostfile).is_file():
         raise UsageError(f"{args.hostfile}: no such file of hosts")
-    if args.max_restarts and "--save-dir" not in args.command:
+    if args.max_restarts and not any(word.split("=")[0] == "--save-dir" for word in args.command):
         raise UsageError("--max-restarts needs a command with --save-dir FOLDER, where it finds its checkpoints")
     command = list(args.command)
     for attempt in range(args.max_restarts + 1):
         code, stopped = _Job(args, command, attempt).run()
-        if code == 0 or stopped or attempt == args.max_restarts:
+        if code in (0, UsageError.exit_code) or stopped or attempt == args.max_restarts:
             return code
         print(f"a2net launch: starting again ({attempt + 1} of {args.max_restarts})", flush=True)
         command = command if "--auto-resume" in command else [*command, "--auto-resume"]
@@ -82,6 +83,10 @@ class _Job:
                 for number, handler in before.items():
                     signal.signal(number, handler)
 
+    @property
+    def _launcher_log(self):
+        return pathlib.Path(self._args.log_dir) / "launcher.log"
+
     def _start_launcher(self, port):
         agent = [sys.executable, "-m", "a2net_gluon.launching.agent", self._address, str(port), self._token]
         where = ["--launcher", "ssh", "-H", self._args.hostfile] if self._args.hostfile else ["--launcher", "local"]
@@ -93,9 +98,9 @@ class _Job:
             share = max(1, _environment.physical_cores() // self._args.num_workers)
             if _environment.threads_are_free():
                 environment[_environment.THREADS] = str(share)
-        return subprocess.Popen(
-            words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
+        folder_for_output(self._args.log_dir)
+        with open(self._launcher_log, "ab") as log:
+            return subprocess.Popen(words, env=environment, stdout=log, stderr=log, start_new_session=True)
 
     def _accept(self, server):
         while True:
@@ -107,6 +112,7 @@ class _Job:
 
     def _serve(self, connection):
         """Tell one agent what to do, and put what it says on the queue of events."""
+        keep_alive(connection)
         stream = connection.makefile("rwb")
         hello = receive(stream)
         if hello is None or not secrets.compare_digest(str(hello.get("token")), self._token):
@@ -120,6 +126,8 @@ class _Job:
         log = pathlib.Path(self._args.log_dir).absolute() / f"{name}.log"
         send(stream, command=self._command, environment={"A2NET_PROCESS": name}, log=str(log))
         self._events.put((name, {"started": hello["host"], "log": str(log)}))
+        if self._signal:
+            self._tell_to_stop(name)
         while True:
             message = receive(stream)
             self._events.put((name, message))
@@ -130,13 +138,14 @@ class _Job:
         """Follow the job until all workers have ended or one process has failed; returns the exit code."""
         deadline = time.monotonic() + _START_TIMEOUT
         while True:
+            if self._signal and time.monotonic() > self._stop_deadline:
+                return 128 + self._signal
             try:
                 name, message = self._events.get(timeout=1)
             except queue.Empty:
-                if self._signal and time.monotonic() > self._stop_deadline:
-                    return 128 + self._signal
                 if len(self._streams) < self._expected and (time.monotonic() > deadline or launcher.poll()):
-                    print(f"a2net launch: {len(self._streams)} of {self._expected} processes started", file=sys.stderr)
+                    started = f"{len(self._streams)} of {self._expected} processes started"
+                    print(f"a2net launch: {started}, see {self._launcher_log}", file=sys.stderr)
                     return 1
                 continue
             if message is not None and "line" in message:
@@ -165,18 +174,24 @@ class _Job:
         return code
 
     def _note(self, number, frame):
-        """Hand a signal on to the workers, which save their state and end."""
-        self._signal, self._stop_deadline = number, time.monotonic() + _STOP_TIMEOUT
-        for name, (_, stream) in list(self._streams.items()):
-            if name.startswith("worker"):
-                send(stream, stop=True)
+        """Hand a signal on to the workers, which save their state and end; the second one ends the job at once."""
+        self._stop_deadline = time.monotonic() + (0 if self._signal else _STOP_TIMEOUT)
+        self._signal = number
+        for name in list(self._streams):
+            self._tell_to_stop(name)
+
+    def _tell_to_stop(self, name):
+        if name.startswith("worker"):
+            with contextlib.suppress(OSError):  # it has ended by itself
+                send(self._streams[name][1], stop=True)
 
     def _end(self, launcher):
         """Leave no process behind: agents kill theirs when the connection is cut."""
         if self._codes and not any(self._codes.values()):
             self._wait_for_servers()
         for connection, _ in self._streams.values():
-            connection.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):  # its other end has gone
+                connection.shutdown(socket.SHUT_RDWR)
             connection.close()
         time.sleep(0.5)  # for the agents to do so, before their own group goes
         with contextlib.suppress(ProcessLookupError):

@@ -7,7 +7,7 @@ from a2net_gluon.options.common import (
     uses_records,
 )
 from a2net_gluon.options.recipes import read_recipe
-from a2net_gluon.options.types import Parser, count, numbers, rate, share, switch, whole
+from a2net_gluon.options.types import Parser, count, numbers, rate, seed, share, switch, whole
 
 __all__ = ["CROP_RATIOS", "complete", "parse_training", "training_parser"]
 
@@ -94,7 +94,7 @@ def _add_optimization_options(parser):
         "--skip-bad-steps", type=whole, default=0, help="leave out at most so many steps in a row with NaN or Inf (0)"
     )
     group.add_argument("--ema", type=share, metavar="DECAY", help="average the weights too, e.g. 0.9999")
-    group.add_argument("--seed", type=whole, default=0, help="0")
+    group.add_argument("--seed", type=seed, default=0, help="0")
 
 
 def _add_schedule_options(parser):

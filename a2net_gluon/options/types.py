@@ -2,7 +2,7 @@
 
 import argparse
 
-__all__ = ["Parser", "count", "numbers", "rate", "share", "switch", "whole"]
+__all__ = ["Parser", "count", "numbers", "rate", "seed", "share", "switch", "whole"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -32,6 +32,7 @@ def _number(kind, accept, rule):
 count = _number(int, lambda value: value >= 1, "a whole number of at least 1")
 whole = _number(int, lambda value: value >= 0, "a whole number of at least 0")
 rate = _number(float, lambda value: 0 <= value < float("inf"), "a number of at least 0")
+seed = _number(int, lambda value: 0 <= value < 2**31, "a whole number from 0 to 2147483647")
 share = _number(float, lambda value: 0 < value <= 1, "a number above 0 and at most 1")
 
 

@@ -3,8 +3,8 @@
 ``checkpoints/epoch-0007/`` holds the state after seven epochs, ``checkpoints/epoch-0007-batch-000120/`` that after 120
 batches more: ``net.params``, ``optimizer.params`` (momentum and master weights by parameter name), ``ema.params`` if
 weights are averaged, ``model.json`` and ``state.json`` (epoch and batch, results so far, arguments and seed, loss
-scale, and the SHA-256 of the other files). There is no random state to keep: everything random follows from the seed, the
-epoch and the number of the batch or step.
+scale, and the SHA-256 of the other files). There is no random state to keep: everything random follows from the seed,
+the epoch and the number of the batch or step.
 """
 
 import hashlib
@@ -26,6 +26,7 @@ from a2net_gluon.training.optimizer_state import load_optimizer, save_optimizer
 __all__ = ["Checkpoints"]
 
 NET, AVERAGE = "net.params", "ema.params"
+_ASIDE = ".replaced-"
 _OPTIMIZER, _STATE = "optimizer.params", "state.json"
 
 
@@ -79,9 +80,12 @@ class Checkpoints:
                 (staging / _STATE).write_text(text)
                 for path in staging.iterdir():
                     flush(path)
-                shutil.rmtree(target, ignore_errors=True)
+                aside = target.with_name(f"{_ASIDE}{target.name}")
+                if target.exists():
+                    os.rename(target, aside)
                 os.rename(staging, target)
                 flush(self._folder)
+                shutil.rmtree(aside, ignore_errors=True)
         except (OSError, mx.MXNetError) as error:
             raise FailureError(
                 f"{target}: checkpoint cannot be written ({' '.join(str(error).split())[:200]})"
@@ -121,7 +125,10 @@ class Checkpoints:
             learner.average.restore(read_arrays(folder / AVERAGE), state["learner"]["ema_steps"])
 
     def clean(self):
-        """Remove what a killed process left half written."""
+        """Remove what a killed process left half written, and put back what it was replacing."""
+        for aside in self._folder.glob(f"{_ASIDE}*"):
+            target = aside.with_name(aside.name[len(_ASIDE) :])
+            shutil.rmtree(aside) if target.exists() else aside.rename(target)
         for leftover in self._folder.glob(".staging-*"):
             shutil.rmtree(leftover, ignore_errors=True)
 

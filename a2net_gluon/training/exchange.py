@@ -58,7 +58,8 @@ class Exchange:
 
     def average(self, arrays):
         """Replace each NDArray of a list by its mean over all processes."""
-        flat = self._add_up(mx.nd.concat(*(array.reshape(-1) for array in arrays), dim=0)).asnumpy() / self.size
+        flat = mx.nd.concat(*(array.reshape(-1).as_in_context(mx.cpu()) for array in arrays), dim=0)
+        flat = self._add_up(flat).asnumpy() / self.size
         ends = np.cumsum([array.size for array in arrays])
         for array, part in zip(arrays, np.split(flat, ends[:-1])):
             array[:] = part.reshape(array.shape)

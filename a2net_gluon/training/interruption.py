@@ -7,8 +7,8 @@ import signal
 __all__ = ["Interruption"]
 
 
-class _StopWaitingError(Exception):
-    pass
+class _StopWaitingError(BaseException):  # not an Exception: MXNet's loader would catch that, and end its readers
+    """Raised out of the wait for a batch."""
 
 
 class Interruption:

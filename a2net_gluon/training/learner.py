@@ -129,7 +129,8 @@ class Learner:
         trained = self.net._collect_params_with_prefix()
         for name, copied in self._copy._collect_params_with_prefix().items():
             # The mean over devices, as in save_parameters.
-            copied.set_data(self.average.arrays[name] if average else trained[name]._reduce())
+            array = self.average.arrays[name] if average else trained[name]._reduce()
+            copied.set_data(array.astype(copied.dtype, copy=False))  # MXNet does not cast between devices
         dtype = self.optimization.dtype
         return evaluate_batches(
             self._copy, batches, self.contexts, self.preprocessing, self.objective.classes, self.exchange, dtype
@@ -139,11 +140,14 @@ class Learner:
         """Give every process the mean of all processes' BN running statistics, so that all hold one network."""
         if self.exchange.size == 1:
             return
-        for parameter in self.net.collect_params().values():
-            if parameter.grad_req == "null":
-                array = parameter._reduce().astype("float32")
-                self.exchange.average([array])
-                parameter.set_data(array)
+        own = {
+            name: parameter for name, parameter in self.net._collect_params_with_prefix().items() if "running" in name
+        }
+        means = [parameter._reduce().astype("float32") for parameter in own.values()]
+        averages = [self.average.arrays[name] for name in own] if self.average else []
+        self.exchange.average([*means, *averages])
+        for parameter, mean in zip(own.values(), means):
+            parameter.set_data(mean)
 
     def state(self):
         """What a checkpoint needs besides arrays, for JSON."""
@@ -168,11 +172,18 @@ class Learner:
             options["multi_precision"] = True
         return options
 
+    def _running_statistics(self):
+        """BN's on every device."""
+        return [
+            array for parameter in self.net.collect_params(".*running.*").values() for array in parameter.list_data()
+        ]
+
     def _trained(self):
         return [parameter for parameter in self.net.collect_params().values() if parameter.grad_req != "null"]
 
     def _step(self, group, step, progress):
         share = self.objective.share(step)
+        before = [(array, array.copy()) for array in self._running_statistics()] if self._guarded else ()
         results = [self._backward(batch, share) for batch in group]
         self.trainer.set_learning_rate(progress.learning_rate)
         self.trainer.allreduce_grads()
@@ -184,6 +195,10 @@ class Learner:
             for batch, result in zip(group, results):
                 progress.meter.add(*result, batch.count)
             check_finite(progress.meter)
+        else:
+            mx.nd.waitall()
+            for array, kept in before:  # a bad batch has gone into them too
+                array[:] = kept
         if self._guarded:
             self.scaler.update(finite=self.bad_steps == 0)
         if self.optimization.accumulate > 1:
@@ -208,16 +223,13 @@ class Learner:
         """Whether the step can be made; counts those that cannot. The same answer in every process."""
         if not self._guarded:
             return True
-        gradients = [parameter.list_grad()[0] for parameter in self._trained()]
-        finite = all(
-            mx.nd.multi_all_finite(*same, num_arrays=len(same)).asscalar() == 1 for same in _by_dtype(gradients)
-        )
+        finite = _all_finite([parameter.list_grad()[0] for parameter in self._trained()])
         self.bad_steps = 0 if finite else self.bad_steps + 1
         if finite:
             return True
         progress.skipped_steps += 1
         allowed = self.optimization.skip_bad_steps
-        if self.scaler.exhausted or (self.optimization.dtype == "float32" and 0 < allowed < self.bad_steps):
+        if self.scaler.exhausted or 0 < allowed < self.bad_steps:
             raise FailureError(
                 f"gradients of {self.bad_steps} steps in a row, up to step {step}, are not finite: {_CURE}"
             )
@@ -227,10 +239,14 @@ class Learner:
 _CURE = "lower --lr, lengthen --warmup-epochs, or look at the data"
 
 
-def _by_dtype(arrays):
-    """Lists of arrays of one data type: with float16, BN's parameters stay in float32."""
-    kinds = {array.dtype for array in arrays}
-    return [[array for array in arrays if array.dtype == kind] for kind in kinds]
+def _all_finite(arrays):
+    """Whether no value in `arrays` is NaN or infinite; waits for them."""
+    groups = {}
+    for array in arrays:  # with float16, BN's parameters stay in float32
+        groups.setdefault(array.dtype, []).append(array)
+    # The operator has room for 200 arrays and crashes with more (mxnet 1.9.1).
+    parts = [same[start : start + 200] for same in groups.values() for start in range(0, len(same), 200)]
+    return all(mx.nd.multi_all_finite(*part, num_arrays=len(part)).asscalar() == 1 for part in parts)
 
 
 def evaluate_batches(net, batches, contexts, preprocessing, classes, exchange=None, dtype="float32"):

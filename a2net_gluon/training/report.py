@@ -11,6 +11,7 @@ from a2net_gluon.insight.cost import cost
 __all__ = ["INPUT_BOUND", "Report", "percent", "problems_in_words"]
 
 INPUT_BOUND = 0.2  # share of the time waiting for data from which on a run is said to be input-bound
+HINT_AFTER = 5  # log intervals of an epoch; it is said again at its end
 
 
 class _Console(logging.Handler):
@@ -19,6 +20,17 @@ class _Console(logging.Handler):
     def emit(self, record):
         tqdm.write(self.format(record), file=sys.stdout)
         sys.stdout.flush()
+
+
+class _LogFile(logging.FileHandler):
+    """A log that a full disk does not stop; the checkpoint that cannot be written will."""
+
+    def handleError(self, record):  # noqa: N802  (logging's name)
+        """Leave the line out."""
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            super().close()
 
 
 class Report:
@@ -30,12 +42,14 @@ class Report:
         Of the run.
     interval : int
         Batches between lines.
+    workers : int
+        Readers of images, to be named when they are too slow.
     quiet : bool
         Write to the log file only, as the second and further processes of a job do.
     """
 
-    def __init__(self, epochs, interval, quiet=False):
-        self._epochs, self._interval, self._quiet = epochs, interval, quiet
+    def __init__(self, epochs, interval, workers, quiet=False):
+        self._epochs, self._interval, self._workers, self._quiet = epochs, interval, workers, quiet
         self._terminal = sys.stderr.isatty() and not quiet
         self._log = logging.getLogger("a2net_gluon.training")
         self._log.setLevel(logging.DEBUG)
@@ -53,7 +67,7 @@ class Report:
 
     def to_file(self, path):
         """Write every line from now on to `path` too, with the time before it."""
-        handler = logging.FileHandler(path, encoding="utf-8")
+        handler = _LogFile(path, encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         self._log.addHandler(handler)
 
@@ -105,10 +119,12 @@ class Report:
                     text = _progress_in_words(progress)
                     bar.set_postfix_str(text)
                     self._log.debug(f"{head} batch {progress.batches}/{batches}: {text}")
+                    if told == HINT_AFTER:
+                        self._hint(progress.data_wait)
 
             yield on_batch
 
-    def epoch_end(self, line, val_count, workers):
+    def epoch_end(self, line, val_count):
         """Results of an epoch, a line of the history."""
         average = f", averaged weights top-1 {percent(line['val_ema_top1'])}" if "val_ema_top1" in line else ""
         skipped = f"; {line['skipped_steps']} steps left out" if line["skipped_steps"] else ""
@@ -119,10 +135,14 @@ class Report:
             f"({line['val_count']:,} of {val_count:,} images){average}; {line['images_per_second']:.0f} images/s, "
             f"{percent(line['data_wait'])} waiting for data{skipped}"
         )
-        if line["data_wait"] > INPUT_BOUND:
+        self._hint(line["data_wait"])
+
+    def _hint(self, data_wait):
+        """Say what to do if a run is input-bound."""
+        if data_wait > INPUT_BOUND:
             self.line(
-                f"  training waits for images {percent(line['data_wait'])} of the time: more readers (-j, now "
-                f"{workers}), records instead of a folder (a2net pack), smaller images or a faster disk would help"
+                f"  training waits for images {percent(data_wait)} of the time: more readers (-j, now "
+                f"{self._workers}), records (a2net pack) with --native-reader, or a faster disk would help"
             )
 
     def end(self, source, history, folder):

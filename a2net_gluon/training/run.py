@@ -20,7 +20,7 @@ from a2net_gluon.training.optimizer_state import load_gluon_states
 from a2net_gluon.training.progress import Progress
 from a2net_gluon.training.report import Report
 from a2net_gluon.training.run_folder import RunFolder
-from a2net_gluon.training.scalars import Scalars
+from a2net_gluon.training.scalars import Scalars, check_tensorboard
 
 __all__ = ["train"]
 
@@ -47,12 +47,14 @@ def train(args):
         If SIGTERM or SIGINT came; the state is saved, in the middle of an epoch if need be.
     """
     complete(args)
+    if args.tensorboard:
+        check_tensorboard()
     contexts = from_options.contexts(args)
     preprocessing = from_options.preprocessing(args, args.model)
     exchange = make_exchange(args.kv_store, contexts)
     contexts = check_contexts(exchange.place(contexts))
     folder = RunFolder(args, exchange)
-    report = Report(args.num_epochs, args.log_interval, quiet=exchange.rank > 0)
+    report = Report(args.num_epochs, args.log_interval, args.num_workers, quiet=exchange.rank > 0)
     with report, Interruption() as interruption:
         source = from_options.source(args, preprocessing, len(contexts), on_skip=report.skipped, shard=exchange.shard)
         with contextlib.closing(source):
@@ -101,10 +103,12 @@ class _Run:
         state = self.folder.open(self.learner, self.description, self.report)
         if state:
             self.epoch, self.history = state["epoch"], state["history"]
-            self.progress = Progress(state["progress"])
-        self.scalars = Scalars(
-            self.folder.path if self.args.tensorboard and not self.exchange.rank else None, self.epoch
-        )
+            if state["batches"] == self._batches_in_numbers():
+                self.progress = Progress(state["progress"])
+            elif state["batch"]:
+                self.report.line("the epoch begins anew: its batches are not those it was begun with")
+        scalars = self.folder.path if self.args.tensorboard and not self.exchange.rank else None
+        self.scalars = Scalars(scalars, self.epoch)
         self.report.start(self.args, self.learner, self.source, self.description)
 
     def go_on(self):
@@ -131,14 +135,16 @@ class _Run:
             batches = self.source.train(number, progress.batches)
             first_step = self.epoch * self.steps_per_epoch + 1
             self.learner.train_epoch(self._watch(batches), progress, self._rate, first_step, on_step)
-        if progress.batches < self._batches or self._stops():
+        if self._stops():
             self._leave()
+        if progress.batches < self._batches:
+            raise FailureError(f"the data ended after {progress.batches} of {self._batches} batches: are they whole?")
         line = self._line(number, progress)
         if line is None:
             self._leave()
         self.history.append(line)
         self.epoch, self.progress = number, Progress()
-        self.report.epoch_end(line, self.source.val_count, self.args.num_workers)
+        self.report.epoch_end(line, self.source.val_count)
         self.scalars.add(line)
         self.folder.record(self.learner, self.description, self._state())
 
@@ -192,9 +198,14 @@ class _Run:
         return {
             "epoch": self.epoch,
             "batch": self.progress.batches,
+            "batches": self._batches_in_numbers(),
             "progress": self.progress.state(),
             "history": self.history,
         }
+
+    def _batches_in_numbers(self):
+        """What the batches of an epoch depend on: with other numbers, half an epoch cannot be gone on with."""
+        return [self.args.seed, self.source.batch_size, self.exchange.size, self.args.accumulate, self._batches]
 
     def _leave(self):
         """Save where the run stands, and end it."""

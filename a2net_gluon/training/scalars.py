@@ -1,8 +1,16 @@
 """Results for TensorBoard."""
 
+import importlib.util
+
 from a2net_gluon.errors import UsageError
 
-__all__ = ["Scalars"]
+__all__ = ["Scalars", "check_tensorboard"]
+
+
+def check_tensorboard():
+    """Raise UsageError if tensorboardX is not installed."""
+    if importlib.util.find_spec("tensorboardX") is None:
+        raise UsageError("--tensorboard needs tensorboardX: pip install tensorboardX")
 
 
 class Scalars:
@@ -15,19 +23,13 @@ class Scalars:
     epochs_done : int
         Points of later epochs, of a run that was resumed from here, are taken back.
 
-    Raises
-    ------
-    UsageError
-        If tensorboardX is not installed.
     """
 
     def __init__(self, folder, epochs_done):
         self._writer = None
         if folder:
-            try:
-                from tensorboardX import SummaryWriter
-            except ImportError:
-                raise UsageError("--tensorboard needs tensorboardX: pip install tensorboardX") from None
+            from tensorboardX import SummaryWriter
+
             self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=epochs_done + 1)
 
     def add(self, line):

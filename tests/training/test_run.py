@@ -83,6 +83,7 @@ def data_flags(tmp_path_factory):
         "digits": ("--input-size", "16"),
         "folder": ("--data-dir", folder, *images),
         "records": ("--rec-train", files["train"], "--rec-val", files["val"], *images),
+        "native": ("--native-reader", "--rec-train", files["train"], "--rec-val", files["val"], *images),
     }
 
 
@@ -120,7 +121,7 @@ STATEFUL = ("--ema", "0.9", "--mixup", "--label-smoothing", "--accumulate", "2",
 @pytest.mark.parametrize(
     ("kind", "more", "number"),
     [
-        ("records", (), signal.SIGTERM),
+        ("native", (), signal.SIGTERM),
         ("folder", ("-j", "2"), signal.SIGINT),
         ("digits", (*STATEFUL, "--lr-mode", "plateau", "--plateau-patience", "1"), signal.SIGTERM),
     ],
