@@ -44,10 +44,10 @@ class Job:
     def end(self, timeout=240):
         """Exit code and output."""
         try:
-            output = self.process.communicate(timeout=timeout)[0]
+            self.output = self.process.communicate(timeout=timeout)[0]
         finally:
             self.process.kill()
-        return self.process.returncode, output
+        return self.process.returncode, self.output
 
     def processes(self):
         """Numbers of all processes that belong to it."""
@@ -151,6 +151,7 @@ def test_two_workers_end_like_one_context(one_context, tmp_path):
         "worker-1.log",
         "server-0.log",
         "scheduler-0.log",
+        "launcher.log",
     }
     assert "epoch 2/2: " in (tmp_path / "run" / "log-rank1.txt").read_text()
     assert job.left() == []
@@ -229,6 +230,24 @@ def test_hosts_are_reached_by_ssh(tmp_path):
     assert code == 0, output
     assert "epoch 1/1: training loss" in output
     assert job.left() == []
+
+
+def test_command_that_cannot_be_run(tmp_path):
+    for command, code, text in (("pyton", 127, "pyton cannot be run: No such file"), ("false", 1, "exit code 1")):
+        own = ("launch", "-n", 1, "--log-dir", tmp_path / "logs", "--", command)
+        job = Job(sys.executable, "-m", "a2net_gluon", *own)
+        assert job.end()[0] == code, job.output
+        assert text in job.output
+        assert job.left() == []
+
+
+def test_wrong_use_is_not_started_again(tmp_path):
+    train = (sys.executable, "train_imagenet.py", "--save-dir", tmp_path / "run", "--epochs", 1)
+    own = ("launch", "-n", 1, "--max-restarts", 3, "--log-dir", tmp_path / "logs", "--", *train)
+    code, output = Job(sys.executable, "-m", "a2net_gluon", *own).end()
+    assert code == 2
+    assert "unrecognized arguments: --epochs" in output
+    assert "starting again" not in output
 
 
 def complaint(capsys, code, *arguments):

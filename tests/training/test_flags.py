@@ -10,6 +10,7 @@ import pytest
 
 from a2net_gluon import cli, from_options
 from a2net_gluon.data import Batch, digits
+from a2net_gluon.training.run import _Run
 
 SHORT = ("--input-size", "16", "--batch-size", "32", "--num-epochs", "2", "--warmup-epochs", "0", "-j", "1")
 
@@ -218,3 +219,29 @@ def test_full_disk_leaves_earlier_checkpoints(train, monkeypatch):
     _, said = train("--num-epochs", 2, "--resume", code=1)
     assert "cannot be written; is the disk full?; the last checkpoint is" in said
     assert [path.name for path in (run / "checkpoints").iterdir()] == ["epoch-0001"]
+
+
+def test_log_on_a_full_disk(train):
+    _, said = train("--logging-file", "/dev/full", "--num-epochs", 1)
+    assert "Logging error" not in said
+    assert "best validation top-1" in said
+
+
+@pytest.mark.parametrize("flags", [("--batch-size", 64), ("--accumulate", 3), ("--seed", 1)])
+def test_resumed_in_an_epoch_with_other_batches(flags, train, monkeypatch):
+    """Half an epoch of other batches cannot be gone on with: it begins anew."""
+    stops = iter(range(100))
+    with monkeypatch.context() as patch:
+        patch.setattr(_Run, "_stops", lambda self, step=0: next(stops) >= 4)
+        train(code=143)
+    run, said = train("--resume", *flags)
+    assert "resumed from" in said
+    assert "after 0 epochs and 5 batches" in said
+    assert "the epoch begins anew" in said
+    assert [row["epoch"] for row in epochs(run)] == ["1", "2"]
+
+
+def test_seed_that_numpy_does_not_take(train, capsys):
+    with pytest.raises(SystemExit) as raised:
+        train("--seed", 5_000_000_000)
+    assert raised.value.code == 2

@@ -8,7 +8,7 @@ import pytest
 from a2net_gluon import get_model
 from a2net_gluon.data import Batch, Preprocessing
 from a2net_gluon.errors import FailureError, UsageError
-from a2net_gluon.training.learner import Learner, Optimization, evaluate_batches
+from a2net_gluon.training.learner import Learner, Optimization, _all_finite, evaluate_batches
 from a2net_gluon.training.objective import Objective
 from a2net_gluon.training.optimizer_state import load_optimizer, save_optimizer
 from a2net_gluon.training.progress import Meter, Progress
@@ -304,3 +304,25 @@ def test_waiting_for_data_is_measured():
     train(learner, make_batches(1))  # the first step compiles
     assert train(learner, slowly()).data_wait > 0.5
     assert train(learner, make_batches(4)).data_wait < 0.5
+
+
+@pytest.mark.parametrize("bad", [None, 0, 199, 200, 449])
+def test_gradients_of_large_networks_are_looked_at(bad):
+    """MXNet's operator crashes with more than 200 arrays; the paper's network has 223."""
+    arrays = [mx.nd.ones(3, dtype="float16" if number % 3 == 0 else "float32") for number in range(450)]
+    if bad is not None:
+        arrays[bad][1] = np.nan
+    assert _all_finite(arrays) == (bad is None)
+
+
+def test_bad_batch_leaves_the_running_statistics_alone(monkeypatch):
+    plain, learner = make_learner(skip_bad_steps=1), make_learner(skip_bad_steps=1)
+    batches = make_batches(4)
+    train(plain, [batches[0], batches[2], batches[3]])
+    normalize, calls = Preprocessing.normalize, iter(range(100))
+    monkeypatch.setattr(
+        Preprocessing, "normalize", lambda self, pixels: normalize(self, pixels) * (np.nan if next(calls) == 1 else 1)
+    )
+    assert train(learner, batches).skipped_steps == 1
+    for name, value in parameters(plain.net).items():
+        np.testing.assert_array_equal(parameters(learner.net)[name], value, err_msg=name)

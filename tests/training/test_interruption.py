@@ -1,0 +1,72 @@
+"""Signals, in processes of their own."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.conftest import ROOT
+
+# Three readers, of which two have nothing to do and one reads an image that takes for ever. SIGTERM comes to the whole
+# process group, as a batch system sends it, while the main process waits for that image.
+WAITING = """
+import contextlib, time
+import a2net_gluon
+import mxnet as mx
+from a2net_gluon.data import Preprocessing, ImageSource
+from a2net_gluon.data.batches import ImageList
+from a2net_gluon.training.interruption import Interruption
+
+def read(number):
+    if number == 3:
+        time.sleep(1000)
+    return mx.nd.zeros((8, 8, 3), dtype="uint8")
+
+with Interruption() as interruption:
+    images = ImageList([str(number) for number in range(4)], [0] * 4, read)
+    source = ImageSource("four", ["a"], images, images, Preprocessing(8), None, 1, 3, 0)
+    with contextlib.closing(source):
+        for batch in interruption.watch(source.validation()):
+            print("batch", flush=True)
+        print(interruption.signal.name, flush=True)
+print("end", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_to_all_processes_ends_the_wait_for_a_batch(number):
+    process = subprocess.Popen(
+        [sys.executable, "-c", WAITING], cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        for _ in range(3):
+            assert process.stdout.readline() == "batch\n"
+        time.sleep(0.5)
+        subprocess.run(["kill", f"-{int(number)}", "--", f"-{process.pid}"], check=True)
+        output = process.communicate(timeout=60)[0]
+    finally:
+        process.kill()
+    assert output.split() == [number.name, "end"]
+    assert process.returncode == 0
+
+
+SECOND = """
+import a2net_gluon, os, signal, time
+from a2net_gluon.training.interruption import Interruption
+with Interruption() as interruption:
+    os.kill(os.getpid(), signal.SIGINT)
+    assert interruption.signal == signal.SIGINT
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(10)
+    except KeyboardInterrupt:
+        print("at once")
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+"""
+
+
+def test_second_interrupt_stops_at_once():
+    done = subprocess.run([sys.executable, "-c", SECOND], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "at once\n"
