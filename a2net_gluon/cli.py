@@ -28,6 +28,16 @@ def main(arguments=None):
 
 def run(command, arguments, prog):
     """Call ``command(arguments, prog)``; an error of the user's becomes one line and an exit code."""
+    code = _run(command, arguments, prog)
+    if code and "DMLC_ROLE" in os.environ:
+        # One of several processes has failed. An ordinary exit would wait in MXNet for the others, which wait for it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _run(command, arguments, prog):
     try:
         return command(arguments, prog) or 0
     except (UsageError, FailureError, InterruptedRunError) as error:

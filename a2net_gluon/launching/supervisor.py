@@ -108,11 +108,11 @@ class _Job:
                 connection, _ = server.accept()
             except OSError:  # closed at the end
                 return
+            keep_alive(connection)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection):
         """Tell one agent what to do, and put what it says on the queue of events."""
-        keep_alive(connection)
         stream = connection.makefile("rwb")
         hello = receive(stream)
         if hello is None or not secrets.compare_digest(str(hello.get("token")), self._token):

@@ -81,10 +81,27 @@ class _KVStoreExchange(Exchange):
         self.rank, self.size = kvstore.rank, kvstore.num_workers
         self._keys = {}  # the servers keep one for each shape
 
+    def trainer(self, parameters, optimizer, options):
+        trainer = super().trainer(parameters, optimizer, options)
+        trainer._init_kvstore()  # otherwise done in the first step
+        trainer._init_params()
+        self._settle()
+        return trainer
+
+    def _settle(self):
+        """Wait until the first values are on the servers, and all processes have fetched them.
+
+        MXNet does not wait for that (1.9.1): what is pushed next can overtake it. Then a process took the sum of the
+        first gradients for its weights.
+        """
+        mx.nd.waitall()
+        self._kvstore._barrier()
+
     def _add_up(self, array):
         if array.shape not in self._keys:
             self._keys[array.shape] = _FIRST_KEY + len(self._keys)
             self._kvstore.init(self._keys[array.shape], mx.nd.zeros(array.shape))
+            self._settle()
         self._kvstore.pushpull(self._keys[array.shape], array, out=array)
         return array
 

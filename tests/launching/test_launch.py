@@ -196,6 +196,18 @@ def test_killed_worker_ends_the_job(tmp_path):
 
 
 @pytest.mark.slow
+def test_worker_that_fails_ends_the_job(tmp_path):
+    """By itself it would wait for the others at its end, and they for it."""
+    run = tmp_path / "run"
+    (run / "log-rank1.txt").mkdir(parents=True)  # where the second process cannot write its log
+    job = launch(tmp_path / "logs", *FLAGS, "--batch-size", 16, save_dir=run)
+    code, output = job.end(timeout=60)
+    assert code == 1, output
+    assert "cannot write here" in output
+    assert job.left() == []
+
+
+@pytest.mark.slow
 def test_launcher_told_to_stop_lets_workers_save(tmp_path):
     run = tmp_path / "run"
     job = launch(tmp_path / "logs", *FLAGS, "--batch-size", 16, save_dir=run)
