@@ -32,7 +32,7 @@ def training_memory(net, shape, half=False, ema=False):
     inputs = {*outputs.list_inputs()}
     sizes = {name: int(np.prod(one)) for name, one in zip(outputs.list_outputs(), shapes)}
     overwritten = {
-        f"{node['name']}_output" for node in json.loads(outputs.tojson())["nodes"] if node["op"] == "BatchNorm"
+        f"{node['name']}_output" for node in json.loads(outputs.tojson())["nodes"] if "BatchNorm" in node["op"]
     }
     activations = sum(size for name, size in sizes.items() if name not in inputs | overwritten)
     parameters = sum(size for name, size in sizes.items() if name in inputs and name != "data")

@@ -27,13 +27,14 @@ class WeightAverage:
 
     def __init__(self, net, decay):
         self._parameters, self._decay = net._collect_params_with_prefix(), decay  # named as in parameter files
+        self._on_cpu = next(iter(self._parameters.values())).list_ctx()[0].device_type == "cpu"
         self.steps = 0
         self.arrays = {name: _value(parameter).copy() for name, parameter in self._parameters.items()}
 
     def update(self):
         """Take in the current weights."""
-        # BN's backward pass writes the running statistics behind the engine's back: see Learner.train_epoch.
-        mx.nd.waitall()
+        if self._on_cpu:  # oneDNN's BN writes the running statistics behind the engine's back: see Learner.train_epoch
+            mx.nd.waitall()
         self.steps += 1
         decay = min(self._decay, (1 + self.steps) / (10 + self.steps))
         for name, average in self.arrays.items():

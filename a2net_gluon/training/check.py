@@ -1,6 +1,7 @@
 """What can be known to go wrong before a long run is started."""
 
 import collections
+import contextlib
 import os
 import pathlib
 import shutil
@@ -11,12 +12,15 @@ import mxnet as mx
 import numpy as np
 
 from a2net_gluon import _environment, from_options
+from a2net_gluon.data import Description
 from a2net_gluon.data.preprocessing import DecodeError
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.insight.memory import training_memory
-from a2net_gluon.networks import get_model
 from a2net_gluon.options import complete
 from a2net_gluon.training import build
+from a2net_gluon.training.exchange import Exchange
+from a2net_gluon.training.run_folder import RunFolder
+from a2net_gluon.training.scalars import check_tensorboard
 
 __all__ = ["Finding", "check_run"]
 
@@ -45,28 +49,34 @@ def check_run(args):
     Finding
     """
     try:
+        if args.tensorboard:
+            check_tensorboard()
         complete(args)
         contexts = from_options.contexts(args)
         yield Finding("ok", "devices", f"{', '.join(map(str, contexts))}; {_build()}")
+        RunFolder(args, Exchange())
         preprocessing = from_options.preprocessing(args, args.model)
-        skipped = []
-        source = from_options.source(
-            args, preprocessing, len(contexts), on_skip=lambda name, reason: skipped.append(f"{name}: {reason}")
-        )
-        yield from (Finding("warn", "data", text) for text in skipped)
-        for part, images in source.image_lists().items():
-            yield from _check_images(part, images, source.classes, preprocessing.size)
-        yield Finding("ok", "preprocessing", _preprocessing_in_words(args, preprocessing))
-        steps = build.steps_per_epoch(args, source)
-        yield _check_schedule(args, source, steps, len(contexts))
-        net = get_model(args.model, classes=len(source.classes), last_gamma=args.last_gamma)
-        parameters = sum(int(np.prod(parameter.shape)) for parameter in net.collect_params().values())
-        yield Finding("ok", "network", f"{args.model}, {parameters:,} parameters, {len(source.classes)} classes")
-        yield from _check_memory(args, net, contexts, preprocessing.size)
-        yield from _check_disk(args, parameters)
-        yield from _check_shared_memory(args, preprocessing.size, len(contexts))
+        with contextlib.closing(from_options.source(args, preprocessing, len(contexts))) as source:
+            for part, images in source.image_lists().items():
+                yield from _check_images(part, images, source.classes, preprocessing.size)
+            yield Finding("ok", "preprocessing", _preprocessing_in_words(args, preprocessing))
+            yield from _check_training(args, contexts, source, preprocessing)
     except (UsageError, FailureError) as error:
         yield Finding("FAIL", "options and data", str(error))
+
+
+def _check_training(args, contexts, source, preprocessing):
+    """The parts of a run, made as it would make them, and the room they take."""
+    steps = build.steps_per_epoch(args, source)
+    yield _check_schedule(args, steps, len(contexts))
+    net = build.net_maker(args, contexts, len(source.classes))()
+    description = Description(args.model, source.classes, preprocessing)
+    build.objective(args, contexts, description, steps)  # loads the teacher
+    parameters = sum(int(np.prod(parameter.shape)) for parameter in net.collect_params().values())
+    yield Finding("ok", "network", f"{args.model}, {parameters:,} parameters, {len(source.classes)} classes")
+    yield from _check_memory(args, net, contexts, preprocessing.size)
+    yield from _check_disk(args, parameters)
+    yield from _check_shared_memory(args, preprocessing.size, len(contexts))
 
 
 def _build():
@@ -75,8 +85,11 @@ def _build():
 
 def _check_images(part, images, classes, size):
     """Counts of classes, and a sample that is decoded."""
-    counts = np.bincount(images.labels, minlength=len(classes))
-    what = f"{part} data"
+    what, labels = f"{part} data", np.asarray(images.labels)
+    if labels.min() < 0:
+        yield Finding("FAIL", what, f"label {labels.min()}: labels must count from 0")
+        return
+    counts = np.bincount(labels, minlength=len(classes))
     yield Finding(
         "ok",
         what,
@@ -114,7 +127,7 @@ def _preprocessing_in_words(args, preprocessing):
     )
 
 
-def _check_schedule(args, source, steps, devices):
+def _check_schedule(args, steps, devices):
     rate = build.schedule(args, steps)
     total = args.batch_size * devices * args.accumulate
     return Finding(

@@ -3,6 +3,7 @@
 import time
 
 from a2net_gluon import from_options
+from a2net_gluon.errors import UsageError
 from a2net_gluon.options import complete
 from a2net_gluon.training.report import problems_in_words
 
@@ -22,6 +23,11 @@ def read_epoch(args, tell):
     -------
     float
         Images per second, without the first batch, during which readers start.
+
+    Raises
+    ------
+    UsageError
+        If options and data do not fit, or there is only one batch.
     """
     complete(args)
     contexts = from_options.contexts(args)
@@ -29,7 +35,7 @@ def read_epoch(args, tell):
     source = from_options.source(
         args, preprocessing, len(contexts), on_skip=lambda name, reason: tell(f"skipped {name}: {reason}")
     )
-    speed = 0.0
+    speed = None
     for number, batch in enumerate(source.train(epoch=1)):
         batch.pixels.wait_to_read()
         if number == 0:
@@ -40,6 +46,8 @@ def read_epoch(args, tell):
             tell(f"batch {number + 1}/{source.train_batches}: {speed:.0f} images/s")
     for text in problems_in_words(source.problems):
         tell(text)
+    if speed is None:
+        raise UsageError(f"{source.train_batches} batch is too little to time: lower --batch-size")
     images = f"{source.batch_size} images {preprocessing.size}×{preprocessing.size}"
     tell(f"{source.train_batches} batches of {images}: {speed:.0f} images/s from the data alone")
     return speed

@@ -48,6 +48,9 @@ def test_images_with_problems(capsys, image_folder):
         (("--warmup-epochs", 100), "the warm-up must be shorter"),
         (("--model", "resnet51"), "unknown model"),
         (("--accumulate", 50), "lower it"),
+        (("--resume-params", "none.params"), "no such parameter file"),
+        (("--teacher", "setup.py"), "no model.json beside it"),
+        (("--resume",), "needs --save-dir"),
     ],
 )
 def test_what_would_fail(flags, message, capsys, image_folder):
