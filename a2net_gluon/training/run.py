@@ -119,6 +119,8 @@ class _Run:
         except FailureError as error:
             last = self.folder.newest_checkpoint()
             raise FailureError(f"{error}; the last checkpoint is {last}" if last else str(error)) from None
+        finally:
+            self.scalars.close()
         self.report.end(self.source, self.history, self.folder.path)
 
     def _train_epoch(self):

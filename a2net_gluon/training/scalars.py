@@ -22,7 +22,6 @@ class Scalars:
         None: nothing is written.
     epochs_done : int
         Points of later epochs, of a run that was resumed from here, are taken back.
-
     """
 
     def __init__(self, folder, epochs_done):
@@ -30,11 +29,15 @@ class Scalars:
         if folder:
             from tensorboardX import SummaryWriter
 
-            self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=epochs_done + 1)
+            self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=epochs_done + 1, flush_secs=10)
 
     def add(self, line):
         """Write a line of the history."""
         if self._writer:
             for name, value in line.items():
                 self._writer.add_scalar(name, value, line["epoch"])
-            self._writer.flush()
+
+    def close(self):
+        """Write what is still waiting; otherwise that is done by a thread, every ten seconds."""
+        if self._writer:
+            self._writer.close()
