@@ -77,10 +77,14 @@ def _mxnet_error_in_words(text):
 # Subcommands import what they need when they run: mxnet takes seconds to load, and --help should not.
 
 
+def _with_threads(args):
+    _environment.set_thread_count(args.cpu_contexts)
+    return args
+
+
 def train(arguments, prog):
     """train a network"""
-    args = options.parse_training(arguments, prog)
-    _environment.set_thread_count(args.cpu_contexts)
+    args = _with_threads(options.parse_training(arguments, prog))
     from a2net_gluon import training
 
     if args.test_io:
@@ -96,11 +100,11 @@ def train(arguments, prog):
 
 def check(arguments, prog):
     """look through data, devices and disk before a long run"""
-    args = options.parse_training(arguments, prog)
-    _environment.set_thread_count(args.cpu_contexts)
-    if _environment.has_cuda_build() and _environment.missing_cuda_libraries():  # mxnet could not be imported
-        for name, fix in _environment.missing_cuda_libraries().items():
-            print(f"FAIL CUDA: {name} is missing: {fix}")
+    args = _with_threads(options.parse_training(arguments, prog))
+    missing = _environment.missing_cuda_libraries() if _environment.has_cuda_build() else {}
+    for name, fix in missing.items():
+        print(f"FAIL CUDA: {name} is missing: {fix}")
+    if missing:  # mxnet cannot be imported
         return 1
     from a2net_gluon.training.check import check_run
 
@@ -121,8 +125,7 @@ def launch(arguments, prog):
 
 def evaluate(arguments, prog):
     """measure a network on validation data"""
-    args = options.evaluation_parser(prog).parse_args(arguments)
-    _environment.set_thread_count(args.cpu_contexts)
+    args = _with_threads(options.evaluation_parser(prog).parse_args(arguments))
     _evaluate(args)
 
 

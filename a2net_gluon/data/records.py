@@ -35,16 +35,16 @@ _LOOKED_AT = 1 << 13  # bytes of an image in which its header should end
 class RecordFile:
     """A .rec file and its .idx, checked for being whole.
 
-    Attributes
-    ----------
-    names : list of str
-        Of the records, in the order in which they lie in the file.
-
     Parameters
     ----------
     rec : str or Path
     idx : str or Path, optional
         ``rec`` with the ending .idx unless given.
+
+    Attributes
+    ----------
+    names : list of str
+        Of the records, in the order in which they lie in the file.
 
     Raises
     ------
@@ -78,12 +78,13 @@ class RecordFile:
     def __len__(self):
         return len(self._offsets)
 
+    @functools.cached_property
     def labels(self):
         """Label of every record, read from the records' headers."""
         labels = np.empty(len(self), np.float32)
         with open(self.rec, "rb") as file:
             for number, offset in enumerate(self._offsets):
-                file.seek(offset + 8)  # after the frame's magic number and length
+                file.seek(offset + _FRAME)
                 flag, label = struct.unpack("<If", file.read(8))
                 if flag:
                     raise FailureError(f"{self.rec}: records have {flag} labels each; one is needed for classification")
@@ -92,7 +93,7 @@ class RecordFile:
 
     def images(self):
         """The records as a list of images that Python reads."""
-        return ImageList(self.names, self.labels().astype(int), self.read)
+        return ImageList(self.names, self.labels.astype(int), self.read)
 
     def read(self, number):
         """Decode the image of record `number`, in the file's order; raises `DecodeError`."""
@@ -329,7 +330,7 @@ def _class_names(classes, files):
     if given:
         return given
     names = next(iter(lists.values()))
-    count = classes or (len(names) if names else int(max(file.labels().max() for file in files)) + 1)
+    count = classes or (len(names) if names else int(max(file.labels.max() for file in files)) + 1)
     return names if names and len(names) == count else tuple(str(number) for number in range(count))
 
 

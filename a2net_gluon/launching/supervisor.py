@@ -158,20 +158,22 @@ class _Job:
                 self._codes[name] = code
                 if code:
                     print(f"a2net launch: {name} ended with exit code {code}", file=sys.stderr, flush=True)
-                    return code if not self._signal else self._rest(code)
-                if sum(process.startswith("worker") for process in self._codes) == self._args.num_workers:
+                    if self._signal:  # the other workers save their state too; a second signal brings the end nearer
+                        self._wait_for_ends("worker", self._args.num_workers, lambda: self._stop_deadline)
+                    return code
+                if self._ended("worker") == self._args.num_workers:
                     return 0
 
-    def _rest(self, code):
-        """After a signal, let the other workers save their state too."""
-        while len([name for name in self._codes if name.startswith("worker")]) < self._args.num_workers:
-            try:
-                name, message = self._events.get(timeout=max(0.1, self._stop_deadline - time.monotonic()))
-            except queue.Empty:
-                break
-            if message is None or "code" in message:
-                self._codes[name] = message["code"] if message else 1
-        return code
+    def _ended(self, role=""):
+        return sum(name.startswith(role) for name in self._codes)
+
+    def _wait_for_ends(self, role, count, deadline):
+        """Follow the job until `count` processes of `role` have ended, or the time that `deadline` tells is over."""
+        while self._ended(role) < count and time.monotonic() < deadline():
+            with contextlib.suppress(queue.Empty):
+                name, message = self._events.get(timeout=1)
+                if message is None or "code" in message:
+                    self._codes[name] = message["code"] if message else 1
 
     def _note(self, number, frame):
         """Hand a signal on to the workers, which save their state and end; the second one ends the job at once."""
@@ -188,7 +190,8 @@ class _Job:
     def _end(self, launcher):
         """Leave no process behind: agents kill theirs when the connection is cut."""
         if self._codes and not any(self._codes.values()):
-            self._wait_for_servers()
+            deadline = time.monotonic() + _END_TIMEOUT
+            self._wait_for_ends("", self._expected, lambda: deadline)
         for connection, _ in self._streams.values():
             with contextlib.suppress(OSError):  # its other end has gone
                 connection.shutdown(socket.SHUT_RDWR)
@@ -197,13 +200,3 @@ class _Job:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(launcher.pid, signal.SIGKILL)
         launcher.wait()
-
-    def _wait_for_servers(self):
-        deadline = time.monotonic() + _END_TIMEOUT
-        while len(self._codes) < self._expected and time.monotonic() < deadline:
-            try:
-                name, message = self._events.get(timeout=1)
-            except queue.Empty:
-                continue
-            if message is None or "code" in message:
-                self._codes[name] = 0

@@ -6,7 +6,7 @@ import mxnet as mx
 
 from a2net_gluon.errors import FailureError, UsageError
 
-__all__ = ["check_contexts", "count_classes", "load_weights", "read_arrays", "save_weights"]
+__all__ = ["check_contexts", "count_classes", "load_weights", "read_arrays", "save_arrays", "save_weights"]
 
 
 def check_contexts(ctx):
@@ -95,7 +95,9 @@ def load_weights(net, path, ctx=None):
 
 
 def save_weights(net, path):
-    """Save the parameters of `net` and read them back: MXNet does not notice when a full disk cuts off the end.
+    """Save the parameters of `net`; returns them as read back, ``{name: NDArray}``.
+
+    MXNet does not notice when a full disk cuts off the end of a file.
 
     Raises
     ------
@@ -106,6 +108,20 @@ def save_weights(net, path):
         net.save_parameters(str(path))
     except mx.MXNetError:
         raise FailureError(f"{path}: cannot be written; is the disk full?") from None
+    return read_arrays(path)
+
+
+def save_arrays(arrays, path):
+    """Save ``{name: NDArray}`` and read it back, as `save_weights` does.
+
+    Raises
+    ------
+    mxnet.MXNetError
+        If the file cannot be written.
+    FailureError
+        If its end is missing.
+    """
+    mx.nd.save(str(path), arrays)
     read_arrays(path)
 
 

@@ -1,6 +1,5 @@
 """What can be known to go wrong before a long run is started."""
 
-import collections
 import contextlib
 import os
 import pathlib
@@ -15,6 +14,7 @@ from a2net_gluon import _environment, from_options
 from a2net_gluon.data import Description
 from a2net_gluon.data.preprocessing import DecodeError
 from a2net_gluon.errors import FailureError, UsageError
+from a2net_gluon.insight.cost import cost
 from a2net_gluon.insight.memory import training_memory
 from a2net_gluon.options import complete
 from a2net_gluon.training import build
@@ -72,7 +72,7 @@ def _check_training(args, contexts, source, preprocessing):
     net = build.net_maker(args, contexts, len(source.classes))()
     description = Description(args.model, source.classes, preprocessing)
     build.objective(args, contexts, description, steps)  # loads the teacher
-    parameters = sum(int(np.prod(parameter.shape)) for parameter in net.collect_params().values())
+    parameters = cost(net, (3, preprocessing.size, preprocessing.size)).params
     yield Finding("ok", "network", f"{args.model}, {parameters:,} parameters, {len(source.classes)} classes")
     yield from _check_memory(args, net, contexts, preprocessing.size)
     yield from _check_disk(args, parameters)
@@ -101,7 +101,7 @@ def _check_images(part, images, classes, size):
     if empty:
         yield Finding("warn", what, f"{len(empty)} classes without an image, e.g. {empty[0]}")
     numbers = np.unique(np.linspace(0, len(images.names) - 1, _SAMPLES).astype(int))
-    problems, small, start = collections.OrderedDict(), [], time.monotonic()
+    problems, small, start = {}, [], time.monotonic()
     for number in map(int, numbers):
         try:
             if min(images.read(number).shape[:2]) < size:

@@ -20,7 +20,7 @@ from a2net_gluon.data.description import FILE_NAME
 from a2net_gluon.errors import FailureError
 from a2net_gluon.files import flush, folder_for_output, staging_folder
 from a2net_gluon.networks import load_weights, save_weights
-from a2net_gluon.networks.weights import read_arrays
+from a2net_gluon.networks.weights import read_arrays, save_arrays
 from a2net_gluon.training.optimizer_state import load_optimizer, save_optimizer
 
 __all__ = ["Checkpoints"]
@@ -68,12 +68,10 @@ class Checkpoints:
         target = self.folder(state["epoch"], state["batch"])
         try:
             with staging_folder(self._folder) as staging:
-                save_weights(learner.net, staging / NET)
-                _check_finite(target, read_arrays(staging / NET))
+                _check_finite(target, save_weights(learner.net, staging / NET))
                 save_optimizer(learner.trainer, staging / _OPTIMIZER)
                 if learner.average:
-                    mx.nd.save(str(staging / AVERAGE), learner.average.arrays)
-                    read_arrays(staging / AVERAGE)
+                    save_arrays(learner.average.arrays, staging / AVERAGE)
                 description.save(staging / FILE_NAME)
                 sums = {path.name: _sha256(path) for path in sorted(staging.iterdir())}
                 text = json.dumps({**state, "learner": learner.state(), "sha256": sums}, indent=1)

@@ -140,9 +140,7 @@ class Learner:
         """Give every process the mean of all processes' BN running statistics, so that all hold one network."""
         if self.exchange.size == 1:
             return
-        own = {
-            name: parameter for name, parameter in self.net._collect_params_with_prefix().items() if "running" in name
-        }
+        own = self._running_statistics()
         means = [parameter._reduce().astype("float32") for parameter in own.values()]
         averages = [self.average.arrays[name] for name in own] if self.average else []
         self.exchange.average([*means, *averages])
@@ -173,17 +171,17 @@ class Learner:
         return options
 
     def _running_statistics(self):
-        """BN's on every device."""
-        return [
-            array for parameter in self.net.collect_params(".*running.*").values() for array in parameter.list_data()
-        ]
+        """BN's, by the names that parameter files have."""
+        parameters = self.net._collect_params_with_prefix()
+        return {name: parameter for name, parameter in parameters.items() if "running" in name}
 
     def _trained(self):
         return [parameter for parameter in self.net.collect_params().values() if parameter.grad_req != "null"]
 
     def _step(self, group, step, progress):
         share = self.objective.share(step)
-        before = [(array, array.copy()) for array in self._running_statistics()] if self._guarded else ()
+        kept = self._running_statistics().values() if self._guarded else ()
+        before = [(array, array.copy()) for parameter in kept for array in parameter.list_data()]
         results = [self._backward(batch, share) for batch in group]
         self.trainer.set_learning_rate(progress.learning_rate)
         self.trainer.allreduce_grads()
@@ -197,8 +195,8 @@ class Learner:
             check_finite(progress.meter)
         else:
             mx.nd.waitall()
-            for array, kept in before:  # a bad batch has gone into them too
-                array[:] = kept
+            for array, copy in before:  # a bad batch has gone into them too
+                array[:] = copy
         if self._guarded:
             self.scaler.update(finite=self.bad_steps == 0)
         if self.optimization.accumulate > 1:

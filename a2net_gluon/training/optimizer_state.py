@@ -5,7 +5,7 @@ import pickle
 import mxnet as mx
 
 from a2net_gluon.errors import FailureError, UsageError
-from a2net_gluon.networks.weights import read_arrays
+from a2net_gluon.networks.weights import read_arrays, save_arrays
 
 __all__ = ["load_gluon_states", "load_optimizer", "save_optimizer"]
 
@@ -17,8 +17,7 @@ def save_optimizer(trainer, path):
     for number, state in states.items():
         arrays.update(_flatten(trainer._params[number].name, state))
     if arrays:
-        mx.nd.save(str(path), arrays)
-        read_arrays(path)  # what a full disk cut off
+        save_arrays(arrays, path)
 
 
 def load_optimizer(trainer, path):

@@ -125,12 +125,12 @@ class RunFolder:
         return self._checkpoints.newest_folder()
 
     def _resume(self, learner, report):
-        rejected = []
+        found = None
         if self._exchange.rank == 0:
             self._checkpoints.clean()
-            _, _, rejected = self._checkpoints.newest()
+            found = self._checkpoints.newest()
         self._exchange.wait()
-        folder, state, _ = self._checkpoints.newest(repair=False)
+        folder, state, rejected = found or self._checkpoints.newest(repair=False)
         for reason in rejected:
             report.line(f"not resumed from {reason}")
         for name, (before, now) in self._changed_arguments().items():

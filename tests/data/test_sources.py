@@ -220,7 +220,7 @@ def test_bad_records(records, tmp_path):
 def test_classes_of_records(records):
     kind = options()
     val = RecordFile(records["val"])
-    assert sorted(val.labels()) == [0] * 5 + [1] * 5
+    assert sorted(val.labels) == [0] * 5 + [1] * 5
     assert record_source(None, val, **kind).classes == ("cat", "dog")
     assert record_source(None, val, classes=3, **kind).classes == ("0", "1", "2")
     records["val"].with_suffix(".lst").unlink()

@@ -83,6 +83,12 @@ def wait_for(text, log, job, count=1):
         time.sleep(0.01)
 
 
+def launch_until_batch_5(logs, run):
+    job = launch(logs, *FLAGS, "--batch-size", 16, save_dir=run)
+    wait_for("epoch 1/2 batch 5/", run / "log.txt", job)
+    return job
+
+
 def kill_worker(job, rank):
     """SIGKILL to a training process, not to its agent."""
     for number in job.processes():
@@ -186,9 +192,7 @@ def test_killed_worker_is_started_again(tmp_path):
 
 @pytest.mark.slow
 def test_killed_worker_ends_the_job(tmp_path):
-    run = tmp_path / "run"
-    job = launch(tmp_path / "logs", *FLAGS, "--batch-size", 16, save_dir=run)
-    wait_for("epoch 1/2 batch 5/", run / "log.txt", job)
+    job = launch_until_batch_5(tmp_path / "logs", tmp_path / "run")
     kill_worker(job, 0)
     code, output = job.end(timeout=30)  # the time that docs/distributed.md states
     assert code == 137, output
@@ -210,8 +214,7 @@ def test_worker_that_fails_ends_the_job(tmp_path):
 @pytest.mark.slow
 def test_launcher_told_to_stop_lets_workers_save(tmp_path):
     run = tmp_path / "run"
-    job = launch(tmp_path / "logs", *FLAGS, "--batch-size", 16, save_dir=run)
-    wait_for("epoch 1/2 batch 5/", run / "log.txt", job)
+    job = launch_until_batch_5(tmp_path / "logs", run)
     job.process.send_signal(signal.SIGTERM)
     code, output = job.end(timeout=60)
     assert code == 143, output
