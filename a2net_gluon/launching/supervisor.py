@@ -154,15 +154,18 @@ class _Job:
             elif message is not None and "started" in message:
                 print(f"a2net launch: {name} on {message['started']}, log {message['log']}", flush=True)
             else:
-                code = message["code"] if message else 1
-                self._codes[name] = code
-                if code:
-                    print(f"a2net launch: {name} ended with exit code {code}", file=sys.stderr, flush=True)
-                    if self._signal:  # the other workers save their state too; a second signal brings the end nearer
-                        self._wait_for_ends("worker", self._args.num_workers, lambda: self._stop_deadline)
+                code = self._note_end(name, message)
+                if code or self._ended("worker") == self._args.num_workers:
                     return code
-                if self._ended("worker") == self._args.num_workers:
-                    return 0
+
+    def _note_end(self, name, message):
+        """Take note of how a process ended; returns its exit code."""
+        code = self._codes[name] = message["code"] if message else 1
+        if code:
+            print(f"a2net launch: {name} ended with exit code {code}", file=sys.stderr, flush=True)
+            if self._signal:  # the other workers save their state too; a second signal brings the end nearer
+                self._wait_for_ends("worker", self._args.num_workers, lambda: self._stop_deadline)
+        return code
 
     def _ended(self, role=""):
         return sum(name.startswith(role) for name in self._codes)
