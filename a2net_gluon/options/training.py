@@ -46,7 +46,7 @@ def training_parser(prog=None):
     """The parser of ``train_imagenet.py``, ``a2net train`` and ``a2net check``; see also `parse_training`."""
     parser = Parser(prog=prog, description="Train an image network, A²-Net ResNet-50 by default.")
     parser.add_argument(
-        "--recipe", help="YAML file with flags and values, or paper, modern, one-gpu; flags go before it"
+        "--recipe", help="YAML file with flags and values, or paper, modern, one-gpu, cifar10; flags go before it"
     )
     add_data_options(parser)
     add_device_options(parser)
@@ -114,7 +114,7 @@ def _add_schedule_options(parser):
 
 def _add_regularization_options(parser):
     group = parser.add_argument_group("regularization")
-    group.add_argument("--augmentation", choices=("dpn", "shift", "none"), help="of training images (dpn)")
+    group.add_argument("--augmentation", choices=("dpn", "small", "shift", "none"), help="of training images (dpn)")
     switch(group, "--label-smoothing", "by 0.1")
     switch(group, "--mixup", "mix images and labels in pairs")
     group.add_argument("--mixup-alpha", type=rate, default=0.2, help="of the Beta distribution of shares (0.2)")

@@ -61,7 +61,9 @@ def test_bad_recipes(text, message, recipe):
 
 
 def test_unknown_recipe():
-    with pytest.raises(UsageError, match="no such file; recipes that come with the package: modern, one-gpu, paper"):
+    with pytest.raises(
+        UsageError, match="no such file; recipes that come with the package: cifar10, modern, one-gpu, paper"
+    ):
         parse_training(["--recipe", "papper"])
 
 
