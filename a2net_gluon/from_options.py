@@ -19,8 +19,8 @@ from a2net_gluon.data import (
     record_source,
 )
 from a2net_gluon.errors import UsageError
-from a2net_gluon.networks import get_model, input_shape
-from a2net_gluon.networks.weights import check_contexts, count_classes
+from a2net_gluon.networks import find_weights, get_model, input_shape
+from a2net_gluon.networks.weights import check_contexts
 from a2net_gluon.options import CROP_RATIOS, uses_records
 
 __all__ = ["contexts", "network", "preprocessing", "source"]
@@ -107,19 +107,20 @@ def _open_records(args, training, classes, options):
 
 
 def network(args):
-    """The network ``args.model`` with the parameters of ``args.params``, on the CPU, and its description.
+    """The network ``args.model`` with its parameters, on the CPU, and its description.
 
-    Without a parameter file the parameters are random.
+    The parameters are those of ``args.params``, or published ones with ``args.use_pretrained``; with neither they are
+    random.
     """
-    description = Description.beside(args.params) if args.params else None
-    if description:
-        classes = description.classes
-    else:
-        known = count_classes(args.params) if args.params else None
-        classes = tuple(str(number) for number in range(args.classes or known or 1000))
-    if args.classes not in (None, len(classes)):
-        raise UsageError(f"--classes is {args.classes}, {args.params} was trained for {len(classes)}: leave it out")
-    net = get_model(args.model, classes=len(classes), pretrained=args.params or False)
-    if not args.params:
+    path = find_weights(args.model, args.params or True) if args.params or args.use_pretrained else None
+    net = get_model(args.model, classes=None if path else args.classes, pretrained=path or False)
+    if not path:
         net.initialize(mx.init.MSRAPrelu())
+    count = net.output.weight.shape[0]
+    if args.classes not in (None, count):
+        raise UsageError(f"--classes is {args.classes}, {path} was trained for {count}: leave it out")
+    description = Description.beside(path) if path else None
+    if description and len(description.classes) != count:
+        raise UsageError(f"{path} was trained for {count} classes, its description names {len(description.classes)}")
+    classes = description.classes if description else tuple(str(number) for number in range(count))
     return net, Description(args.model, classes, preprocessing(args, args.model, description))

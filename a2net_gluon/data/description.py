@@ -5,6 +5,9 @@ import json
 import pathlib
 import typing
 
+import mxnet as mx
+import numpy as np
+
 from a2net_gluon.data.preprocessing import Preprocessing
 from a2net_gluon.errors import FailureError
 from a2net_gluon.files import write_text
@@ -17,11 +20,30 @@ EXPORTED = "-0000.params"  # end of the name of an export's parameter file
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """The network's name, its classes in the order of its outputs, and its preprocessing."""
+    """What a network is and what it takes.
+
+    Attributes
+    ----------
+    model : str
+        The network's name.
+    classes : tuple of str
+        In the order of its outputs.
+    preprocessing : Preprocessing
+    input : {"normalized", "pixels"}
+        What the graph takes: float32 (N, 3, h, w) that went through all of `preprocessing`, or crops as they are,
+        RGB uint8 (N, h, w, 3), where normalisation is a part of the graph.
+    """
 
     model: str
     classes: typing.Tuple[str, ...]
     preprocessing: Preprocessing
+    input: str = "normalized"
+
+    def graph_input(self, crops):
+        """Turn uint8 crops (N, h, w, 3) into what the graph takes, a NumPy array."""
+        if self.input == "pixels":
+            return crops
+        return self.preprocessing.normalize(mx.nd.array(crops.transpose(0, 3, 1, 2), dtype=np.uint8)).asnumpy()
 
     def save(self, path):
         """Write this description as JSON."""
@@ -31,9 +53,8 @@ class Description:
     def beside(cls, params):
         """The description that training or an export left beside parameter file `params`, or None."""
         params = pathlib.Path(params)
-        candidates = [params.with_name(FILE_NAME)]
-        if params.name.endswith(EXPORTED):
-            candidates.insert(0, params.with_name(params.name[: -len(EXPORTED)] + ".json"))
+        stem = params.name[: -len(EXPORTED)] if params.name.endswith(EXPORTED) else params.stem
+        candidates = [params.with_name(f"{stem}.json"), params.with_name(FILE_NAME)]
         return next((cls.load(path) for path in candidates if path.is_file()), None)
 
     @classmethod
@@ -51,6 +72,9 @@ class Description:
             for key in ("mean", "scale"):
                 preprocessing[key] = tuple(float(value) for value in preprocessing[key])
             classes = tuple(str(name) for name in fields["classes"])
-            return cls(str(fields["model"]), classes, Preprocessing(**preprocessing))
+            graph_input = fields.get("input", "normalized")
+            if graph_input not in ("normalized", "pixels"):
+                raise ValueError(f"input is {graph_input!r}")
+            return cls(str(fields["model"]), classes, Preprocessing(**preprocessing), graph_input)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FailureError(f"{path}: not a description of a network ({error}); export the network again") from None

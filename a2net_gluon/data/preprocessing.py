@@ -127,7 +127,7 @@ AUGMENTATIONS = {
     # Not in the paper; the DPN code's: 8 to 100 % of the area, aspect 3/4 to 4/3, mirror, HSL jitter 20, 40, 50.
     "dpn": Augmentation(min_area=0.08, aspect=4 / 3, mirror=True, hue=20, saturation=40, lightness=50),
     # For photographs of 32 to 64 pixels, of which a small crop shows nothing.
-    "small": Augmentation(min_area=0.4, aspect=4 / 3, mirror=True),
+    "small": Augmentation(min_area=0.5, aspect=4 / 3, mirror=True),
     # For digits and other signs, which are not the same mirrored.
     "shift": Augmentation(min_area=0.5, aspect=4 / 3),
     "none": None,

@@ -1,7 +1,18 @@
 """Networks by name: `get_model`, `list_models`."""
 
 from a2net_gluon.networks.resnet import ResNet
-from a2net_gluon.networks.weights import load_weights, save_weights
+from a2net_gluon.networks.store import find_weights
+from a2net_gluon.networks.weights import load_backbone, load_weights, save_weights
 from a2net_gluon.networks.zoo import get_model, input_shape, list_models, register_with_gluoncv
 
-__all__ = ["ResNet", "get_model", "input_shape", "list_models", "load_weights", "register_with_gluoncv", "save_weights"]
+__all__ = [
+    "ResNet",
+    "find_weights",
+    "get_model",
+    "input_shape",
+    "list_models",
+    "load_backbone",
+    "load_weights",
+    "register_with_gluoncv",
+    "save_weights",
+]

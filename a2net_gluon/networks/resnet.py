@@ -128,6 +128,13 @@ class ResNet(HybridBlock):
     prefix : str
         Start of every parameter's name; empty by default, so that the names are those of the DPN code.
 
+    Attributes
+    ----------
+    features, output : HybridBlock
+        Everything up to the pooled features (N, channels), and the fully connected layer on them.
+    classes : tuple of str or None
+        Names of the classes, once pretrained parameters have brought them.
+
     Inputs
     ------
     x : (N, 3, h, w) for images, (N, 3, t, h, w) for clips
@@ -157,6 +164,7 @@ class ResNet(HybridBlock):
         super().__init__(prefix=prefix, params=params)
         placement = {stage: tuple(units) for stage, units in (placement or {}).items()}
         _check_placement(architecture, placement)
+        self.classes = None
         self._context, self._last_gamma = context, last_gamma
         self._norm = batch_norm(norm_layer, norm_kwargs)
         with self.name_scope():

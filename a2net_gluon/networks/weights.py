@@ -1,12 +1,31 @@
 """Reading parameter files into networks, with an error that says what does not fit."""
 
 import pathlib
+import re
+import typing
 
 import mxnet as mx
 
 from a2net_gluon.errors import FailureError, UsageError
 
-__all__ = ["check_contexts", "count_classes", "load_weights", "read_arrays", "save_arrays", "save_weights"]
+__all__ = [
+    "NORMALIZATION",
+    "BackboneReport",
+    "ParameterFile",
+    "check_contexts",
+    "load_backbone",
+    "load_weights",
+    "read_arrays",
+    "save_arrays",
+    "save_weights",
+]
+
+# Start of the names of two constants in exports that take pixels as they are; they are no part of the network.
+NORMALIZATION = "normalization_"
+
+# How names of parameters begin and end, in files of save_parameters and in exports.
+_HEAD = ("output.", "fc_")
+_OUTPUT_CONVOLUTION = ("expand.conv.weight", "expand__conv_weight")
 
 
 def check_contexts(ctx):
@@ -55,23 +74,122 @@ def read_arrays(path):
     return arrays
 
 
-def count_classes(path):
-    """Number of classes of the network in parameter file `path`, or None if it is none of ours."""
-    arrays = read_arrays(path)
-    return next((arrays[name].shape[0] for name in ("output.bias", "arg:fc_bias") if name in arrays), None)
+class ParameterFile:
+    """A parameter file of one of our networks, read whole.
+
+    Both kinds of files are understood: those of ``save_parameters``, and those of an export or of a Module
+    checkpoint, whose names start with ``arg:`` and ``aux:``.
+
+    Attributes
+    ----------
+    path : Path
+    classes : int or None
+        Width of the output it was trained for; None if the network is none of ours.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file.
+    FailureError
+        If the file is truncated or not a parameter file.
+    """
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        arrays = read_arrays(path)
+        self._exported = all(name.startswith(("arg:", "aux:")) for name in arrays)
+        start = len("arg:") if self._exported else 0
+        named = {name[start:]: array for name, array in arrays.items()}
+        self._arrays = {name: array for name, array in named.items() if not name.startswith(NORMALIZATION)}
+        head = self._arrays.get("fc_bias" if self._exported else "output.bias")
+        self.classes = None if head is None else head.shape[0]
+
+    def load(self, net, ctx=None, head=True):
+        """Load all parameters of `net`; without `head` all but those of its output layer.
+
+        Raises
+        ------
+        UsageError
+            If the file holds another network or another number of classes.
+        """
+        parameters, arrays = self._parameters(net), self._arrays
+        if not head:
+            left_out = {name for name in parameters if name.startswith(_HEAD)}
+            parameters = {name: parameter for name, parameter in parameters.items() if name not in left_out}
+            arrays = {name: array for name, array in arrays.items() if name not in left_out}
+        _check_fit(self.path, parameters, arrays)
+        _fill(parameters, arrays, check_contexts(ctx or mx.cpu()))
+
+    def compare(self, net):
+        """Find out what an initialised `net` can take from this file: a `BackboneReport`.
+
+        Raises
+        ------
+        UsageError
+            If the file has no backbone of `net`: nothing but the head may be left over.
+        """
+        parameters = self._parameters(net)
+        fits = [name for name, array in self._arrays.items() if _fits(parameters, name, array)]
+        left = [name for name in self._arrays if name not in fits]
+        foreign = [name for name in left if not name.startswith(_HEAD)]
+        if foreign or not fits:
+            raise UsageError(
+                f"{self.path} holds no backbone of this network: {len(foreign)} of its parameters do not fit "
+                f"({[*foreign, *left][0]}); give the parameters of the same network without its blocks"
+            )
+        return BackboneReport(tuple(fits), tuple(left), tuple(name for name in parameters if name not in fits))
+
+    def load_backbone(self, net):
+        """Load what fits into an initialised `net` that has more parts than the network of this file.
+
+        Context blocks that are new start as the identity: the weight of their output convolution becomes zero, so
+        that the features are those of the file's network.
+
+        Returns
+        -------
+        BackboneReport
+
+        Raises
+        ------
+        UsageError
+            As from `compare`.
+        """
+        report, parameters = self.compare(net), self._parameters(net)
+        contexts = next(iter(parameters.values())).list_ctx()
+        _fill({name: parameters[name] for name in report.taken}, self._arrays, contexts)
+        for name in report.new:
+            if name.endswith(_OUTPUT_CONVOLUTION):
+                parameters[name].set_data(mx.nd.zeros(parameters[name].shape))
+        return report
+
+    def _parameters(self, net):
+        """Those of `net` by the names this kind of file has for them."""
+        return dict(net.collect_params().items()) if self._exported else net._collect_params_with_prefix()
+
+
+class BackboneReport(typing.NamedTuple):
+    """Names of parameters that a network takes from a file, that it leaves there, and that are new in it."""
+
+    taken: typing.Tuple[str, ...]
+    left: typing.Tuple[str, ...]
+    new: typing.Tuple[str, ...]
+
+    def __str__(self):
+        parts = [f"{len(self.taken)} taken"]
+        if self.left:
+            parts.append(f"{len(self.left)} left ({', '.join(self.left)})")
+        if self.new:
+            parts.append(f"{len(self.new)} new ({', '.join(dict.fromkeys(map(_part, self.new)))})")
+        return "; ".join(parts)
+
+
+def _part(name):
+    """The block, or the layer, that a parameter belongs to."""
+    return re.sub(r"(context\d*)(\.|__).*|(\.|_)[a-z]+$", r"\1", name)
 
 
 def load_weights(net, path, ctx=None):
-    """Load all parameters of `net` from `path`.
-
-    Both kinds of files are read: those of ``save_parameters`` and those of an export.
-
-    Parameters
-    ----------
-    net : HybridBlock
-    path : str or Path
-    ctx : mxnet.Context or list of them, optional
-        Where the parameters go; the CPU unless given.
+    """Load all parameters of `net` from file `path` into `ctx`, the CPU unless given; see `ParameterFile`.
 
     Raises
     ------
@@ -81,17 +199,12 @@ def load_weights(net, path, ctx=None):
         If the file is truncated or not a parameter file.
     """
     contexts = check_contexts(ctx or mx.cpu())
-    arrays = read_arrays(path)
-    exported = all(name.startswith(("arg:", "aux:")) for name in arrays)
-    if exported:
-        arrays = {name[len("arg:") :]: array for name, array in arrays.items()}
-        parameters = dict(net.collect_params().items())
-    else:
-        parameters = net._collect_params_with_prefix()  # the names save_parameters writes
-    _check_fit(path, parameters, arrays)
-    for name, parameter in parameters.items():
-        # The two steps of gluon's own loader: cast to the parameter's type, then initialise or overwrite.
-        parameter._load_init(arrays[name], contexts, cast_dtype=True, dtype_source="current")
+    ParameterFile(path).load(net, contexts)
+
+
+def load_backbone(net, path):
+    """Load a trained backbone from file `path` into an initialised `net`; see `ParameterFile.load_backbone`."""
+    return ParameterFile(path).load_backbone(net)
 
 
 def save_weights(net, path):
@@ -125,6 +238,16 @@ def save_arrays(arrays, path):
     read_arrays(path)
 
 
+def _fits(parameters, name, array):
+    return name in parameters and tuple(parameters[name].shape) == array.shape
+
+
+def _fill(parameters, arrays, contexts):
+    for name, parameter in parameters.items():
+        # The two steps of gluon's own loader: cast to the parameter's type, then initialise or overwrite.
+        parameter._load_init(arrays[name], contexts, cast_dtype=True, dtype_source="current")
+
+
 def _check_fit(path, parameters, arrays):
     missing = [name for name in parameters if name not in arrays]
     unknown = [name for name in arrays if name not in parameters]
@@ -133,9 +256,9 @@ def _check_fit(path, parameters, arrays):
         parts += [f"has {len(unknown)} it does not know ({unknown[0]})"] if unknown else []
         raise UsageError(f"{path} does not hold this network: it {' and '.join(parts)}; name the model it was made by")
     for name, parameter in parameters.items():
-        if tuple(parameter.shape) == arrays[name].shape:
+        if _fits(parameters, name, arrays[name]):
             continue
-        if name.startswith(("output.", "fc_")):
+        if name.startswith(_HEAD):
             raise UsageError(
                 f"{path} was trained for {arrays[name].shape[0]} classes, the network has {parameter.shape[0]}: "
                 f"build it with classes={arrays[name].shape[0]}"

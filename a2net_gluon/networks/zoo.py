@@ -3,15 +3,16 @@
 import dataclasses
 import difflib
 import functools
-import pathlib
 import typing
+import warnings
 
 import mxnet as mx
 
 from a2net_gluon.blocks import DoubleAttention
 from a2net_gluon.errors import UsageError
 from a2net_gluon.networks.resnet import Architecture, ResNet, image_stages
-from a2net_gluon.networks.weights import check_contexts, load_weights
+from a2net_gluon.networks.store import MODEL_FOLDER, find_weights
+from a2net_gluon.networks.weights import ParameterFile, check_contexts
 
 __all__ = ["get_model", "input_shape", "list_models", "register_with_gluoncv"]
 
@@ -64,7 +65,7 @@ def get_model(
     pretrained=False,
     classes=None,
     ctx=None,
-    root="~/.mxnet/models",
+    root=MODEL_FOLDER,
     context=None,
     placement=None,
     **kwargs,
@@ -76,15 +77,18 @@ def get_model(
     name : str
         One of `list_models`.
     pretrained : bool or str
-        The path of a parameter file to load, or the name of one in `root`. There are no published weights:
-        True says so.
+        True for the published parameters, which `a2net_resnet20_small` alone has; a tag, the first 8 to 40 digits
+        of a parameter file's SHA-1; the path of a parameter file; or the name of one in `root`.
     classes : int, optional
-        Width of the output; what the network was made for unless given (1000 for ImageNet networks).
+        Width of the output. Unless given, that of the pretrained parameters, or what the network was made for (1000
+        for ImageNet networks). With pretrained parameters of another number of classes everything but the output
+        layer is loaded, the output layer starts at random, and a warning says so.
     ctx : mxnet.Context or list of them, optional
         Where pretrained parameters are loaded, the CPU unless given. As in GluonCV, a network without
         pretrained parameters is returned uninitialised.
     root : str
-        Folder of parameter files.
+        Folder of parameter files; ``$MXNET_HOME/models`` where that is set. A file that is asked for by tag and is
+        not there is fetched from the server that MXNET_GLUON_REPO names.
     context : {"a2"}, optional
         Kind of context block; the network's own unless given.
     placement : dict, optional
@@ -95,34 +99,60 @@ def get_model(
         Passed to the context blocks, see `a2net_gluon.DoubleAttention`.
     reduction : int
         Context blocks get m = n = channels // reduction.
+    input_size : int
+        For GluonCV's scripts, which tell it to some networks: these here take any size.
 
     Returns
     -------
     HybridBlock
-        One input, logits out; `features` and `output` as in GluonCV.
+        One input, logits out; `features` and `output` as in GluonCV. With pretrained parameters `classes` are the names
+        of the classes, where they are known.
 
     Raises
     ------
     UsageError
         A ValueError: unknown name, context, stage or unit; bad `classes`; parameters that do not fit.
+    FailureError
+        Damaged or wrong parameter files, see `a2net_gluon.networks.store`.
     TypeError
         Unknown keyword.
     """
     row = _look_up(_NETWORKS, name, "model")
     _check_keywords(kwargs)
-    classes = _check_classes(row.classes if classes is None else classes)
+    file = ParameterFile(find_weights(name, pretrained, root)) if pretrained else None
+    if classes is None:
+        classes = (file and file.classes) or row.classes
     contexts = check_contexts(ctx or mx.cpu())
     kind, placement = _resolve_context(name, row, context, placement, kwargs)
     net = ResNet(
         row.architecture,
-        classes,
+        _check_classes(classes),
         context=_context_factory(kind, row, kwargs),
         placement=placement,
         **{key: value for key, value in kwargs.items() if key in _NETWORK_OPTIONS},
     )
-    if pretrained:
-        load_weights(net, _weights_path(name, pretrained, root), contexts)
+    if file:
+        _load(net, file, classes, contexts)
     return net
+
+
+def _load(net, file, classes, contexts):
+    """Load pretrained parameters, and the names of their classes."""
+    from a2net_gluon.data.description import Description  # reads images too, and not everybody needs that
+
+    same_head = file.classes in (None, classes)
+    file.load(net, contexts, head=same_head)
+    if same_head:
+        description = Description.beside(file.path)
+        if description and len(description.classes) == classes:
+            net.classes = description.classes
+    else:
+        net.output.initialize(mx.init.MSRAPrelu(), ctx=contexts)
+        warnings.warn(
+            f"{file.path} was trained for {file.classes} classes, the network has {classes}: loaded all but the output "
+            "layer, which starts at random",
+            stacklevel=3,
+        )
 
 
 def register_with_gluoncv():
@@ -155,7 +185,17 @@ def _suggest(name, known):
 
 
 def _check_keywords(kwargs):
-    known = ("pretrained", "classes", "ctx", "root", "context", "placement", *_NETWORK_OPTIONS, *_CONTEXT_OPTIONS)
+    known = (
+        "pretrained",
+        "classes",
+        "ctx",
+        "root",
+        "context",
+        "placement",
+        "input_size",
+        *_NETWORK_OPTIONS,
+        *_CONTEXT_OPTIONS,
+    )
     for key in kwargs:
         if key not in known:
             raise TypeError(f"get_model has no keyword {key!r}; {_suggest(key, known)}")
@@ -200,12 +240,3 @@ def _context_factory(kind, row, kwargs):
         return block(channels, width, width, ndim=ndim, prefix=prefix, **options)
 
     return build
-
-
-def _weights_path(name, pretrained, root):
-    if pretrained is True:
-        raise UsageError(
-            f"there are no published weights for {name}; pass the path of a parameter file: pretrained='FILE'"
-        )
-    path = pathlib.Path(pretrained).expanduser()
-    return path if path.exists() else pathlib.Path(root).expanduser() / path

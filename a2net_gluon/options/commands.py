@@ -1,7 +1,16 @@
 """The options of every command but training."""
 
-from a2net_gluon.options.common import MODEL_HELP, add_data_options, add_device_options, add_preprocessing_options
+from a2net_gluon.options.common import (
+    MODEL_HELP,
+    add_data_options,
+    add_device_options,
+    add_parameter_options,
+    add_preprocessing_options,
+)
 from a2net_gluon.options.types import Parser, count, whole
+
+# As in a2net_gluon.deploy.FORMS, which cannot be imported here without mxnet.
+FORMS = ("onnx", "optimized", "symbol", "int8")
 
 __all__ = [
     "cost_parser",
@@ -18,7 +27,7 @@ def evaluation_parser(prog=None):
     """The parser of ``a2net evaluate``."""
     parser = Parser(prog=prog, description="Measure a network on validation data, every image exactly once.")
     parser.add_argument("model", help=MODEL_HELP)
-    parser.add_argument("--params", required=True, help="parameter file of a run, or of an export")
+    add_parameter_options(parser, required=True)
     add_data_options(parser)
     add_device_options(parser)
     return parser
@@ -26,10 +35,17 @@ def evaluation_parser(prog=None):
 
 def export_parser(prog=None):
     """The parser of ``a2net export``."""
-    parser = Parser(prog=prog, description="Write a network as symbol and params, proven equal to the live one.")
+    parser = Parser(prog=prog, description="Write a network for deployment, proven equal to the live one.")
     parser.add_argument("model", help=MODEL_HELP)
-    parser.add_argument("--params", help="parameter file of a run; random parameters without one")
+    add_parameter_options(parser)
     parser.add_argument("--output", required=True, metavar="PREFIX", help="folder and start of the files' names")
+    parser.add_argument("--onnx", action="store_true", help="write PREFIX.onnx too")
+    parser.add_argument("--optimize", action="store_true", help="write a graph with oneDNN's fused operators too")
+    parser.add_argument(
+        "--int8", nargs="+", metavar="IMAGE", help="write an 8-bit PREFIX-int8.onnx too, calibrated on these images"
+    )
+    parser.add_argument("--pixels", action="store_true", help="normalisation in the graph: it takes uint8 (N, h, w, 3)")
+    parser.add_argument("--images", nargs="+", metavar="IMAGE", default=[], help="compare on these (embedded digits)")
     parser.add_argument("--classes", type=count, help="number of classes; the parameters tell unless given")
     add_preprocessing_options(parser)
     return parser
@@ -39,9 +55,15 @@ def predict_parser(prog=None):
     """The parser of ``a2net predict``."""
     parser = Parser(prog=prog, description="Classify image files with an exported network.")
     parser.add_argument("prefix", help="the --output of a2net export")
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files")
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="files, folders, or patterns such as 'photos/**/*.jpg'"
+    )
+    parser.add_argument("--form", choices=FORMS, help="which form of the export; the fastest equal one unless given")
     parser.add_argument("--top", type=count, default=5, help="classes to print for each image (5)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--batch-size", type=count, default=32, help="images at a time (32)")
+    exclusive = parser.add_mutually_exclusive_group()
+    exclusive.add_argument("--json", action="store_true", help="print JSON")
+    exclusive.add_argument("--csv", action="store_true", help="print CSV: path, rank, class, probability, problem")
     return parser
 
 

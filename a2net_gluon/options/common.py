@@ -2,7 +2,14 @@
 
 from a2net_gluon.options.types import count, numbers, rate, whole
 
-__all__ = ["MODEL_HELP", "add_data_options", "add_device_options", "add_preprocessing_options", "uses_records"]
+__all__ = [
+    "MODEL_HELP",
+    "add_data_options",
+    "add_device_options",
+    "add_parameter_options",
+    "add_preprocessing_options",
+    "uses_records",
+]
 
 MODEL_HELP = "name of the network, e.g. a2net_resnet50; an unknown one lists all"
 
@@ -28,6 +35,13 @@ def add_data_options(parser):
         "-j", "--num-data-workers", dest="num_workers", type=count, help="processes or threads that read images (4)"
     )
     add_preprocessing_options(parser)
+
+
+def add_parameter_options(parser, required=False):
+    """Where a trained network's parameters are."""
+    exclusive = parser.add_mutually_exclusive_group(required=required)
+    exclusive.add_argument("--params", metavar="FILE", help="parameter file of a run, or of an export")
+    exclusive.add_argument("--use-pretrained", action="store_true", help="the published parameters")
 
 
 def add_preprocessing_options(parser):

@@ -79,6 +79,9 @@ def _add_network_options(parser):
     )
     switch(group, "--last-gamma", "start each residual unit as its shortcut")
     switch(group, "--use-pretrained", "start from published weights")
+    group.add_argument(
+        "--pretrained-base", metavar="FILE", help="start from a trained backbone; context blocks start as the identity"
+    )
 
 
 def _add_optimization_options(parser):
@@ -184,8 +187,10 @@ def _check_training(args):
         raise UsageError(f"{flag} needs --resume-params FILE")
     if args.resume_epoch >= args.num_epochs:
         raise UsageError(f"--resume-epoch is {args.resume_epoch}, --num-epochs {args.num_epochs}: nothing is left")
-    if args.use_pretrained and args.resume_params:
-        raise UsageError("--use-pretrained and --resume-params both name the first weights: give one of them")
+    first = {"--use-pretrained": args.use_pretrained, "--pretrained-base": args.pretrained_base}
+    named = [flag for flag, value in {**first, "--resume-params": args.resume_params}.items() if value]
+    if len(named) > 1:
+        raise UsageError(f"{named[0]} and {named[1]} both name the first weights: give one of them")
     if args.ema == 1:
         raise UsageError("--ema is 1, which never takes in anything: it must be below 1, e.g. 0.9999")
     if args.hard_weight > 1:

@@ -6,7 +6,7 @@ import mxnet as mx
 
 from a2net_gluon.data import NORMALIZATIONS, Description, Preprocessing
 from a2net_gluon.errors import UsageError
-from a2net_gluon.networks import get_model, load_weights
+from a2net_gluon.networks import get_model, load_backbone, load_weights
 from a2net_gluon.training.learner import Optimization
 from a2net_gluon.training.objective import Objective
 from a2net_gluon.training.schedules import Plateau, make_schedule
@@ -46,6 +46,8 @@ def net_maker(args, contexts, classes):
         net = get_model(args.model, pretrained=args.use_pretrained, ctx=contexts, **options)
         if not args.use_pretrained:
             net.initialize(mx.init.MSRAPrelu(), ctx=contexts)
+        if args.pretrained_base:
+            load_backbone(net, args.pretrained_base)
         if args.resume_params:
             load_weights(net, args.resume_params, contexts)
         net.cast(args.dtype)
@@ -94,7 +96,8 @@ def _teacher(name, contexts, description):
                 f"--teacher {name} knows {len(taught.classes)} classes ({taught.classes[0]} first), the data have "
                 f"{len(description.classes)} ({description.classes[0]} first): they must be the same"
             )
-        net = get_model(taught.model, classes=len(taught.classes), pretrained=name, ctx=contexts)
+        net = get_model(taught.model, classes=len(taught.classes))
+        load_weights(net, name, contexts)
         normalize = taught.preprocessing.normalize
     else:
         net = _gluoncv_teacher(name, contexts)

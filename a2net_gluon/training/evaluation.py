@@ -2,7 +2,7 @@
 
 from a2net_gluon import from_options
 from a2net_gluon.data import Description
-from a2net_gluon.networks import get_model
+from a2net_gluon.networks import find_weights, get_model, load_weights
 from a2net_gluon.options import complete
 from a2net_gluon.training.learner import check_count, evaluate_batches
 
@@ -28,12 +28,14 @@ def evaluate(args, on_skip=None):
         If parameters or data are damaged.
     """
     complete(args)
-    description = Description.beside(args.params)
+    params = find_weights(args.model, args.params or True)
+    description = Description.beside(params)
     preprocessing = from_options.preprocessing(args, args.model, description)
     contexts = from_options.contexts(args)
     classes = description.classes if description else None
     source = from_options.source(args, preprocessing, len(contexts), training=False, classes=classes, on_skip=on_skip)
-    net = get_model(args.model, classes=len(source.classes), pretrained=args.params, ctx=contexts)
+    net = get_model(args.model, classes=len(source.classes))
+    load_weights(net, params, contexts)
     net.hybridize(static_alloc=True, static_shape=True)
     measured = evaluate_batches(net, source.validation(), contexts, preprocessing, len(source.classes))
     check_count(measured)

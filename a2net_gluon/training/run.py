@@ -10,7 +10,7 @@ import numpy as np
 from a2net_gluon import from_options
 from a2net_gluon.data import Description
 from a2net_gluon.errors import FailureError, InterruptedRunError
-from a2net_gluon.networks.weights import check_contexts
+from a2net_gluon.networks.weights import ParameterFile, check_contexts
 from a2net_gluon.options import complete
 from a2net_gluon.training import build
 from a2net_gluon.training.exchange import make_exchange
@@ -93,6 +93,8 @@ class _Run:
             build.optimization(args),
             exchange,
         )
+        if args.pretrained_base:
+            report.line(f"{args.pretrained_base}: {ParameterFile(args.pretrained_base).compare(self.learner.net)}")
         if args.resume_states:
             load_gluon_states(self.learner.trainer, args.resume_states)
             report.line(f"{args.resume_states} is a pickle: only its arrays are read, nothing in it is run")

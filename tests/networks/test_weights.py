@@ -4,8 +4,8 @@ import pytest
 
 from a2net_gluon import get_model
 from a2net_gluon.errors import FailureError, UsageError
-from a2net_gluon.networks import load_weights
-from a2net_gluon.networks.weights import count_classes
+from a2net_gluon.networks import load_backbone, load_weights
+from a2net_gluon.networks.weights import ParameterFile
 
 NAME = "a2net_resnet20_small"
 
@@ -32,7 +32,7 @@ def test_both_kinds_of_files(trained, file):
     loaded = get_model(NAME, classes=5, pretrained=str(folder / file), ctx=[mx.cpu(0), mx.cpu(1)])
     for one, other in zip(values(net), [p.data(mx.cpu(1)).asnumpy() for p in loaded.collect_params().values()]):
         np.testing.assert_array_equal(one, other)
-    assert count_classes(folder / file) == 5
+    assert ParameterFile(folder / file).classes == 5
 
 
 def test_name_in_root(trained):
@@ -42,9 +42,54 @@ def test_name_in_root(trained):
 
 
 @pytest.mark.parametrize("file", ["saved.params", "exported-0000.params"])
-def test_wrong_class_count(trained, file):
-    with pytest.raises(UsageError, match="trained for 5 classes, the network has 10"):
-        get_model(NAME, pretrained=str(trained[1] / file))
+def test_another_number_of_classes(trained, file):
+    net, folder = trained
+    with pytest.warns(UserWarning, match="trained for 5 classes, the network has 3: loaded all but the output layer"):
+        other = get_model(NAME, classes=3, pretrained=str(folder / file))
+    assert other.output.weight.shape == (3, 256)
+    assert np.abs(other.output.weight.data().asnumpy()).max() > 0
+    x = mx.nd.random.normal(shape=(2, 3, 32, 32))
+    np.testing.assert_allclose(other.features(x).asnumpy(), net.features(x).asnumpy(), rtol=1e-4, atol=1e-6)
+    with pytest.raises(UsageError, match="trained for 5 classes, the network has 3: build it with classes=5"):
+        load_weights(other, folder / file)
+
+
+@pytest.mark.parametrize("file", ["saved.params", "exported-0000.params"])
+def test_classes_are_the_files_unless_given(trained, file):
+    assert get_model(NAME, pretrained=trained[1] / file).output.weight.shape == (5, 256)
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_backbone(tmp_path, exported):
+    backbone = get_model("resnet20_small", classes=4)
+    backbone.initialize(mx.init.MSRAPrelu())
+    path = tmp_path / ("base-0000.params" if exported else "base.params")
+    x = mx.nd.random.normal(shape=(2, 3, 32, 32))
+    backbone.hybridize()
+    features = backbone.features(x).asnumpy()
+    if exported:
+        backbone(x)
+        backbone.export(str(tmp_path / "base"))
+    else:
+        backbone.save_parameters(str(path))
+    net = get_model(NAME, classes=7)
+    net.initialize(mx.init.MSRAPrelu())
+    report = load_backbone(net, path)
+    np.testing.assert_allclose(net.features(x).asnumpy(), features, rtol=1e-4, atol=1e-5)
+    assert len(report.left) == 2
+    assert len(report.new) == 2 * 20 + 2  # two blocks, and the head for other classes
+    assert len(report.taken) == len(backbone.collect_params().keys()) - 2
+    prefix = "conv3_x__2_" if exported else "features.conv3."
+    assert f"{prefix}context" in str(report)
+    assert str(report).startswith(f"{len(report.taken)} taken; 2 left (")
+
+
+def test_no_backbone(trained, tmp_path):
+    net, folder = trained
+    plain = get_model("resnet20_small")
+    plain.initialize()
+    with pytest.raises(UsageError, match="holds no backbone of this network: 40 of its parameters do not fit"):
+        load_backbone(plain, folder / "saved.params")
 
 
 @pytest.mark.parametrize("file", ["saved.params", "exported-0000.params"])

@@ -9,7 +9,7 @@ from a2net_gluon.options import complete, parse_training, shipped_recipes
 @pytest.mark.parametrize("name", sorted(shipped_recipes()))
 def test_shipped_recipes(name):
     args = complete(parse_training(["--recipe", name, "--rec-train", "t.rec", "--rec-val", "v.rec"]))
-    assert args.model == "a2net_resnet50"
+    assert args.model == ("a2net_resnet20_small" if name == "cifar10" else "a2net_resnet50")
     text = shipped_recipes()[name].read_text(encoding="utf-8")
     assert text.startswith("#")
     assert f"--recipe {name}" in text  # the command

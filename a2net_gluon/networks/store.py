@@ -1,0 +1,145 @@
+"""Where pretrained parameters come from: the package itself, a folder of parameter files, a server the user names.
+
+The layout is GluonCV's: ``{root}/{name}-{first 8 digits of the SHA-1}.params``, beside it a lock file; on a server
+``{MXNET_GLUON_REPO}/gluon/models/{name}-{digits}.zip`` with that one file inside. Nothing is used whose checksum is not
+the expected one.
+"""
+
+import hashlib
+import os
+import pathlib
+import re
+import tempfile
+import typing
+import zipfile
+import zlib
+
+from a2net_gluon.errors import FailureError, UsageError
+from a2net_gluon.files import folder_for_output, replacing
+
+__all__ = ["MODEL_FOLDER", "PRETRAINED", "Pretrained", "find_weights"]
+
+MODEL_FOLDER = "~/.mxnet/models"
+
+_SHIPPED = pathlib.Path(__file__).parent.parent / "pretrained"
+_LOCK_TIMEOUT = 300  # seconds another process may take to download; GLUON_MODEL_LOCK_TIMEOUT changes it, as in GluonCV
+_CONNECTION_TIMEOUT = 30  # seconds without a byte
+_TAG = re.compile(r"[0-9a-f]{8,40}")
+
+
+class Pretrained(typing.NamedTuple):
+    """Published parameters of a network: their SHA-1 and what they are."""
+
+    sha1: str
+    what: str
+
+
+# Trained by this project; docs/pretrained.md has commands and measurements. No ImageNet weights have been published.
+PRETRAINED: typing.Dict[str, Pretrained] = {}
+
+
+def find_weights(name, pretrained, root=MODEL_FOLDER):
+    """Find the parameter file that ``get_model(name, pretrained=…)`` asks for.
+
+    Parameters
+    ----------
+    name : str
+        A registered network.
+    pretrained : bool or str or Path
+        True for the published parameters of `name`; a tag, which is a file's SHA-1 or at least its first 8 digits; the
+        path of a parameter file; or the name of one in `root`.
+    root : str or Path
+        Folder of parameter files. Where it is GluonCV's default and the environment has MXNET_HOME,
+        ``$MXNET_HOME/models``.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    UsageError
+        If there is no such file.
+    FailureError
+        If a file does not have the checksum its name promises, or cannot be fetched.
+    """
+    root = _model_folder(root)
+    if pretrained is True:
+        if name not in PRETRAINED:
+            there_are = "; ".join(f"{known} ({entry.what})" for known, entry in PRETRAINED.items())
+            raise UsageError(
+                f"there are no published weights for {name}, only for {there_are}; pass the path of a parameter file: "
+                "pretrained='FILE'"
+            )
+        return _by_checksum(name, PRETRAINED[name].sha1, root)
+    for path in (pathlib.Path(pretrained).expanduser(), root / pretrained):
+        if path.is_file():
+            return path
+    if _TAG.fullmatch(str(pretrained)):
+        return _by_checksum(name, str(pretrained), root)
+    raise UsageError(f"{pretrained}: no such parameter file, also not in {root}, and not a tag (8 to 40 hex digits)")
+
+
+def _model_folder(root):
+    if str(root) == MODEL_FOLDER and os.environ.get("MXNET_HOME"):
+        return pathlib.Path(os.environ["MXNET_HOME"]) / "models"
+    return pathlib.Path(root).expanduser()
+
+
+def _by_checksum(name, tag, root):
+    """The file of `name` whose SHA-1 starts with `tag`: shipped, in `root`, or downloaded to `root`."""
+    published = PRETRAINED[name].sha1 if name in PRETRAINED else ""
+    sha1 = published if published.startswith(tag) else tag
+    file_name = f"{name}-{sha1[:8]}.params"
+    shipped, path = _SHIPPED / file_name, root / file_name
+    if shipped.is_file() and _has_checksum(shipped, sha1):
+        return shipped
+    if path.is_file() and _has_checksum(path, sha1):
+        return path
+    return _fetch(path, sha1)
+
+
+def _has_checksum(path, sha1):
+    digest = hashlib.sha1(path.read_bytes()).hexdigest()  # no protection from an attacker; GluonCV's choice
+    return digest.startswith(sha1)
+
+
+def _fetch(path, sha1):
+    """Download what belongs at `path` from the user's server, one process at a time."""
+    state = "its content is not what its name promises" if path.is_file() else "no such file"
+    repository = os.environ.get("MXNET_GLUON_REPO")
+    if not repository:
+        raise UsageError(f"{path}: {state}; put it there, or name a server that has it in MXNET_GLUON_REPO")
+    if len(sha1) < hashlib.sha1().digest_size * 2:
+        raise UsageError(f"{path}: {state}, and {sha1!r} is too short a checksum for a download: give all 40 digits")
+    import portalocker
+
+    folder_for_output(path.parent)
+    timeout = int(os.environ.get("GLUON_MODEL_LOCK_TIMEOUT", _LOCK_TIMEOUT))
+    try:
+        with portalocker.Lock(str(path.with_suffix(".lock")), timeout=timeout):
+            if not (path.is_file() and _has_checksum(path, sha1)):  # another process may have fetched it meanwhile
+                _download(f"{repository.rstrip('/')}/gluon/models/{path.stem}.zip", path, sha1)
+    except portalocker.exceptions.LockException:
+        raise FailureError(f"{path}: another process has been fetching it for {timeout} s: try again") from None
+    return path
+
+
+def _download(url, path, sha1):
+    """Write the one file of the archive at `url` to `path`, if it has the checksum."""
+    import requests
+
+    try:
+        with tempfile.TemporaryFile() as archive:
+            with requests.get(url, stream=True, timeout=_CONNECTION_TIMEOUT) as answer:
+                answer.raise_for_status()
+                for part in answer.iter_content(1 << 20):
+                    archive.write(part)
+            # Read by name, so that no other name in the archive, or path in a name, is ever used.
+            content = zipfile.ZipFile(archive).read(path.name)
+    except (requests.RequestException, zipfile.BadZipFile, zlib.error, KeyError, EOFError) as error:
+        raise FailureError(f"{url}: cannot be fetched ({' '.join(str(error).split())[:150]})") from None
+    if not hashlib.sha1(content).hexdigest() == sha1:
+        raise FailureError(f"{url}: its content does not have the SHA-1 {sha1}; nothing was kept")
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
