@@ -143,34 +143,36 @@ def _evaluate(args):
 
 
 def export(arguments, prog):
-    """write a network as symbol and params for deployment"""
+    """write a network for deployment: symbol and params, ONNX, 8 bits"""
     args = options.export_parser(prog).parse_args(arguments)
     from a2net_gluon import deploy, from_options
-    from a2net_gluon.deploy.export import exported_files
+    from a2net_gluon.data import find_images
+    from a2net_gluon.deploy.forms import exported_files
 
+    forms = [form for form, wish in (("onnx", args.onnx), ("optimized", args.optimize), ("int8", args.int8)) if wish]
+    images, calibration = find_images(args.images), find_images(args.int8 or ())
     net, description = from_options.network(args)
-    if not args.params:
+    if not (args.params or args.use_pretrained):
         print("no --params: exporting random, untrained parameters")
-    for name, difference in deploy.export(net, args.output, description).items():
-        print(f"{name}: equal to the live network, largest relative difference {difference:.1e}")
-    print(f"written: {', '.join(str(path) for path in exported_files(args.output))}")
+    proofs = deploy.export(net, args.output, description, forms, images, calibration, args.pixels)
+    for name, proof in proofs.items():
+        print(
+            f"{name}: {proof.images} images, largest relative difference {proof.difference:.1e}, "
+            f"top-1 agreement {100 * proof.agreement:.2f} %"
+        )
+    print(f"written: {', '.join(str(path) for path in exported_files(args.output, ['symbol', *forms]))}")
 
 
 def predict(arguments, prog):
     """classify image files with an exported network"""
     args = options.predict_parser(prog).parse_args(arguments)
-    from a2net_gluon.deploy import Predictor
+    from a2net_gluon.data import find_images
+    from a2net_gluon.deploy import Predictor, output
 
-    predictions = list(Predictor(args.prefix).predict(args.images, args.top))
-    if args.json:
-        print(json.dumps([prediction._asdict() for prediction in predictions], indent=1, ensure_ascii=False))
-    for prediction in predictions:
-        if prediction.problem:
-            print(f"{prediction.path}: {prediction.problem}", file=sys.stderr)
-        elif not args.json:
-            best = ", ".join(f"{name} {100 * probability:.1f} %" for name, probability in prediction.classes)
-            print(f"{prediction.path}: {best}")
-    return 1 if any(prediction.problem for prediction in predictions) else 0
+    predictor, paths = Predictor(args.prefix, args.form), find_images(args.images)
+    predictions = output.with_progress(predictor.predict(paths, args.top, args.batch_size), len(paths))
+    style = output.print_json if args.json else output.print_csv if args.csv else output.print_lines
+    return style(predictions)
 
 
 def cost(arguments, prog):

@@ -7,7 +7,7 @@ device that trains. So pixels travel as bytes, and all sources share one normali
 from a2net_gluon.data.batches import Batch, ImageSource, Problems, Shard
 from a2net_gluon.data.description import Description
 from a2net_gluon.data.digits import digits_source
-from a2net_gluon.data.folder import folder_source, list_images
+from a2net_gluon.data.folder import find_images, folder_source, list_images
 from a2net_gluon.data.packing import pack_folder
 from a2net_gluon.data.preprocessing import AUGMENTATIONS, NORMALIZATIONS, Augmentation, Preprocessing
 from a2net_gluon.data.records import RecordFile, RecordSource, record_source
@@ -27,6 +27,7 @@ __all__ = [
     "Shard",
     "SyntheticSource",
     "digits_source",
+    "find_images",
     "folder_source",
     "list_images",
     "pack_folder",

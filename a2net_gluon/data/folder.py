@@ -1,6 +1,7 @@
 """A folder of images: ``train/<class>/…`` and ``val/<class>/…``."""
 
 import functools
+import glob
 import os
 import pathlib
 
@@ -8,7 +9,7 @@ from a2net_gluon.data.batches import ImageList, ImageSource
 from a2net_gluon.data.preprocessing import DecodeError, decode
 from a2net_gluon.errors import FailureError, UsageError
 
-__all__ = ["IMAGE_SUFFIXES", "folder_source", "list_images", "read_image"]
+__all__ = ["IMAGE_SUFFIXES", "find_images", "folder_source", "list_images", "read_image"]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 
@@ -76,6 +77,37 @@ def folder_source(folder, training=True, classes=None, **kwargs):
         classes, train = list_images(folder / "train", classes)
     classes, val = list_images(folder / "val", classes)
     return ImageSource(str(folder), classes, train, val, **kwargs)
+
+
+def find_images(names):
+    """Image files from files, folders (with all below them) and glob patterns; folders and patterns in sorted order.
+
+    Parameters
+    ----------
+    names : sequence of str or Path
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    UsageError
+        If there is no such file or folder, a folder holds no image, or a pattern matches nothing.
+    """
+    found = []
+    for name in names:
+        path = pathlib.Path(name).expanduser()
+        if path.is_dir():
+            files = sorted(file for file in path.rglob("*") if file.name.lower().endswith(IMAGE_SUFFIXES))
+        elif path.is_file():
+            files = [path]
+        else:
+            files = sorted(pathlib.Path(match) for match in glob.glob(str(path), recursive=True))
+        if not files:
+            raise UsageError(f"{name}: {'holds no image' if path.is_dir() else 'no such file, folder or match'}")
+        found += files
+    return found
 
 
 def read_image(path):

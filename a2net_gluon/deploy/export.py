@@ -1,32 +1,32 @@
-"""Export to symbol and params, proven equal to the live network before anything is left on the disk."""
+"""Export that proves itself: every form is loaded back and compared before anything is left on the disk."""
 
+import dataclasses
 import os
 import pathlib
-import warnings
 
 import mxnet as mx
-import numpy as np
 
-from a2net_gluon.data.description import EXPORTED
+from a2net_gluon.deploy.forms import FORMS, exported_files, load_form, load_module
+from a2net_gluon.deploy.normalization import WithNormalization
+from a2net_gluon.deploy.onnx_file import write_onnx
+from a2net_gluon.deploy.proof import crops_of, in_batches, prove
+from a2net_gluon.deploy.quantization import write_int8
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.files import folder_for_output, staging_folder
 
-__all__ = ["TOLERANCE", "export", "exported_files", "load_module", "load_symbol_block"]
+__all__ = ["AGREEMENT", "TOLERANCE", "export"]
 
 TOLERANCE = 1e-4  # of the largest logit; the same operators in the same order differ by much less
-EXAMPLES = 4  # images each copy is compared on
+AGREEMENT = 0.99  # share of images to which the 8-bit form must give the same class
+CALIBRATION = 20  # images needed at least, half of them to compare
 
 
-def exported_files(prefix):
-    """The three files of an export: symbol, parameters and description."""
-    return tuple(pathlib.Path(f"{prefix}{ending}") for ending in ("-symbol.json", EXPORTED, ".json"))
+def export(net, prefix, description, forms=(), images=(), calibration=(), pixels=False):
+    """Write `net` under names that start with `prefix`, in one form or several.
 
-
-def export(net, prefix, description):
-    """Write ``<prefix>-symbol.json``, ``<prefix>-0000.params`` and ``<prefix>.json``.
-
-    The files are loaded back with SymbolBlock and with Module and compared with `net` on random images. Only if all
-    agree do they appear under their names.
+    ``<prefix>-symbol.json``, ``<prefix>-0000.params`` (the form "symbol") and ``<prefix>.json`` are always
+    written. Every form is loaded back and run on the same images as the live network; only if all agree do the files
+    appear under their names, and those of an older export under this prefix go.
 
     Parameters
     ----------
@@ -36,77 +36,131 @@ def export(net, prefix, description):
         Folder and start of the files' names.
     description : Description
         Classes and preprocessing, written to ``<prefix>.json``.
+    forms : sequence of str
+        Others to write: "optimized" (MXNet with oneDNN's fused operators: BN, ReLU and sums go into the convolutions
+        before them; for the CPU), "onnx" (batch, height and width left open), "int8" (ONNX with 8-bit convolutions, see
+        `a2net_gluon.deploy.quantization`).
+    images : sequence of Path
+        Images to compare on; embedded handwritten digits unless given.
+    calibration : sequence of Path
+        For "int8": images, of which one half calibrates and the other half is compared on.
+    pixels : bool
+        Take the normalisation into the graph, which then takes crops as they are, RGB uint8 (N, h, w, 3).
 
     Returns
     -------
-    dict of str to float
-        For "SymbolBlock" and "Module", the largest difference of a logit from the live network's, relative to
-        its largest logit.
+    dict of str to Proof
+        How close each form is: "symbol" (loaded with SymbolBlock), "Module" (the same files) and the others.
 
     Raises
     ------
     UsageError
-        If `prefix` names a folder, or the description has another number of classes than the network.
+        If `prefix` names a folder, an image cannot be read, or the description does not fit the network.
     FailureError
-        If the folder cannot be written, or a copy differs by more than `TOLERANCE`.
+        If the folder cannot be written, or a form differs by more than `TOLERANCE`; for "int8", if less than
+        `AGREEMENT` of the images get the same class.
     """
     prefix = pathlib.Path(prefix)
     if not prefix.name or prefix.is_dir():
         raise UsageError(f"{prefix} is a folder; --output is the start of file names, e.g. {prefix / 'model'}")
+    forms = _complete(forms, calibration)
     parent = folder_for_output(prefix.parent)
-    ctx = next(iter(net.collect_params().values())).list_ctx()[0]
-    inputs = _random_images(description.preprocessing)
-    net.hybridize()
-    expected = net(inputs.as_in_context(ctx)).asnumpy()
-    if expected.shape[1] != len(description.classes):
-        raise UsageError(f"the network has {expected.shape[1]} classes, its description {len(description.classes)}")
+    if pixels:
+        description = dataclasses.replace(description, input="pixels")
+    live = _Live(net, description)
+    samples = live.sample(images)
+    samples8 = live.sample(calibration[1::2]) if calibration else None
     with staging_folder(parent) as staging:
         staged = staging / prefix.name
-        try:
-            net.export(str(staged), epoch=0)
-        except (OSError, mx.MXNetError) as error:
-            raise FailureError(f"{prefix}: cannot be written ({' '.join(str(error).split())[:200]})") from None
-        description.save(exported_files(staged)[2])
-        differences = {
-            name: _difference(load(staged)(inputs), expected)
-            for name, load in {"SymbolBlock": load_symbol_block, "Module": load_module}.items()
-        }
-        for name, difference in differences.items():
-            if not difference <= TOLERANCE:
-                raise FailureError(f"{prefix}: loaded with {name}, the export differs by {difference:.2g} (relative)")
-        for source, target in zip(exported_files(staged), exported_files(prefix)):
-            os.replace(source, target)
-    return differences
+        _write(live, staged, prefix, forms, calibration[::2])
+        proofs = {"Module": _prove(prefix, "Module", load_module(staged), samples)}
+        for form in forms:
+            proofs[form] = _prove(prefix, form, load_form(staged, form), samples8 if form == "int8" else samples)
+        _replace(staged, prefix, forms)
+    return proofs
 
 
-def load_symbol_block(prefix, ctx=None):
-    """Load an export with Gluon; returns a function from NDArray to NDArray."""
-    symbol, params, _ = exported_files(prefix)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "Cannot decide type": harmless, and no fault of the user's
-        return mx.gluon.SymbolBlock.imports(str(symbol), ["data"], str(params), ctx=ctx or mx.cpu())
+class _Live:
+    """The network as it will be exported."""
+
+    def __init__(self, net, description):
+        self.description = description
+        self.block = WithNormalization(net, description.preprocessing) if description.input == "pixels" else net
+        self.block.hybridize()
+        self._ctx = next(iter(net.collect_params().values())).list_ctx()[0]
+
+    def inputs(self, paths):
+        """What the graph takes for image files."""
+        return self.description.graph_input(crops_of(paths, self.description.preprocessing))
+
+    def sample(self, paths):
+        """Inputs, and the network's answers to them."""
+        inputs = self.inputs(paths)
+        logits = in_batches(self._forward, inputs)
+        if logits.shape[1] != len(self.description.classes):
+            classes = len(self.description.classes)
+            raise UsageError(f"the network has {logits.shape[1]} classes, its description {classes}")
+        return inputs, logits
+
+    def _forward(self, inputs):
+        return self.block(mx.nd.array(inputs, ctx=self._ctx, dtype=inputs.dtype)).asnumpy()
 
 
-def load_module(prefix):
-    """Load an export with Module, on the CPU; returns a function from NDArray to NDArray."""
-    os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")  # a line about oneDNN for every bind
-    symbol, arguments, auxiliary = mx.model.load_checkpoint(str(prefix), 0)
-
-    def forward(inputs):
-        module = mx.mod.Module(symbol, data_names=["data"], label_names=None)
-        module.bind([("data", inputs.shape)], for_training=False)
-        module.set_params(arguments, auxiliary)
-        module.forward(mx.io.DataBatch([inputs]), is_train=False)
-        return module.get_outputs()[0]
-
-    return forward
-
-
-def _random_images(preprocessing):
-    shape = (EXAMPLES, 3, preprocessing.size, preprocessing.size)
-    pixels = np.random.default_rng(0).integers(0, 256, shape)
-    return preprocessing.normalize(mx.nd.array(pixels, dtype=np.uint8))
+def _complete(forms, calibration):
+    """All forms to write, in the order of the table."""
+    unknown = [form for form in forms if form not in FORMS]
+    if unknown:
+        raise UsageError(f"unknown form {unknown[0]!r}; there are: {', '.join(FORMS)}")
+    if "int8" in forms and len(calibration) < CALIBRATION:
+        raise UsageError(
+            f"{len(calibration)} images for calibration; give at least {CALIBRATION}, better some hundreds"
+        )
+    if {"onnx", "int8"} & set(forms):
+        import onnx  # noqa: F401  (missing packages are told at once, not after the work)
+        import onnxruntime  # noqa: F401
+    return [form for form in FORMS if form in ("symbol", *forms)]
 
 
-def _difference(output, expected):
-    return float(np.abs(output.asnumpy() - expected).max() / max(np.abs(expected).max(), np.finfo(np.float32).tiny))
+def _write(live, staged, prefix, forms, calibration):
+    """Write all `forms` at `staged`."""
+    symbol, params, description = exported_files(staged)
+    try:
+        live.block.export(str(staged), epoch=0)
+        live.description.save(description)
+        if "optimized" in forms:
+            arguments = mx.model.load_params(str(staged), 0)
+            optimized = mx.sym.load(str(symbol)).optimize_for("MKLDNN", *arguments, skip_infer=True)
+            optimized.save(str(exported_files(staged, ["optimized"])[0]))
+        if {"onnx", "int8"} & set(forms):
+            model = exported_files(staged, ["onnx"])[0]
+            write_onnx(symbol, params, model, live.description)
+        if "int8" in forms:
+            write_int8(model, exported_files(staged, ["int8"])[0], live.inputs(calibration))
+    except (OSError, mx.MXNetError) as error:
+        raise FailureError(f"{prefix}: cannot be written ({' '.join(str(error).split())[:200]})") from None
+
+
+def _prove(prefix, form, forward, sample):
+    """Compare a form with the live network; raises FailureError unless it is close enough."""
+    inputs, expected = sample
+    proof = prove(in_batches(forward, inputs), expected)
+    if form == "int8":
+        if not proof.agreement >= AGREEMENT:
+            raise FailureError(
+                f"{prefix}: as int8 only {100 * proof.agreement:.2f} % of {proof.images} images get the same class, "
+                f"less than {100 * AGREEMENT:.0f} %: calibrate with more images, of the kind it was trained on"
+            )
+    elif not proof.difference <= TOLERANCE:
+        raise FailureError(f"{prefix}: loaded as {form}, the export differs by {proof.difference:.2g} (relative)")
+    return proof
+
+
+def _replace(staged, prefix, forms):
+    """Put the staged files in their places, and remove those of an older export."""
+    written = exported_files(staged, forms)
+    for path in exported_files(prefix, FORMS):
+        staged_path = staged.with_name(path.name)
+        if staged_path in written:
+            os.replace(staged_path, path)
+        else:
+            path.unlink(missing_ok=True)

@@ -1,15 +1,15 @@
 """Classifying image files with an exported network."""
 
 import typing
+from importlib.util import find_spec
 
-import mxnet as mx
 import numpy as np
 
 from a2net_gluon.data import Description
 from a2net_gluon.data.folder import read_image
 from a2net_gluon.data.preprocessing import DecodeError
-from a2net_gluon.deploy.export import exported_files, load_symbol_block
-from a2net_gluon.errors import FailureError, UsageError
+from a2net_gluon.deploy.forms import check_files, exported_files, load_form, written_forms
+from a2net_gluon.errors import FailureError
 
 __all__ = ["Prediction", "Predictor"]
 
@@ -29,8 +29,16 @@ class Predictor:
     ----------
     prefix : str or Path
         As given to `a2net_gluon.deploy.export`.
+    form : str, optional
+        One of `FORMS`; unless given the first of them that was exported and can be run here, but never "int8".
     ctx : mxnet.Context, optional
-        The CPU unless given.
+        The CPU unless given; GPUs only with the form "symbol".
+
+    Attributes
+    ----------
+    form : str
+        The form in use.
+    description : Description
 
     Raises
     ------
@@ -40,18 +48,17 @@ class Predictor:
         If one is damaged.
     """
 
-    def __init__(self, prefix, ctx=None):
-        for path in exported_files(prefix):
-            if not path.is_file():
-                raise UsageError(f"{path}: no such file; {prefix} must be the --output of an export")
-        self.description = Description.load(exported_files(prefix)[2])
-        self._ctx = ctx or mx.cpu()
+    def __init__(self, prefix, form=None, ctx=None):
+        self.form = form or _fastest(prefix, ctx)
+        check_files(prefix, self.form)
+        self.description = Description.load(exported_files(prefix)[-1])
         try:
-            self._net = load_symbol_block(prefix, self._ctx)
+            self._forward = load_form(prefix, self.form, ctx)
+        except ModuleNotFoundError:
+            raise
         except Exception as error:  # mxnet raises anything from KeyError to MXNetError on damaged files
             reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
             raise FailureError(f"{prefix}: the export is damaged ({reason[0][:200]}); export it again") from None
-        self._net.hybridize(static_alloc=True, static_shape=True)
 
     def predict(self, paths, top=5, batch_size=32):
         """Yield a `Prediction` for each image file in `paths`, in their order.
@@ -69,7 +76,7 @@ class Predictor:
                 crops[path] = self.description.preprocessing.centre_crop(read_image(path))
             except DecodeError as error:
                 problems[path] = str(error)
-        probabilities = dict(zip(crops, self._probabilities(list(crops.values())))) if crops else {}
+        probabilities = dict(zip(crops, self._probabilities(np.stack(list(crops.values()))))) if crops else {}
         for path in paths:
             if path in problems:
                 yield Prediction(str(path), (), problems[path])
@@ -79,5 +86,15 @@ class Predictor:
             yield Prediction(str(path), tuple((names[k], float(probabilities[path][k])) for k in order))
 
     def _probabilities(self, crops):
-        pixels = mx.nd.array(np.stack(crops).transpose(0, 3, 1, 2), ctx=self._ctx, dtype=np.uint8)
-        return mx.nd.softmax(self._net(self.description.preprocessing.normalize(pixels))).asnumpy()
+        logits = self._forward(self.description.graph_input(crops))
+        shifted = np.exp(logits - logits.max(1, keepdims=True))
+        return shifted / shifted.sum(1, keepdims=True)
+
+
+def _fastest(prefix, ctx):
+    """The first form in the table, equal to the trained network, that lies there and can be run here."""
+    for form in written_forms(prefix):
+        runs_here = form == "symbol" or (ctx is None and (form != "onnx" or find_spec("onnxruntime")))
+        if runs_here and form != "int8":
+            return form
+    return "symbol"

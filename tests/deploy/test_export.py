@@ -6,17 +6,19 @@ import numpy as np
 import pytest
 
 from a2net_gluon import get_model, list_models
-from a2net_gluon.data import Description, Preprocessing
-from a2net_gluon.deploy import Predictor, export
-from a2net_gluon.deploy.export import TOLERANCE, exported_files, load_module, load_symbol_block
+from a2net_gluon.data import Description, Preprocessing, find_images
+from a2net_gluon.deploy import FORMS, export, load_form, load_module
+from a2net_gluon.deploy.forms import exported_files, written_forms
 from a2net_gluon.errors import FailureError, UsageError
-from a2net_gluon.networks import input_shape
+from a2net_gluon.networks import input_shape, load_weights
 
+pytest.importorskip("onnxruntime", reason="ONNX Runtime is an extra")
 export_module = sys.modules["a2net_gluon.deploy.export"]  # the package's attribute of this name is the function
+EQUAL = ("onnx", "optimized", "symbol")
 
 
 def describe(name, classes=7, size=None):
-    size = size or min(64, input_shape(name)[-1])
+    size = size or min(112, input_shape(name)[-1])
     return Description(name, tuple(f"class {number}" for number in range(classes)), Preprocessing(size))
 
 
@@ -27,38 +29,97 @@ def make(name, classes=7):
     return net
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list_models())
-def test_reloaded_exports_equal_the_live_network(name, tmp_path):
-    net = make(name)
-    differences = export(net, tmp_path / "model", describe(name))
-    assert set(differences) == {"SymbolBlock", "Module"}
-    assert max(differences.values()) <= TOLERANCE
-    files = exported_files(tmp_path / "model")
-    assert sorted(files) == sorted(tmp_path.iterdir())
-    assert list(mx.sym.load(str(files[0])).list_outputs()) == ["fc_fwd_output"]
-    for shape in ((1, 3, 64, 64), (3, 3, 48, 80)):  # other batches and sizes than the export was checked with
-        x = mx.nd.random.normal(shape=shape)
-        for load in (load_symbol_block, load_module):
-            np.testing.assert_allclose(load(tmp_path / "model")(x).asnumpy(), net(x).asnumpy(), rtol=1e-3, atol=1e-4)
+def test_every_form_equals_the_live_network_on_real_photos(name, tmp_path, real_data):
+    net, photos = make(name), find_images([real_data("imagenet_photos.tar")])
+    proofs = export(net, tmp_path / "model", describe(name), EQUAL, photos)
+    assert set(proofs) == {"Module", *EQUAL}
+    for proof in proofs.values():
+        assert proof.images >= 100
+        assert proof.difference <= 1e-4
+        assert proof.agreement == 1
+    assert sorted(exported_files(tmp_path / "model", EQUAL)) == sorted(tmp_path.iterdir())
 
 
-def test_a_wrong_copy_fails_and_leaves_nothing(tmp_path, monkeypatch):
-    def load_something_else(prefix):
-        return lambda x: load_module(prefix)(x) * 1.001
+@pytest.mark.parametrize("pixels", [False, True])
+def test_any_batch_and_size_through_one_file(tmp_path, pixels):
+    net = make("a2net_resnet20_small")
+    description = describe("a2net_resnet20_small")
+    export(net, tmp_path / "model", description, EQUAL, pixels=pixels)
+    runs = [load_form(tmp_path / "model", form) for form in EQUAL] + [load_module(tmp_path / "model")]
+    rng = np.random.default_rng(0)
+    for count, height, width in ((1, 32, 32), (3, 32, 32), (16, 32, 32), (2, 48, 80)):
+        crops = rng.integers(0, 256, (count, height, width, 3), np.uint8)
+        normalized = description.graph_input(crops)
+        expected = net(mx.nd.array(normalized)).asnumpy()
+        for run in runs:
+            answer = run(crops if pixels else normalized)
+            np.testing.assert_allclose(answer, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
-    monkeypatch.setattr(export_module, "load_module", load_something_else)
-    with pytest.raises(FailureError, match="loaded with Module, the export differs by 0.001"):
-        export(make("resnet20_small"), tmp_path / "model", describe("resnet20_small"))
+
+def test_onnx_file_says_what_it_is(tmp_path):
+    import onnx
+
+    description = describe("a2net_resnet20_small")
+    export(make("a2net_resnet20_small"), tmp_path / "model", description, ["onnx"], pixels=True)
+    model = onnx.load(str(tmp_path / "model.onnx"))
+    onnx.checker.check_model(model)
+    assert [entry.version for entry in model.opset_import] == [13]
+    (given,), (logits,) = model.graph.input, model.graph.output
+    lengths = [dim.dim_param or dim.dim_value for dim in given.type.tensor_type.shape.dim]
+    assert (given.name, lengths) == ("data", ["N", "height", "width", 3])
+    assert [dim.dim_param or dim.dim_value for dim in logits.type.tensor_type.shape.dim] == ["N", 7]
+    fields = json.loads(model.metadata_props[0].value)
+    assert fields == json.loads((tmp_path / "model.json").read_text())
+    assert fields["classes"][0] == "class 0"
+    assert fields["input"] == "pixels"
+
+
+def test_an_export_can_be_loaded_back_for_training(tmp_path):
+    net = make("a2net_resnet20_small")
+    export(net, tmp_path / "model", describe("a2net_resnet20_small"), pixels=True)
+    other = get_model("a2net_resnet20_small", classes=7)
+    load_weights(other, tmp_path / "model-0000.params")
+    x = mx.nd.random.normal(shape=(2, 3, 32, 32))
+    np.testing.assert_allclose(other(x).asnumpy(), net(x).asnumpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_the_exported_graph_ends_in_logits(tmp_path):
+    export(make("resnet20_small"), tmp_path / "model", describe("resnet20_small"))
+    assert mx.sym.load(str(tmp_path / "model-symbol.json")).list_outputs() == ["fc_fwd_output"]
+
+
+@pytest.mark.parametrize("form", [*EQUAL, "Module"])
+def test_a_wrong_copy_fails_and_leaves_nothing(tmp_path, monkeypatch, form):
+    def slightly_wrong(load):
+        return lambda *args, **kwargs: lambda inputs: load(*args, **kwargs)(inputs) * 1.001
+
+    if form == "Module":
+        monkeypatch.setattr(export_module, "load_module", slightly_wrong(load_module))
+    else:
+        monkeypatch.setitem(FORMS, form, FORMS[form]._replace(load=slightly_wrong(FORMS[form].load)))
+    with pytest.raises(FailureError, match=f"loaded as {form}, the export differs by 0.001"):
+        export(make("resnet20_small"), tmp_path / "model", describe("resnet20_small"), EQUAL)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_export_keeps_the_old_one(tmp_path, monkeypatch):
-    export(make("resnet20_small"), tmp_path / "model", describe("resnet20_small"))
+    net, description = make("resnet20_small"), describe("resnet20_small")
+    export(net, tmp_path / "model", description)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     monkeypatch.setattr(export_module, "TOLERANCE", -1)
     with pytest.raises(FailureError):
-        export(make("resnet20_small"), tmp_path / "model", describe("resnet20_small"))
+        export(net, tmp_path / "model", description)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_new_export_leaves_no_form_of_an_old_one(tmp_path):
+    description = describe("resnet20_small")
+    export(make("resnet20_small"), tmp_path / "model", description, EQUAL)
+    assert written_forms(tmp_path / "model") == EQUAL
+    export(make("resnet20_small"), tmp_path / "model", description)
+    assert written_forms(tmp_path / "model") == ("symbol",)
 
 
 def test_bad_outputs(tmp_path):
@@ -70,56 +131,20 @@ def test_bad_outputs(tmp_path):
         export(net, tmp_path / "file" / "model", description)
     with pytest.raises(UsageError, match="the network has 7 classes, its description 3"):
         export(net, tmp_path / "model", describe("resnet20_small", 3))
+    with pytest.raises(UsageError, match="unknown form 'onxx'; there are: onnx"):
+        export(net, tmp_path / "model", description, ["onxx"])
+    with pytest.raises(UsageError, match="file: empty file; leave it out"):
+        export(net, tmp_path / "model", description, images=[tmp_path / "file"])
+    with pytest.raises(UsageError, match="1 images for calibration; give at least 20"):
+        export(net, tmp_path / "model", description, ["int8"], calibration=[tmp_path / "file"])
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.fixture
-def exported(tmp_path):
-    net = make("a2net_resnet20_small")
-    export(net, tmp_path / "out" / "model", describe("a2net_resnet20_small", size=32))
-    return net, tmp_path / "out" / "model"
-
-
-def test_predictions_are_the_networks(exported, image_folder):
-    net, prefix = exported
-    paths = sorted((image_folder / "val").rglob("*.jpg"))
-    preprocessing = Preprocessing(32)
-    crops = [preprocessing.centre_crop(mx.image.imread(str(path))) for path in paths]
-    pixels = mx.nd.array(np.stack(crops).transpose(0, 3, 1, 2), dtype="uint8")
-    expected = mx.nd.softmax(net(preprocessing.normalize(pixels))).asnumpy()
-    for prediction, row in zip(Predictor(prefix).predict(paths, top=3, batch_size=4), expected):
-        order = np.argsort(-row)[:3]
-        assert [name for name, _ in prediction.classes] == [f"class {number}" for number in order]
-        np.testing.assert_allclose([share for _, share in prediction.classes], row[order], rtol=1e-4, atol=1e-6)
-
-
-def test_an_unreadable_image_does_not_stop_the_others(exported, image_folder, tmp_path):
-    good = image_folder / "val" / "cat" / "0.jpg"
-    (tmp_path / "bad.jpg").write_bytes(b"no image")
-    predictions = list(Predictor(exported[1]).predict([good, tmp_path / "bad.jpg", tmp_path / "absent.jpg", good]))
-    assert [prediction.problem for prediction in predictions] == [
-        None,
-        "not an image OpenCV can decode",
-        "No such file or directory",
-        None,
-    ]
-    assert predictions[0] == predictions[3]
-
-
-@pytest.mark.parametrize("number", [0, 1, 2])
-def test_missing_and_damaged_files(exported, number):
-    path = exported_files(exported[1])[number]
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(FailureError, match="damaged|not a description"):
-        Predictor(exported[1])
-    path.unlink()
-    with pytest.raises(UsageError, match=f"{path.name}: no such file"):
-        Predictor(exported[1])
-
-
-def test_description_beside_the_export_says_what_a_user_needs(exported):
-    fields = json.loads(exported_files(exported[1])[2].read_text())
+def test_description_beside_the_export_says_what_a_user_needs(tmp_path):
+    export(make("resnet20_small"), tmp_path / "model", describe("resnet20_small"))
+    fields = json.loads((tmp_path / "model.json").read_text())
     assert fields["classes"][:2] == ["class 0", "class 1"]
+    assert fields["input"] == "normalized"
     assert fields["preprocessing"] == {
         "size": 32,
         "crop_ratio": 0.875,

@@ -1,0 +1,103 @@
+"""The forms in which an exported network lies on the disk, and how each of them is run.
+
+Every form is run through a function from the graph's input, a NumPy array, to logits (N, classes).
+"""
+
+import functools
+import os
+import pathlib
+import typing
+import warnings
+
+import mxnet as mx
+
+from a2net_gluon.data.description import EXPORTED
+from a2net_gluon.errors import UsageError
+
+__all__ = ["FORMS", "Form", "check_files", "exported_files", "load_form", "load_module", "written_forms"]
+
+
+class Form(typing.NamedTuple):
+    """One form of an exported network.
+
+    Attributes
+    ----------
+    files : tuple of str
+        Ends of the names of its files; the first belongs to this form alone.
+    load : callable
+        ``load(*paths, ctx)`` returns the function that runs it.
+    what : str
+        In a few words.
+    """
+
+    files: typing.Tuple[str, ...]
+    load: typing.Callable
+    what: str
+
+
+def _load_symbol_block(symbol, params, ctx=None):
+    ctx = ctx or mx.cpu()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "Cannot decide type": harmless, and no fault of the user's
+        net = mx.gluon.SymbolBlock.imports(str(symbol), ["data"], str(params), ctx=ctx)
+    net.hybridize(static_alloc=True, static_shape=True)
+    return lambda inputs: net(mx.nd.array(inputs, ctx=ctx, dtype=inputs.dtype)).asnumpy()
+
+
+def _load_onnx(model, ctx=None):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    return lambda inputs: session.run(None, {"data": inputs})[0]
+
+
+# The fastest that is equal to the live network comes first, int8 last: it is only nearly equal.
+FORMS = {
+    "onnx": Form((".onnx",), _load_onnx, "ONNX, for ONNX Runtime and others"),
+    "optimized": Form(("-optimized-symbol.json", EXPORTED), _load_symbol_block, "MXNet, with oneDNN's fused operators"),
+    "symbol": Form(("-symbol.json", EXPORTED), _load_symbol_block, "MXNet"),
+    "int8": Form(("-int8.onnx",), _load_onnx, "ONNX with 8-bit convolutions"),
+}
+
+
+def exported_files(prefix, forms=("symbol",)):
+    """All files of an export: those of its forms, then its description."""
+    endings = dict.fromkeys(ending for form in forms for ending in FORMS[form].files)
+    return tuple(pathlib.Path(f"{prefix}{ending}") for ending in (*endings, ".json"))
+
+
+def written_forms(prefix):
+    """The forms that lie on the disk under `prefix`, the fastest first."""
+    return tuple(name for name, form in FORMS.items() if pathlib.Path(f"{prefix}{form.files[0]}").is_file())
+
+
+def check_files(prefix, form):
+    """Raise UsageError if a file of this form of an export is missing."""
+    for path in exported_files(prefix, (form,)):
+        if not path.is_file():
+            raise UsageError(f"{path}: no such file; {prefix} must be the --output of an export, with the form {form}")
+
+
+def load_form(prefix, form="symbol", ctx=None):
+    """Load one form of an export: a function from a NumPy array, what the graph takes, to logits (N, classes)."""
+    return FORMS[form].load(*exported_files(prefix, (form,))[:-1], ctx=ctx)
+
+
+def load_module(prefix):
+    """Load the form "symbol" with MXNet's Module, on the CPU; returns a function as from `load_form`."""
+    os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")  # a line about oneDNN for every bind
+    symbol, arguments, auxiliary = mx.model.load_checkpoint(str(prefix), 0)
+
+    @functools.lru_cache(maxsize=1)
+    def bound(shape, dtype):
+        module = mx.mod.Module(symbol, data_names=["data"], label_names=None)
+        module.bind([mx.io.DataDesc("data", shape, dtype)], for_training=False)
+        module.set_params(arguments, auxiliary)
+        return module
+
+    def forward(inputs):
+        module = bound(inputs.shape, inputs.dtype)
+        module.forward(mx.io.DataBatch([mx.nd.array(inputs, dtype=inputs.dtype)]), is_train=False)
+        return module.get_outputs()[0].asnumpy()
+
+    return forward

@@ -1,0 +1,88 @@
+"""Conversion to ONNX with MXNet's converter, and what has to be repaired of its files (mxnet 1.9.1)."""
+
+import contextlib
+import dataclasses
+import json
+import os
+
+import mxnet as mx
+import numpy as np
+
+__all__ = ["OPSET", "write_onnx"]
+
+OPSET = 13  # the converter's operators are those of opset 13, whatever the installed onnx calls its newest
+_IR_VERSION = 8  # of that time; files marked with a newer one are refused by older runtimes
+
+# Shape and type of the graph's input, see `a2net_gluon.data.Description`; what has a name is left open.
+_INPUTS = {
+    "normalized": (("N", 3, "height", "width"), np.float32),
+    "pixels": (("N", "height", "width", 3), np.uint8),
+}
+
+
+def write_onnx(symbol, params, path, description):
+    """Convert an export to ONNX, with batch, height and width left open; the output is called ``logits``.
+
+    The description is kept in the file's metadata, as JSON under "description".
+
+    Parameters
+    ----------
+    symbol, params : Path
+        The export's files.
+    path : Path
+        File to write.
+    description : Description
+    """
+    import onnx
+
+    dynamic, dtype = _INPUTS[description.input]
+    size = description.preprocessing.size
+    shape = tuple({"N": 1, "height": size, "width": size}.get(length, length) for length in dynamic)
+    with _opset(onnx):
+        mx.onnx.export_model(
+            os.fspath(symbol),
+            os.fspath(params),
+            [shape],
+            dtype,
+            os.fspath(path),
+            dynamic=True,
+            dynamic_input_shapes=[dynamic],
+        )
+    model = onnx.load(os.fspath(path))
+    _repair(model, len(description.classes))
+    onnx.helper.set_model_props(model, {"description": json.dumps(dataclasses.asdict(description))})
+    onnx.checker.check_model(model)
+    onnx.save(model, os.fspath(path))
+
+
+@contextlib.contextmanager
+def _opset(onnx):
+    """Have the converter stamp `OPSET` on what it writes, for which it asks the installed onnx."""
+    original = onnx.defs.onnx_opset_version
+    onnx.defs.onnx_opset_version = lambda: OPSET
+    try:
+        yield
+    finally:
+        onnx.defs.onnx_opset_version = original
+
+
+def _repair(model, classes):
+    graph = model.graph
+    model.ir_version = _IR_VERSION
+    # The converter lists constants as inputs, which keeps runtimes from folding them, and leaves some without a use.
+    constants = {constant.name for constant in graph.initializer}
+    used = {name for node in graph.node for name in node.input}
+    _keep(graph.input, lambda value: value.name not in constants)
+    _keep(graph.initializer, lambda constant: constant.name in used)
+    output = graph.output[0]
+    for node in graph.node:
+        node.output[:] = ["logits" if name == output.name else name for name in node.output]
+    output.name = "logits"
+    batch, width = output.type.tensor_type.shape.dim  # the converter knows neither
+    batch.dim_param, width.dim_value = "N", classes
+
+
+def _keep(field, wanted):
+    kept = [entry for entry in field if wanted(entry)]
+    del field[:]
+    field.extend(kept)

@@ -1,0 +1,115 @@
+import csv
+import io
+import json
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from a2net_gluon import get_model
+from a2net_gluon.data import Description, Preprocessing
+from a2net_gluon.deploy import Predictor, export
+from a2net_gluon.deploy.forms import exported_files
+from a2net_gluon.errors import FailureError, UsageError
+
+pytest.importorskip("onnxruntime", reason="ONNX Runtime is an extra")
+PREPROCESSING = Preprocessing(32)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A network and the prefix of its export in all equal forms."""
+    mx.random.seed(0)
+    net = get_model("a2net_resnet20_small", classes=7)
+    net.initialize(mx.init.MSRAPrelu())
+    prefix = tmp_path_factory.mktemp("out") / "model"
+    description = Description("a2net_resnet20_small", tuple(f"class {number}" for number in range(7)), PREPROCESSING)
+    export(net, prefix, description, ["onnx", "optimized"])
+    return net, prefix
+
+
+@pytest.fixture
+def copied(exported, tmp_path):
+    """The prefix of a copy of that export that a test may damage."""
+    for path in exported_files(exported[1], ["onnx", "optimized", "symbol"]):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    return tmp_path / exported[1].name
+
+
+@pytest.mark.parametrize("form", ["onnx", "optimized", "symbol"])
+def test_predictions_are_the_networks(exported, image_folder, form):
+    net, prefix = exported
+    paths = sorted((image_folder / "val").rglob("*.jpg"))
+    crops = [PREPROCESSING.centre_crop(mx.image.imread(str(path))) for path in paths]
+    pixels = mx.nd.array(np.stack(crops).transpose(0, 3, 1, 2), dtype="uint8")
+    expected = mx.nd.softmax(net(PREPROCESSING.normalize(pixels))).asnumpy()
+    for prediction, row in zip(Predictor(prefix, form).predict(paths, top=3, batch_size=4), expected):
+        order = np.argsort(-row)[:3]
+        assert [name for name, _ in prediction.classes] == [f"class {number}" for number in order]
+        np.testing.assert_allclose([share for _, share in prediction.classes], row[order], rtol=1e-4, atol=1e-6)
+
+
+def test_the_form_that_is_taken(copied):
+    assert Predictor(copied).form == "onnx"
+    assert Predictor(copied, ctx=mx.cpu()).form == "symbol"  # the one that runs on any device
+    copied.with_name("model.onnx").unlink()
+    assert Predictor(copied).form == "optimized"
+    copied.with_name("model-optimized-symbol.json").unlink()
+    assert Predictor(copied).form == "symbol"
+    with pytest.raises(UsageError, match="model.onnx: no such file; .* with the form onnx"):
+        Predictor(copied, "onnx")
+
+
+def test_an_unreadable_image_does_not_stop_the_others(exported, image_folder, tmp_path):
+    good = image_folder / "val" / "cat" / "0.jpg"
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    predictions = list(Predictor(exported[1]).predict([good, tmp_path / "bad.jpg", tmp_path / "absent.jpg", good]))
+    assert [prediction.problem for prediction in predictions] == [
+        None,
+        "not an image OpenCV can decode",
+        "No such file or directory",
+        None,
+    ]
+    assert predictions[0] == predictions[3]
+
+
+@pytest.mark.parametrize(
+    ("form", "number"), [("symbol", 0), ("symbol", 1), ("symbol", 2), ("onnx", 0), ("optimized", 0)]
+)
+def test_missing_and_damaged_files(copied, form, number):
+    path = exported_files(copied, [form])[number]
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(FailureError, match="damaged|not a description"):
+        Predictor(copied, form)
+    path.unlink()
+    with pytest.raises(UsageError, match=f"{path.name}: no such file"):
+        Predictor(copied, form)
+
+
+def test_files_folders_and_patterns_as_lines_json_and_csv(exported, image_folder, tmp_path, command):
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    names = [image_folder / "val", f"{image_folder}/train/dog/*.jpg", tmp_path / "bad.jpg"]
+    lines = command("predict", exported[1], *names, "--top", 2, "--batch-size", 5, code=1)
+    assert len(lines.stdout.splitlines()) == 10 + 6
+    assert lines.stdout.startswith(f"{image_folder}/val/cat/0.jpg: class ")
+    assert lines.stderr == f"{tmp_path}/bad.jpg: not an image OpenCV can decode\n"
+    listed = json.loads(command("predict", exported[1], *names, "--top", 2, "--json", code=1).stdout)
+    assert [entry["problem"] is None for entry in listed] == [True] * 16 + [False]
+    rows = list(
+        csv.DictReader(io.StringIO(command("predict", exported[1], *names, "--top", 2, "--csv", code=1).stdout))
+    )
+    assert len(rows) == 16 * 2 + 1
+    assert rows[0]["path"] == listed[0]["path"]
+    assert [rows[0]["class"], float(rows[0]["probability"])] == [
+        listed[0]["classes"][0][0],
+        pytest.approx(listed[0]["classes"][0][1], abs=1e-6),
+    ]
+    assert rows[-1]["problem"] == "not an image OpenCV can decode"
+
+
+def test_nothing_to_predict(exported, tmp_path, command):
+    done = command("predict", exported[1], tmp_path / "absent*.jpg", code=2)
+    assert done.stderr == f"a2net predict: error: {tmp_path}/absent*.jpg: no such file, folder or match\n"
+    done = command("predict", exported[1], tmp_path, code=2)
+    assert done.stderr == f"a2net predict: error: {tmp_path}: holds no image\n"
