@@ -145,15 +145,13 @@ def _evaluate(args):
 def export(arguments, prog):
     """write a network for deployment: symbol and params, ONNX, 8 bits"""
     args = options.export_parser(prog).parse_args(arguments)
-    from a2net_gluon import deploy, from_options
+    from a2net_gluon import deploy
     from a2net_gluon.data import find_images
     from a2net_gluon.deploy.forms import exported_files
 
     forms = [form for form, wish in (("onnx", args.onnx), ("optimized", args.optimize), ("int8", args.int8)) if wish]
     images, calibration = find_images(args.images), find_images(args.int8 or ())
-    net, description = from_options.network(args)
-    if not (args.params or args.use_pretrained):
-        print("no --params: exporting random, untrained parameters")
+    net, description = _network(args)
     proofs = deploy.export(net, args.output, description, forms, images, calibration, args.pixels)
     for name, proof in proofs.items():
         print(
@@ -161,6 +159,15 @@ def export(arguments, prog):
             f"top-1 agreement {100 * proof.agreement:.2f} %"
         )
     print(f"written: {', '.join(str(path) for path in exported_files(args.output, ['symbol', *forms]))}")
+
+
+def _network(args):
+    from a2net_gluon import from_options
+
+    net, description = from_options.network(args)
+    if not (args.params or args.use_pretrained):
+        print("no --params: random, untrained parameters")
+    return net, description
 
 
 def predict(arguments, prog):
@@ -173,6 +180,22 @@ def predict(arguments, prog):
     predictions = output.with_progress(predictor.predict(paths, args.top, args.batch_size), len(paths))
     style = output.print_json if args.json else output.print_csv if args.csv else output.print_lines
     return style(predictions)
+
+
+def attention(arguments, prog):
+    """draw what a network attends to in image files"""
+    args = options.attention_parser(prog).parse_args(arguments)
+    from a2net_gluon.insight.attention_report import write_reports
+
+    net, description = _network(args)
+    failed = False
+    for report in write_reports(net, description, args.images, args.output, args.blocks, args.maps, args.locations):
+        if report.problem:
+            failed = True
+            print(f"{report.image}: {report.problem}", file=sys.stderr)
+        else:
+            print(f"{report.image}: {report.name} {100 * report.probability:.1f} %, see {' and '.join(report.files)}")
+    return int(failed)
 
 
 def cost(arguments, prog):
@@ -214,6 +237,7 @@ COMMANDS = {
     "evaluate": evaluate,
     "export": export,
     "predict": predict,
+    "attention": attention,
     "cost": cost,
     "digits": digits,
     "pack": pack,

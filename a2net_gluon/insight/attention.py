@@ -1,16 +1,128 @@
 """The attention maps of a network's double attention blocks, by name."""
 
+import dataclasses
+import re
+import warnings
+
 import mxnet as mx
+import numpy as np
 
 from a2net_gluon.blocks.double_attention import DISTRIBUTION_MAPS, GATHERING_MAPS
 
-__all__ = ["attention_maps"]
+__all__ = ["AttentionProbe", "BlockAttention", "attention_maps"]
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockAttention:
+    """What one double attention block did with one image.
+
+    Attributes
+    ----------
+    gathering_maps : ndarray (n, h, w)
+        Where each of the n descriptors is collected; each map sums to 1 over the locations (Eq. 4).
+    distribution_maps : ndarray (h, w, n)
+        What each location takes of the n descriptors; its weights sum to 1 (Eq. 5).
+    """
+
+    gathering_maps: np.ndarray
+    distribution_maps: np.ndarray
+
+    @property
+    def size(self):
+        """Height and width of the maps."""
+        return self.gathering_maps.shape[1:]
+
+    @property
+    def shares(self):
+        """The share of each gathering map in all that is handed out: (n,), sums to 1.
+
+        It is the mean of a descriptor's weight over the locations. How peaked a map is says less: a descriptor that
+        nobody takes changes nothing, however sharp its map.
+        """
+        return self.distribution_maps.mean(axis=(0, 1))
+
+    def cell(self, x, y):
+        """Row and column of the location at relative position `x`, `y`, each from 0 to 1 from the top left."""
+        height, width = self.size
+        return min(int(y * height), height - 1), min(int(x * width), width - 1)
+
+    def mixture(self, row, column):
+        """Where a location's new features come from: (h, w), sums to 1.
+
+        All gathering maps, mixed by the location's weights. It is the location's column of the relation matrix
+        softmax(B)ᵀ softmax(V) of Eq. 7, which the left association never computes.
+        """
+        return np.tensordot(self.distribution_maps[row, column], self.gathering_maps, axes=1)
+
+
+class AttentionProbe:
+    """A network that returns the attention in it besides its logits.
+
+    The maps are nodes of the traced graph, so the network itself, and any export of it, returns only its logits.
+
+    Parameters
+    ----------
+    net : HybridBlock
+        Initialised; one input. Its parameters are shared, not copied.
+    """
+
+    def __init__(self, net):
+        data = mx.sym.var("data")
+        logits = net(data)
+        internals = logits.get_internals()
+        endings = (f"{GATHERING_MAPS}_output", f"{DISTRIBUTION_MAPS}_output")
+        nodes = [name for name in internals.list_outputs() if name.endswith(endings)]
+        self._maps = {name[: -len("_output")]: internals[name] for name in nodes}
+        self._prefixes = {
+            _short(name[: -len(GATHERING_MAPS)]): name[: -len(GATHERING_MAPS)]
+            for name in self._maps
+            if name.endswith(GATHERING_MAPS)
+        }
+        outputs = [logits, logits, *self._maps.values()]  # twice: a SymbolBlock with a single output returns no list
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "Cannot decide type": harmless, and no fault of the user's
+            self._net = mx.gluon.SymbolBlock(outputs, [data], params=net.collect_params())
+
+    @property
+    def blocks(self):
+        """Short names of the blocks in the network's order, e.g. ``conv4:2``: after unit 2 of stage conv4."""
+        return tuple(self._prefixes)
+
+    def maps(self, x):
+        """Run the network on `x`; the logits, and what `attention_maps` returns."""
+        logits, _, *maps = self._net(x)
+        return logits, dict(zip(self._maps, maps))
+
+    def look(self, x):
+        """Run the network on one image.
+
+        Parameters
+        ----------
+        x : NDArray (1, 3, h, w)
+
+        Returns
+        -------
+        logits : ndarray (classes,)
+        blocks : dict of str to BlockAttention
+            By the names in `blocks`.
+        """
+        logits, maps = self.maps(x)
+        return logits[0].asnumpy(), {
+            block: BlockAttention(
+                maps[prefix + GATHERING_MAPS][0].asnumpy().reshape(-1, *self._size(prefix, x.shape)),
+                maps[prefix + DISTRIBUTION_MAPS][0].asnumpy().reshape(*self._size(prefix, x.shape), -1),
+            )
+            for block, prefix in self._prefixes.items()
+        }
+
+    def _size(self, prefix, shape):
+        """Height and width of a block's maps: those of the convolution whose output the softmax has flattened."""
+        flat = self._maps[prefix + GATHERING_MAPS].get_children()
+        return flat.get_children()[0].infer_shape(data=shape)[1][0][2:]
 
 
 def attention_maps(net, x):
     """Run `net` on `x` and return every attention map in it.
-
-    The maps are nodes of the traced graph, so the network itself, and any export of it, returns only its logits.
 
     Parameters
     ----------
@@ -25,13 +137,10 @@ def attention_maps(net, x):
         ``<block>__distribution_maps``: (N, L, n), each location's weights sum to 1 over the n descriptors (Eq. 5).
         In the network's order.
     """
-    data = mx.sym.var("data")
-    internals = net(data).get_internals()
-    suffixes = (f"{GATHERING_MAPS}_output", f"{DISTRIBUTION_MAPS}_output")
-    names = [name for name in internals.list_outputs() if name.endswith(suffixes)]
-    if not names:
-        return {}
-    probe = mx.gluon.SymbolBlock([internals[name] for name in names], [data], params=net.collect_params())
-    maps = probe(x)
-    maps = maps if isinstance(maps, (list, tuple)) else [maps]
-    return {name[: -len("_output")]: array for name, array in zip(names, maps)}
+    return AttentionProbe(net).maps(x)[1]
+
+
+def _short(prefix):
+    """``conv4:2`` of ``conv4_x__2_context__``; of a block that stands elsewhere, its prefix."""
+    found = re.search(r"(conv\d+)_x__(\d+)_context__$", prefix)
+    return f"{found[1]}:{found[2]}" if found else prefix

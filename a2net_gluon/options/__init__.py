@@ -1,6 +1,7 @@
 """Command-line options. Nothing here imports mxnet, so that ``--help`` answers at once."""
 
 from a2net_gluon.options.commands import (
+    attention_parser,
     cost_parser,
     digits_parser,
     evaluation_parser,
@@ -15,6 +16,7 @@ from a2net_gluon.options.training import CROP_RATIOS, complete, parse_training, 
 
 __all__ = [
     "CROP_RATIOS",
+    "attention_parser",
     "complete",
     "cost_parser",
     "digits_parser",

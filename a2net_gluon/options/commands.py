@@ -7,12 +7,13 @@ from a2net_gluon.options.common import (
     add_parameter_options,
     add_preprocessing_options,
 )
-from a2net_gluon.options.types import Parser, count, whole
+from a2net_gluon.options.types import Parser, count, names, position, readable_file, whole
 
 # As in a2net_gluon.deploy.FORMS, which cannot be imported here without mxnet.
 FORMS = ("onnx", "optimized", "symbol", "int8")
 
 __all__ = [
+    "attention_parser",
     "cost_parser",
     "digits_parser",
     "evaluation_parser",
@@ -64,6 +65,30 @@ def predict_parser(prog=None):
     exclusive = parser.add_mutually_exclusive_group()
     exclusive.add_argument("--json", action="store_true", help="print JSON")
     exclusive.add_argument("--csv", action="store_true", help="print CSV: path, rank, class, probability, problem")
+    return parser
+
+
+def attention_parser(prog=None):
+    """The parser of ``a2net attention``."""
+    parser = Parser(prog=prog, description="Draw what a network's double attention blocks attend to in image files.")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", type=readable_file, help="image files")
+    parser.add_argument("--model", default="a2net_resnet20_small", help="name of the network (a2net_resnet20_small)")
+    parser.add_argument("--params", help="parameter file of a run, or of an export; random parameters without one")
+    parser.add_argument("--output", required=True, metavar="DIR", help="gets a .png and a .npz for each image")
+    parser.add_argument(
+        "--blocks", type=names, default=[], metavar="BLOCK,…", help="e.g. conv4:2, after unit 2 of conv4 (all)"
+    )
+    parser.add_argument("--maps", type=count, default=4, metavar="K", help="gathering maps to draw of each block (4)")
+    parser.add_argument(
+        "--locations",
+        type=position,
+        nargs="+",
+        default=[(0.5, 0.5), (0.2, 0.2), (0.8, 0.8)],
+        metavar="X,Y",
+        help="draw what these receive; relative to the crop, from the top left (0.5,0.5 0.2,0.2 0.8,0.8)",
+    )
+    add_preprocessing_options(parser)
+    parser.set_defaults(classes=None)  # the parameters tell
     return parser
 
 

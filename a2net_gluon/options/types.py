@@ -1,8 +1,21 @@
 """Kinds of values on a command line, and a parser that reports errors in one line."""
 
 import argparse
+import os
 
-__all__ = ["Parser", "count", "numbers", "rate", "seed", "share", "switch", "whole"]
+__all__ = [
+    "Parser",
+    "count",
+    "names",
+    "numbers",
+    "position",
+    "rate",
+    "readable_file",
+    "seed",
+    "share",
+    "switch",
+    "whole",
+]
 
 
 class Parser(argparse.ArgumentParser):
@@ -34,11 +47,34 @@ whole = _number(int, lambda value: value >= 0, "a whole number of at least 0")
 rate = _number(float, lambda value: 0 <= value < float("inf"), "a number of at least 0")
 seed = _number(int, lambda value: 0 <= value < 2**31, "a whole number from 0 to 2147483647")
 share = _number(float, lambda value: 0 < value <= 1, "a number above 0 and at most 1")
+_relative = _number(float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
 
 
 def numbers(text):
     """Whole numbers, separated by commas."""
     return [whole(part) for part in text.split(",") if part]
+
+
+def names(text):
+    """Words, separated by commas."""
+    return [part for part in text.split(",") if part]
+
+
+def position(text):
+    """A relative position ``x,y``, both from 0 to 1."""
+    parts = text.split(",")
+    if len(parts) != 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a position x,y such as 0.5,0.5")
+    return tuple(_relative(part) for part in parts)
+
+
+def readable_file(text):
+    """The path of a file that is there and may be read."""
+    if not os.path.isfile(text):
+        raise argparse.ArgumentTypeError(f"{text}: {'a folder, not a file' if os.path.isdir(text) else 'no such file'}")
+    if not os.access(text, os.R_OK):
+        raise argparse.ArgumentTypeError(f"{text}: no permission to read it")
+    return text
 
 
 def switch(parser, flag, help):
