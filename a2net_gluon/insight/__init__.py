@@ -1,6 +1,6 @@
 """Looking into networks: what they cost, what they attend to, how training went."""
 
-from a2net_gluon.insight.attention import attention_maps
+from a2net_gluon.insight.attention import AttentionProbe, attention_maps
 from a2net_gluon.insight.cost import Cost, cost
 
-__all__ = ["Cost", "attention_maps", "cost"]
+__all__ = ["AttentionProbe", "Cost", "attention_maps", "cost"]

@@ -21,7 +21,7 @@ ROW = TITLE + TILE + GAP
 PLACES = 3  # locations in a row, each a tile and its bars
 BARS = 5  # weights shown of a location
 LABELS = 60  # beside the bars
-LETTERS = 95  # of a title that fits
+LETTERS = 80  # of a title that fits
 MORE, LESS = (1.0, 0.4, 0.0), (0.0, 0.12, 0.5)  # than uniform, as red, green, blue: light orange and dark blue
 CROSSES = ("#ffff00", "#00e5ff", "#ff5cf4", "#7dff3a", "#ffffff")  # seen on grey, orange and blue
 
@@ -68,7 +68,7 @@ class _Scale:
         from matplotlib.colors import ListedColormap, LogNorm
 
         values = np.concatenate([weights.ravel() * math.prod(weights.shape[1:]) for weights in drawn])
-        self.steps = max(1, math.ceil(math.log2(np.percentile(values, 99))))
+        self.steps = math.ceil(math.log2(max(2, np.percentile(values, 99))))
         self.norm = LogNorm(2.0**-self.steps, 2.0**self.steps)
         # Transparent in the middle: where attention makes no difference, the photo is what is seen.
         signed = np.linspace(-1, 1, 255)[:, None]
@@ -130,7 +130,7 @@ class _Sheet:
 
     def _gathering(self, block, strongest):
         self._caption(
-            f"Gathering: where a descriptor is collected. The {len(strongest)} maps that hand out most "
+            "Gathering: where a descriptor is collected. Shown: the maps that hand out most "
             f"(all alike: {_percent(1 / len(block.shares))} each)."
         )
         original = self._tile(MARGIN, f"what the network saw\n{self._crop.shape[0]}×{self._crop.shape[1]} pixels (h×w)")
@@ -196,7 +196,7 @@ class _Sheet:
         x, y = self._locations[number]
         colour = CROSSES[number % len(CROSSES)]
         outline = [withStroke(linewidth=4, foreground="black")]
-        axes.plot(x, y, "+", color=colour, markersize=14, markeredgewidth=2, path_effects=outline, clip_on=False)
+        axes.plot(x, y, "+", color=colour, markersize=14, markeredgewidth=2, path_effects=outline)
         right, top = x > 0.8, y < 0.2  # there the label goes towards the middle
         axes.annotate(
             _label(number),
