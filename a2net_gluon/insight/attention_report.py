@@ -2,6 +2,7 @@
 
 import pathlib
 import typing
+import warnings
 
 import mxnet as mx
 import numpy as np
@@ -26,7 +27,7 @@ class Report(typing.NamedTuple):
     problem: typing.Optional[str] = None
 
 
-def write_reports(net, description, images, folder, blocks=(), maps=4, locations=((0.5, 0.5),)):
+def write_reports(net, description, images, folder, blocks, maps, locations):
     """Write ``<stem>.png`` and ``<stem>.npz`` for each image file, and yield a `Report` of it.
 
     A stem that came before gets a number: two files ``photo.jpg`` of different folders become ``photo`` and
@@ -42,7 +43,7 @@ def write_reports(net, description, images, folder, blocks=(), maps=4, locations
     folder : str or Path
         Created if it is not there.
     blocks : sequence of str
-        Names such as ``conv4:2``; all blocks unless given.
+        Names such as ``conv4:2``; all blocks if empty.
     maps : int
         Gathering maps to draw of each block.
     locations : sequence of (float, float)
@@ -68,13 +69,8 @@ def write_reports(net, description, images, folder, blocks=(), maps=4, locations
         name, probability, attention = _look(probe, description, crop)
         attention = {block: attention[block] for block in chosen}
         title = f"{pathlib.Path(image).name}: class {name}, {100 * probability:.1f} % ({description.model})"
-        figure = draw_sheet(crop, attention, title, maps, locations)
-        files = (target.with_name(f"{target.name}.png"), target.with_name(f"{target.name}.npz"))
-        with replacing(files[0]) as temporary:
-            figure.savefig(temporary, format="png", dpi=DPI)
-        with replacing(files[1]) as temporary, open(temporary, "wb") as file:  # numpy appends .npz to a mere name
-            np.savez_compressed(file, **_arrays(crop, attention))
-        yield Report(str(image), tuple(map(str, files)), name, probability)
+        files = _write(target, draw_sheet(crop, attention, title, maps, locations), _arrays(crop, attention))
+        yield Report(str(image), files, name, probability)
 
 
 def _choose(model, existing, wanted):
@@ -91,14 +87,14 @@ def _choose(model, existing, wanted):
 
 def _targets(images, folder):
     """A path without ending for each image; no two are the same, and none is an image that is looked at."""
-    names = {}
+    names = []
     for image in images:
         stem = name = pathlib.Path(image).stem
         number = 1
         while name in names:
             number += 1
             name = f"{stem}-{number}"
-        names[name] = image
+        names.append(name)
     sources = {pathlib.Path(image).resolve() for image in images}
     for name in names:
         if (folder / f"{name}.png").resolve() in sources:
@@ -117,6 +113,17 @@ def _look(probe, description, crop):
     probabilities = np.exp(logits - logits.max(), dtype=np.float64)
     best = int(probabilities.argmax())
     return description.classes[best], float(probabilities[best] / probabilities.sum()), attention
+
+
+def _write(target, figure, arrays):
+    """Write the picture and the arrays; returns their paths as strings."""
+    picture, archive = (target.with_name(f"{target.name}{ending}") for ending in (".png", ".npz"))
+    with replacing(picture) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # the file's name may be written in letters the font does not have
+        figure.savefig(temporary, format="png", dpi=DPI)
+    with replacing(archive) as temporary, open(temporary, "wb") as file:  # numpy appends .npz to a mere name
+        np.savez_compressed(file, **arrays)
+    return str(picture), str(archive)
 
 
 def _arrays(crop, attention):

@@ -183,7 +183,8 @@ class _Sheet:
         axes.barh(range(len(strongest)), weights[strongest], color="#777777", height=0.7)
         axes.axvline(1 / len(weights), color="black", linestyle="--", linewidth=1)
         for row, index in enumerate(strongest):
-            axes.text(weights[index], row, f" {_percent(weights[index])}", va="center", fontsize=8)
+            end = max(weights[index], 1 / len(weights))  # right of the dashed line
+            axes.text(end, row, f" {_percent(weights[index])}", va="center", fontsize=8)
         axes.set(xlim=(0, 1.6 * longest), ylim=(BARS - 0.5, -0.5), xticks=[])
         axes.set_yticks(range(len(strongest)))
         axes.set_yticklabels([f"map {index}" for index in strongest], fontsize=8)

@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+import warnings
 
 import cv2
 import matplotlib.text
@@ -195,6 +196,15 @@ def test_files_of_images_with_one_name(capsys, params, photo, tmp_path):
     assert 1000 < sheet.shape[0] < 1600
     assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 1000
     assert not np.array_equal(sheet, cv2.imread(str(folder / "photo-2.png")))
+
+
+def test_file_name_the_font_cannot_write(capsys, params, photo, tmp_path):
+    image = photo.rename(tmp_path / "コウ $x_{ nb\xa0.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        code, _, err = call(capsys, "attention", image, "--params", params, "--output", tmp_path / "out")
+    assert (code, err) == (0, "")
+    assert (tmp_path / "out" / image.name).is_file()
 
 
 def test_chosen_blocks_and_size_without_parameters(capsys, photo, tmp_path):
