@@ -31,6 +31,7 @@ setup(
         "PyYAML>=5.4",
         "matplotlib>=3.6,<3.11",
         "scikit-learn>=1.2,<1.6",
+        "scipy>=1.7,<1.14",
         "tqdm>=4.60",
         # mxnet and gluoncv import distutils, which Python 3.12 no longer has
         'setuptools<81; python_version >= "3.12"',

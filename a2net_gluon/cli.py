@@ -185,11 +185,13 @@ def predict(arguments, prog):
 def attention(arguments, prog):
     """draw what a network attends to in image files"""
     args = options.attention_parser(prog).parse_args(arguments)
+    from a2net_gluon.data import find_images
     from a2net_gluon.insight.attention_report import write_reports
 
+    images = find_images(args.images)
     net, description = _network(args)
     failed = False
-    for report in write_reports(net, description, args.images, args.output, args.blocks, args.maps, args.locations):
+    for report in write_reports(net, description, images, args.output, args.blocks, args.maps, args.locations):
         if report.problem:
             failed = True
             print(f"{report.image}: {report.problem}", file=sys.stderr)

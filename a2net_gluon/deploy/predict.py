@@ -4,6 +4,7 @@ import typing
 from importlib.util import find_spec
 
 import numpy as np
+from scipy.special import softmax
 
 from a2net_gluon.data import Description
 from a2net_gluon.data.folder import read_image
@@ -86,9 +87,7 @@ class Predictor:
             yield Prediction(str(path), tuple((names[k], float(probabilities[path][k])) for k in order))
 
     def _probabilities(self, crops):
-        logits = self._forward(self.description.graph_input(crops))
-        shifted = np.exp(logits - logits.max(1, keepdims=True))
-        return shifted / shifted.sum(1, keepdims=True)
+        return softmax(self._forward(self.description.graph_input(crops)), axis=1)
 
 
 def _fastest(prefix, ctx):

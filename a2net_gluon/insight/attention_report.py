@@ -6,6 +6,7 @@ import warnings
 
 import mxnet as mx
 import numpy as np
+from scipy.special import softmax
 
 from a2net_gluon.data.folder import read_image
 from a2net_gluon.data.preprocessing import DecodeError
@@ -106,13 +107,11 @@ def _targets(images, folder):
 
 def _look(probe, description, crop):
     """The most probable class, its probability, and the attention of every block."""
-    pixels = mx.nd.array(crop.transpose(2, 0, 1)[None], dtype=np.uint8)
-    logits, attention = probe.look(description.preprocessing.normalize(pixels))
+    logits, attention = probe.look(mx.nd.array(description.graph_input(crop[np.newaxis])))
     if not np.isfinite(logits).all():
         raise FailureError(f"{description.model} gives values that are not finite: its parameters are damaged")
-    probabilities = np.exp(logits - logits.max(), dtype=np.float64)
-    best = int(probabilities.argmax())
-    return description.classes[best], float(probabilities[best] / probabilities.sum()), attention
+    best = int(logits.argmax())
+    return description.classes[best], float(softmax(logits)[best]), attention
 
 
 def _write(target, figure, arrays):

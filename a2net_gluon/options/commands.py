@@ -7,8 +7,9 @@ from a2net_gluon.options.common import (
     add_parameter_options,
     add_preprocessing_options,
 )
-from a2net_gluon.options.types import Parser, count, names, position, readable_file, whole
+from a2net_gluon.options.types import Parser, count, names, position, whole
 
+IMAGES_HELP = "files, folders, or patterns such as 'photos/**/*.jpg'"
 # As in a2net_gluon.deploy.FORMS, which cannot be imported here without mxnet.
 FORMS = ("onnx", "optimized", "symbol", "int8")
 
@@ -71,9 +72,9 @@ def predict_parser(prog=None):
 def attention_parser(prog=None):
     """The parser of ``a2net attention``."""
     parser = Parser(prog=prog, description="Draw what a network's double attention blocks attend to in image files.")
-    parser.add_argument("images", nargs="+", metavar="IMAGE", type=readable_file, help="image files")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help=IMAGES_HELP)
     parser.add_argument("--model", default="a2net_resnet20_small", help="name of the network (a2net_resnet20_small)")
-    parser.add_argument("--params", help="parameter file of a run, or of an export; random parameters without one")
+    add_parameter_options(parser)
     parser.add_argument("--output", required=True, metavar="DIR", help="gets a .png and a .npz for each image")
     parser.add_argument(
         "--blocks", type=names, default=[], metavar="BLOCK,…", help="e.g. conv4:2, after unit 2 of conv4 (all)"

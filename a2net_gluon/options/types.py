@@ -1,7 +1,6 @@
 """Kinds of values on a command line, and a parser that reports errors in one line."""
 
 import argparse
-import os
 
 __all__ = [
     "Parser",
@@ -10,7 +9,6 @@ __all__ = [
     "numbers",
     "position",
     "rate",
-    "readable_file",
     "seed",
     "share",
     "switch",
@@ -66,15 +64,6 @@ def position(text):
     if len(parts) != 2:
         raise argparse.ArgumentTypeError(f"{text!r} is not a position x,y such as 0.5,0.5")
     return tuple(_relative(part) for part in parts)
-
-
-def readable_file(text):
-    """The path of a file that is there and may be read."""
-    if not os.path.isfile(text):
-        raise argparse.ArgumentTypeError(f"{text}: {'a folder, not a file' if os.path.isdir(text) else 'no such file'}")
-    if not os.access(text, os.R_OK):
-        raise argparse.ArgumentTypeError(f"{text}: no permission to read it")
-    return text
 
 
 def switch(parser, flag, help):

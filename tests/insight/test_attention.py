@@ -230,7 +230,6 @@ def test_undecodable_image_is_named_and_the_others_go_on(capsys, params, photo, 
     ("flags", "message"),
     [
         (("absent.jpg",), "absent.jpg: no such file"),
-        (("photos",), "photos: a folder, not a file"),
         (("--blocks", "conv4:2,conv5:1"), "no double attention block 'conv5:1'; there are: conv3:2, conv4:2"),
         (("--model", "resnet20_small"), "resnet20_small has no double attention block to look into: name a model that"),
         (("--model", "resnet51"), "unknown model 'resnet51'"),
