@@ -162,6 +162,7 @@ def test_nodes_have_the_same_names_in_every_network():
     assert lists[0] == lists[1]
 
 
+@pytest.mark.filterwarnings("ignore:Parameter .* is already initialized")  # the backbone's, by GluonCV's own habit
 def test_feature_pyramid():
     """What GluonCV's detectors put on a backbone."""
     net = make()
@@ -207,7 +208,9 @@ def test_export_block(preprocess, tmp_path):
     shape, layout = ((32, 32, 3), "HWC") if preprocess else ((3, 32, 32), "CHW")
     gluoncv.utils.export_block(str(tmp_path / "model"), net, data_shape=shape, preprocess=preprocess, layout=layout)
     expected = net(preprocessed(images))
-    symbol = gluon.SymbolBlock.imports(str(tmp_path / "model-symbol.json"), ["data"], str(tmp_path / "model-0000.params"))
+    symbol = gluon.SymbolBlock.imports(
+        str(tmp_path / "model-symbol.json"), ["data"], str(tmp_path / "model-0000.params")
+    )
     assert_same_answers(symbol(inputs), expected)
     graph, arguments, auxiliary = mx.model.load_checkpoint(str(tmp_path / "model"), 0)
     module = mx.mod.Module(graph, label_names=None)
@@ -225,8 +228,9 @@ def test_export_block(preprocess, tmp_path):
     [
         {"last_gamma": True},  # train_imagenet.py --last-gamma
         {"norm_layer": gluoncv.nn.GroupNorm},  # train_imagenet.py --use-gn
-        {"norm_layer": gluon.contrib.nn.SyncBatchNorm, "norm_kwargs": {"num_devices": 2}},  # its detection scripts
+        {"norm_layer": gluon.contrib.nn.SyncBatchNorm, "norm_kwargs": {"num_devices": 2}},  # detection scripts
     ],
+    ids=["last_gamma", "group_norm", "sync_batch_norm"],
 )
 @pytest.mark.parametrize("name", ["a2net_resnet50", "resnet50"])
 def test_keywords_of_the_scripts(name, keywords):
@@ -247,7 +251,7 @@ def records(tmp_path_factory):
     return folder / "train"
 
 
-CLASSES, BATCH_SIZE, INPUT_SIZE, EPOCHS, BATCHES = 2, 8, 32, 2, 3  # of the options of the scripts
+CLASSES, BATCH_SIZE, INPUT_SIZE, EPOCHS, BATCHES = 10, 8, 32, 2, 3  # of the options of the scripts
 CONTEXT = [mx.cpu()]
 
 
@@ -369,16 +373,15 @@ def test_training_script(trained):
     assert np.isfinite(losses).all()
     assert all(0 <= accuracy <= 1 for _, accuracy in trained.epochs)
     now = values(trained.net)
-    # a zero gamma's shortcut: what stands before a weight of zeros has no gradient in the first step, and learns later
-    assert {name for name, value in now.items() if (value == trained.start[name]).all()} == set()
-    assert trained.start["conv2_x__1_c1x1-c__conv_weight"].any() == 0
+    assert [name for name, value in now.items() if (value == trained.start[name]).all()] == []
+    assert not trained.start["conv2_x__1_c1x1-c__conv_weight"].any()  # --last-gamma survives MSRAPrelu
     spared = {name for name, parameter in trained.net.collect_params().items() if parameter.wd_mult == 0}
     assert {name.rsplit("_", 1)[-1] for name in spared} == {"beta", "gamma", "bias"}
     assert trained.trainer.learning_rate < 0.02
 
 
 def test_training_script_goes_on(trained, records):
-    """train_imagenet.py --resume-params FILE --resume-states FILE: parameters are loaded before anything is initialised."""
+    """train_imagenet.py --resume-params FILE --resume-states FILE: loaded into a network that is not initialised."""
     net = get_model(NAME, ctx=CONTEXT, pretrained=False, classes=CLASSES, last_gamma=True)
     net.cast("float32")
     net.load_parameters(str(trained.folder / f"imagenet-{NAME}-1.params"), ctx=CONTEXT)
@@ -391,6 +394,7 @@ def test_training_script_goes_on(trained, records):
     assert trainer.optimizer.num_update == (EPOCHS + 1) * BATCHES
 
 
+@pytest.mark.filterwarnings("ignore:load_params is deprecated")
 @pytest.mark.parametrize("dtype", ["float32", None])  # None: its --dtype has no default
 @pytest.mark.parametrize("load", ["load_parameters", "load_params"])  # load_params until GluonCV 0.3
 def test_verification_script(dtype, load, trained, records):
@@ -401,7 +405,7 @@ def test_verification_script(dtype, load, trained, records):
     net.hybridize()
     top1, top5, count = verify(net, records)
     assert (top1, top5, count) == (*verify(trained.net, records)[:2], 24)
-    assert top5 == 1
+    assert 0 < top1 <= top5 <= 1
     other = get_model(NAME, ctx=mx.cpu(), pretrained=False, classes=CLASSES)
     other.initialize()
     other(mx.nd.zeros((1, 3, INPUT_SIZE, INPUT_SIZE)))
