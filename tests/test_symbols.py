@@ -1,7 +1,11 @@
 """Module's world: symbols as MXNet's scripts ask for them, training with Module, parameters both ways."""
 
 import importlib
+import os
 import re
+import shutil
+import subprocess
+import sys
 
 import mxnet as mx
 import numpy as np
@@ -17,8 +21,8 @@ from symbols.trace import module_parameters
 from . import photographs
 from .conftest import ROOT
 
-# What MXNet's example/image-classification/train_imagenet.py hands to get_symbol without any flag, by its common/fit.py
-# and common/data.py.
+# What MXNet's example/image-classification/train_imagenet.py hands to get_symbol without any flag, by all versions of its
+# common/fit.py and common/data.py.
 SCRIPT_ARGUMENTS = {
     "network": "a2net",
     "num_layers": 50,
@@ -143,6 +147,25 @@ def test_symbol_is_the_gluon_network(network, layers, name):
     executor.copy_params_from(*module_parameters(net))
     output = executor.forward(is_train=False, data=x)[0]
     np.testing.assert_allclose(output.asnumpy(), mx.nd.softmax(net(x)).asnumpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_copied_into_mxnets_example(tmp_path):
+    """As docs/module.md says: two files beside MXNet's own networks, found by its script's import."""
+    (tmp_path / "symbols").mkdir()
+    (tmp_path / "symbols" / "__init__.py").touch()
+    (tmp_path / "symbols" / "resnet.py").write_text("get_symbol = None  # MXNet's own\n")
+    for name in ("a2net.py", "trace.py"):
+        shutil.copy(ROOT / "symbols" / name, tmp_path / "symbols")
+    (tmp_path / "train.py").write_text(
+        "import importlib, sys\n"
+        "network = importlib.import_module('symbols.' + sys.argv[1])\n"
+        "symbol = network.get_symbol(num_classes=7, num_layers=20, image_shape='3,32,32', gpus=None, kv_store='device')\n"
+        "print(symbol.list_outputs(), network.__file__)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, str(tmp_path / "train.py"), "a2net"]
+    done = subprocess.run(words, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["['softmax_output']", str(tmp_path / "symbols" / "a2net.py")]
 
 
 @pytest.mark.parametrize("network", ["a2net", "resnet"])
@@ -315,6 +338,7 @@ def test_weight_decay_is_trainers_and_can_be_mxnets():
     assert spared == {name for name in net.collect_params() if name.endswith(("_bias", "_beta"))}
 
 
+@pytest.mark.filterwarnings("ignore:Data provided by label_shapes")  # prediction needs no labels
 def test_parameters_of_an_export(tmp_path):
     net = make(classes=3)
     export(net, tmp_path / "model", Description(SMALL, ("a", "b", "c"), Preprocessing(32)))
