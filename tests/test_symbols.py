@@ -21,8 +21,8 @@ from symbols.trace import module_parameters
 from . import photographs
 from .conftest import ROOT
 
-# What MXNet's example/image-classification/train_imagenet.py hands to get_symbol without any flag, by all versions of its
-# common/fit.py and common/data.py.
+# What MXNet's example/image-classification/train_imagenet.py hands to get_symbol without any flag, by all versions of
+# its common/fit.py and common/data.py.
 SCRIPT_ARGUMENTS = {
     "network": "a2net",
     "num_layers": 50,
@@ -159,7 +159,8 @@ def test_copied_into_mxnets_example(tmp_path):
     (tmp_path / "train.py").write_text(
         "import importlib, sys\n"
         "network = importlib.import_module('symbols.' + sys.argv[1])\n"
-        "symbol = network.get_symbol(num_classes=7, num_layers=20, image_shape='3,32,32', gpus=None, kv_store='device')\n"
+        "arguments = dict(num_classes=7, num_layers=20, image_shape='3,32,32', gpus=None, kv_store='device')\n"
+        "symbol = network.get_symbol(**arguments)\n"
         "print(symbol.list_outputs(), network.__file__)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

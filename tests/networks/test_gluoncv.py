@@ -239,6 +239,16 @@ def test_keywords_of_the_scripts(name, keywords):
     assert net(mx.nd.array(photographs.batch(1, 64)[0])).shape == (1, 2)
 
 
+def test_half_precision():
+    """train_imagenet.py --dtype float16, as far as it goes without a GPU."""
+    net = get_model(ctx=CONTEXT, pretrained=False, classes=CLASSES)
+    net.cast("float16")
+    net.initialize(mx.init.MSRAPrelu(), ctx=CONTEXT)
+    gluon.Trainer(net.collect_params(), "nag", {"wd": 1e-4, "momentum": 0.9, "multi_precision": True})
+    types = {name: parameter.data().dtype for name, parameter in net.collect_params().items()}
+    assert {name for name, type_ in types.items() if type_ != np.float16} == {name for name in types if "_bn_" in name}
+
+
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
     """A record file of 24 pieces of photographs, packed with our command."""
