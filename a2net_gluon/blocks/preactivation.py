@@ -6,6 +6,7 @@ paper's first author. Names of nodes and parameters follow that code: ``<name>__
 """
 
 import functools
+import inspect
 
 from mxnet.gluon import nn
 
@@ -37,8 +38,12 @@ def batch_norm(norm_layer=None, norm_kwargs=None):
     norm_kwargs : dict, optional
         Passed to the layer over the defaults epsilon 1e-3 and momentum 0.9.
     """
-    kwargs = {"epsilon": BN_EPSILON, "momentum": BN_MOMENTUM, **(norm_kwargs or {})}
-    return functools.partial(norm_layer or nn.BatchNorm, **kwargs)
+    layer, defaults = norm_layer or nn.BatchNorm, {"epsilon": BN_EPSILON, "momentum": BN_MOMENTUM}
+    known = inspect.signature(layer).parameters
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+        # GroupNorm, which GluonCV's --use-gn passes, has no momentum.
+        defaults = {name: value for name, value in defaults.items() if name in known}
+    return functools.partial(layer, **{**defaults, **(norm_kwargs or {})})
 
 
 def activation(prefix):
