@@ -52,7 +52,7 @@ setup(
             "nvidia-nccl-cu11==2.21.5",
             "nvidia-nvtx-cu11==11.8.86",
         ],
-        "onnx": ["onnx>=1.14,<1.17", "onnxruntime>=1.17,<1.20", "protobuf<5"],
+        "onnx": ["onnx>=1.16,<1.17", "onnxruntime>=1.19,<1.20", "protobuf<5"],
         "tensorboard": ["tensorboardX>=2.5,<3"],
         "test": TEST,
         "dev": [*TEST, "ruff==0.8.6", "tensorboardX>=2.5,<3"],

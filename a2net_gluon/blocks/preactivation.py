@@ -39,9 +39,9 @@ def batch_norm(norm_layer=None, norm_kwargs=None):
         Passed to the layer over the defaults epsilon 1e-3 and momentum 0.9.
     """
     layer, defaults = norm_layer or nn.BatchNorm, {"epsilon": BN_EPSILON, "momentum": BN_MOMENTUM}
-    known = inspect.signature(layer).parameters
-    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+    if not (isinstance(layer, type) and issubclass(layer, nn.BatchNorm)):
         # GroupNorm, which GluonCV's --use-gn passes, has no momentum.
+        known = inspect.signature(layer).parameters
         defaults = {name: value for name, value in defaults.items() if name in known}
     return functools.partial(layer, **{**defaults, **(norm_kwargs or {})})
 
