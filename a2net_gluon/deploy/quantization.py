@@ -1,9 +1,9 @@
 """8-bit networks, made of the ONNX form with ONNX Runtime's static quantization.
 
 Convolutions compute with 8-bit integers: one scale for each output channel of the weights, one for each tensor of
-activations, found on calibration images. Everything else stays in float32, above all the block's two softmax and what is
-multiplied with them: ONNX Runtime gives the output of a softmax the range 0 to 1, but an attention map over L locations has
-values around 1/L, of which 8 bits would leave next to nothing. docs/deployment.md has the measurements.
+activations, found on calibration images. Everything else stays in float32, above all the block's two softmax and what
+is multiplied with them: ONNX Runtime gives the output of a softmax the range 0 to 1, but an attention map over L
+locations has values around 1/L, of which 8 bits would leave next to nothing. docs/deployment.md has the measurements.
 """
 
 import contextlib
