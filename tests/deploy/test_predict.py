@@ -87,6 +87,13 @@ def test_missing_and_damaged_files(copied, form, number):
         Predictor(copied, form)
 
 
+@pytest.mark.parametrize("form", ["symbol", "optimized"])
+def test_parameters_of_the_other_kind(exported, copied, form):
+    exported[0].save_parameters(f"{copied}-0000.params")
+    with pytest.raises(FailureError, match="model: the export is damaged .*; export it again"):
+        Predictor(copied, form)
+
+
 def test_files_folders_and_patterns_as_lines_json_and_csv(exported, image_folder, tmp_path, command):
     (tmp_path / "bad.jpg").write_bytes(b"no image")
     names = [image_folder / "val", f"{image_folder}/train/dog/*.jpg", tmp_path / "bad.jpg"]

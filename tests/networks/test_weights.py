@@ -35,6 +35,15 @@ def test_both_kinds_of_files(trained, file):
     assert ParameterFile(folder / file).classes == 5
 
 
+def test_gluons_own_loader_reads_both_kinds(trained):
+    net, folder = trained
+    for file in ("saved.params", "exported-0000.params"):
+        other = get_model(NAME, classes=5)
+        other.load_parameters(str(folder / file), ctx=mx.cpu())
+        for one, another in zip(values(net), values(other)):
+            np.testing.assert_array_equal(one, another)
+
+
 def test_name_in_root(trained):
     net, folder = trained
     loaded = get_model(NAME, classes=5, pretrained="saved.params", root=str(folder))

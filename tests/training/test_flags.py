@@ -8,8 +8,9 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from a2net_gluon import cli, from_options
+from a2net_gluon import cli, from_options, get_model, options
 from a2net_gluon.data import Batch, digits
+from a2net_gluon.training import build
 from a2net_gluon.training.run import _Run
 
 SHORT = ("--input-size", "16", "--batch-size", "32", "--num-epochs", "2", "--warmup-epochs", "0", "-j", "1")
@@ -53,8 +54,34 @@ def test_start_from_parameters_and_states(train):
     (first / "bad.states").write_bytes(b"no pickle")
     _, said = train(*params, "--resume-states", first / "bad.states", name="fourth", code=1)
     assert "not a file of gluon.Trainer.save_states" in said
-    _, said = train("--use-pretrained", name="fifth", code=2)
+    _, said = train("--use-pretrained", "--model", "resnet20_small", name="fifth", code=2)
     assert "no published weights" in said
+
+
+def test_start_from_published_parameters():
+    args = options.complete(options.parse_training(["--use-pretrained"]))
+    published = get_model(args.model, pretrained=True)
+    x = mx.nd.random.normal(shape=(2, 3, 32, 32))
+    same = build.net_maker(args, [mx.cpu()], 10)()
+    np.testing.assert_allclose(same(x).asnumpy(), published(x).asnumpy(), rtol=1e-4, atol=1e-4)
+    with pytest.warns(UserWarning, match="trained for 10 classes, the network has 3: loaded all but the output layer"):
+        other = build.net_maker(args, [mx.cpu()], 3)()
+    np.testing.assert_allclose(other.features(x).asnumpy(), published.features(x).asnumpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_start_from_a_trained_backbone(train):
+    base, _ = train("--num-epochs", 1, "--model", "resnet20_small")
+    path = base / "best.params"
+    args = options.complete(options.parse_training(["--pretrained-base", str(path)]))
+    net = build.net_maker(args, [mx.cpu()], 10)()
+    backbone = get_model("resnet20_small", pretrained=path)
+    x = mx.nd.random.normal(shape=(2, 3, 16, 16))
+    np.testing.assert_allclose(net(x).asnumpy(), backbone(x).asnumpy(), rtol=1e-4, atol=1e-4)
+    _, said = train("--num-epochs", 1, "--pretrained-base", path, name="extended")
+    taken = len(arrays(path))
+    assert f"best.params: {taken} taken; 40 new (features.conv3.context2, features.conv4.context2)" in said
+    _, said = train("--num-epochs", 1, "--pretrained-base", path, "--model", "resnet50", name="wrong", code=2)
+    assert "holds no backbone of this network" in said
 
 
 def test_evaluate_instead_of_training(train):
