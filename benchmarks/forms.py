@@ -38,9 +38,8 @@ def main():
         titles += ["top-1 %", "same class as symbol %"]
         for form, accuracy in accuracies(runs, description, args.data_dir, args.batch_size).items():
             rows[form] += accuracy
-    print(
-        f"{description.model}, {size} px, batch {args.batch_size}, {args.batch_size / seconds['symbol']:.1f} images/s as symbol\n"
-    )
+    speed = args.batch_size / seconds["symbol"]
+    print(f"{description.model}, {size} px, batch {args.batch_size}; {speed:.1f} images/s as symbol\n")
     for row in (titles, ["---"] * len(titles), *([form, *row] for form, row in rows.items())):
         print(f"| {' | '.join(row)} |")
 
