@@ -47,7 +47,7 @@ def _run(command, arguments, prog):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more to flush at exit
         return 1
     except ModuleNotFoundError as error:
-        fix = "pip install 'a2net-gluon[cpu]' or [cu112]" if error.name == "mxnet" else f"pip install {error.name}"
+        fix = _FIXES.get(error.name, f"pip install {error.name}")
         print(f"{prog}: error: {error.name} is not installed: {fix}", file=sys.stderr)
         return 1
     except OSError as error:
@@ -62,6 +62,13 @@ def _run(command, arguments, prog):
             raise
         print(f"{prog}: error: {_mxnet_error_in_words(str(error))}", file=sys.stderr)
         return 1
+
+
+_FIXES = {
+    "mxnet": "pip install 'a2net-gluon[cpu]' or [cu112]",
+    "onnx": "pip install 'a2net-gluon[onnx]'",
+    "onnxruntime": "pip install 'a2net-gluon[onnx]'",
+}
 
 
 def _mxnet_error_in_words(text):
@@ -90,8 +97,8 @@ def train(arguments, prog):
     if args.test_io:
         training.read_epoch(args, print)
     elif args.evaluate:
-        if not args.resume_params:
-            raise UsageError("--evaluate needs --resume-params FILE: the parameters to measure")
+        if not (args.resume_params or args.use_pretrained):
+            raise UsageError("--evaluate needs --resume-params FILE or --use-pretrained: the parameters to measure")
         args.params = args.resume_params
         _evaluate(args)
     else:
@@ -173,13 +180,14 @@ def _network(args):
 def predict(arguments, prog):
     """classify image files with an exported network"""
     args = options.predict_parser(prog).parse_args(arguments)
+    from a2net_gluon import listing
     from a2net_gluon.data import find_images
-    from a2net_gluon.deploy import Predictor, output
+    from a2net_gluon.deploy import Predictor
 
-    predictor, paths = Predictor(args.prefix, args.form), find_images(args.images)
-    predictions = output.with_progress(predictor.predict(paths, args.top, args.batch_size), len(paths))
-    style = output.print_json if args.json else output.print_csv if args.csv else output.print_lines
-    return style(predictions)
+    paths, predictor = find_images(args.images), Predictor(args.prefix, args.form)
+    predictions = predictor.predict(paths, args.top, args.batch_size)
+    style = "json" if args.json else "csv" if args.csv else "lines"
+    return listing.print_predictions(listing.with_progress(predictions, len(paths), style), style)
 
 
 def attention(arguments, prog):

@@ -8,7 +8,7 @@ import tempfile
 
 from a2net_gluon.errors import FailureError
 
-__all__ = ["flush", "folder_for_output", "replacing", "staging_folder", "write_text"]
+__all__ = ["flush", "folder_for_output", "output_folder", "replacing", "staging_folder", "write_text"]
 
 
 def folder_for_output(path):
@@ -27,6 +27,20 @@ def folder_for_output(path):
     except OSError as error:
         raise FailureError(f"{path}: cannot write here ({error.strerror}); choose another output folder") from None
     return path
+
+
+@contextlib.contextmanager
+def output_folder(path):
+    """Yield `folder_for_output(path)`; on an exception the folders that had to be created for it are removed again."""
+    path = pathlib.Path(path)
+    new = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        yield folder_for_output(path)
+    except BaseException:
+        for folder in new:
+            with contextlib.suppress(OSError):  # not if somebody else has put something there
+                folder.rmdir()
+        raise
 
 
 @contextlib.contextmanager

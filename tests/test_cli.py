@@ -7,8 +7,9 @@ import re
 import mxnet as mx
 import pytest
 
-from a2net_gluon import cli, get_model
+from a2net_gluon import cli, deploy, get_model
 from a2net_gluon.data import Description, Preprocessing
+from a2net_gluon.options import commands
 
 SMALL = "a2net_resnet20_small"
 
@@ -46,6 +47,10 @@ def test_help_names_every_command(capsys):
     assert code == 0
     assert all(command in out for command in cli.COMMANDS)
     assert call(capsys)[:2] == (0, out)
+
+
+def test_forms_are_those_of_deploy():
+    assert tuple(deploy.FORMS) == commands.FORMS
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)

@@ -308,7 +308,6 @@ def losses_of_both(net, module, steps, size, dtype):
     data, labels = photographs.batch(steps * size)
     loss_of = gluon.loss.SoftmaxCrossEntropyLoss()
     trainer = gluon.Trainer(net.collect_params(), "sgd", SGD)
-    module.init_optimizer(optimizer="sgd", optimizer_params=SGD)
     net.hybridize(static_alloc=True, static_shape=True)
     by_trainer, by_module = [], []
     for start in range(0, steps * size, size):
@@ -319,9 +318,18 @@ def losses_of_both(net, module, steps, size, dtype):
         loss.backward()
         trainer.step(size)
         by_trainer.append(loss.mean().asscalar())
-        module.forward_backward(mx.io.DataBatch([x], [y]))
-        module.update()
-        by_module.append(-mx.nd.log(module.get_outputs()[0].pick(y)).mean().asscalar())
+
+    def note(batch):
+        by_module.append(batch.eval_metric.get()[1])
+        batch.eval_metric.reset()
+
+    batches = mx.io.NDArrayIter(
+        mx.nd.array(data, dtype=dtype), mx.nd.array(labels, dtype=dtype), size, label_name="softmax_label"
+    )
+    metric = mx.metric.CustomMetric(
+        lambda label, share: -np.log(share[np.arange(len(label)), label.astype(int)]).mean()
+    )
+    module.fit(batches, metric, batch_end_callback=note, optimizer="sgd", optimizer_params=SGD, num_epoch=1)
     mx.nd.waitall()
     return by_trainer, by_module
 

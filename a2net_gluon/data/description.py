@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import re
 import typing
 
 import mxnet as mx
@@ -53,8 +54,9 @@ class Description:
     def beside(cls, params):
         """The description that training or an export left beside parameter file `params`, or None."""
         params = pathlib.Path(params)
-        stem = params.name[: -len(EXPORTED)] if params.name.endswith(EXPORTED) else params.stem
-        candidates = [params.with_name(f"{stem}.json"), params.with_name(FILE_NAME)]
+        own = params.with_name(re.sub(r"(-\d{4})?\.params$", "", params.name) + ".json")
+        candidates = [own] if _is_description(own) else []
+        candidates.append(params.with_name(FILE_NAME))
         return next((cls.load(path) for path in candidates if path.is_file()), None)
 
     @classmethod
@@ -78,3 +80,12 @@ class Description:
             return cls(str(fields["model"]), classes, Preprocessing(**preprocessing), graph_input)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FailureError(f"{path}: not a description of a network ({error}); export the network again") from None
+
+
+def _is_description(path):
+    """Whether a JSON file beside parameters, which may be anybody's, has the marks of a description."""
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(fields, dict) and {"model", "classes", "preprocessing"} <= set(fields)

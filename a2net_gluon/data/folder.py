@@ -80,7 +80,9 @@ def folder_source(folder, training=True, classes=None, **kwargs):
 
 
 def find_images(names):
-    """Image files from files, folders (with all below them) and glob patterns; folders and patterns in sorted order.
+    """Image files from files, folders (with all below them) and glob patterns.
+
+    What a folder or a pattern gives is sorted, and left out unless its name ends like an image's.
 
     Parameters
     ----------
@@ -93,17 +95,16 @@ def find_images(names):
     Raises
     ------
     UsageError
-        If there is no such file or folder, a folder holds no image, or a pattern matches nothing.
+        If there is no such file or folder, a folder holds no image, or a pattern matches none.
     """
     found = []
     for name in names:
-        path = pathlib.Path(name).expanduser()
-        if path.is_dir():
-            files = sorted(file for file in path.rglob("*") if file.name.lower().endswith(IMAGE_SUFFIXES))
-        elif path.is_file():
+        path = pathlib.Path(os.path.expanduser(name))
+        if path.is_file():
             files = [path]
         else:
-            files = sorted(pathlib.Path(match) for match in glob.glob(str(path), recursive=True))
+            below = path.rglob("*") if path.is_dir() else map(pathlib.Path, glob.glob(str(path), recursive=True))
+            files = sorted(file for file in below if file.name.lower().endswith(IMAGE_SUFFIXES) and file.is_file())
         if not files:
             raise UsageError(f"{name}: {'holds no image' if path.is_dir() else 'no such file, folder or match'}")
         found += files

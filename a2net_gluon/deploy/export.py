@@ -12,13 +12,14 @@ from a2net_gluon.deploy.onnx_file import write_onnx
 from a2net_gluon.deploy.proof import crops_of, in_batches, prove
 from a2net_gluon.deploy.quantization import write_int8
 from a2net_gluon.errors import FailureError, UsageError
-from a2net_gluon.files import folder_for_output, staging_folder
+from a2net_gluon.files import output_folder, staging_folder
 
 __all__ = ["AGREEMENT", "TOLERANCE", "export"]
 
 TOLERANCE = 1e-4  # of the largest logit; the same operators in the same order differ by much less
 AGREEMENT = 0.99  # share of images to which the 8-bit form must give the same class
 CALIBRATION = 20  # images needed at least, half of them to compare
+_ENDINGS = ("-optimized", "-int8")  # of what is before "-symbol.json" in the names of some forms
 
 
 def export(net, prefix, description, forms=(), images=(), calibration=(), pixels=False):
@@ -31,15 +32,15 @@ def export(net, prefix, description, forms=(), images=(), calibration=(), pixels
     Parameters
     ----------
     net : HybridBlock
-        Initialised on one CPU or GPU context; one input, logits out.
+        Initialised on one CPU or GPU context; one input, logits out. It is hybridized.
     prefix : str or Path
         Folder and start of the files' names.
     description : Description
         Classes and preprocessing, written to ``<prefix>.json``.
     forms : sequence of str
         Others to write: "optimized" (MXNet with oneDNN's fused operators: BN, ReLU and sums go into the convolutions
-        before them; for the CPU), "onnx" (batch, height and width left open), "int8" (ONNX with 8-bit convolutions, see
-        `a2net_gluon.deploy.quantization`).
+        before them; for the CPU), "onnx" (batch, height and width left open), "int8" (MXNet with 8-bit
+        integers, for the CPU, see `a2net_gluon.deploy.quantization`).
     images : sequence of Path
         Images to compare on; embedded handwritten digits unless given.
     calibration : sequence of Path
@@ -61,16 +62,14 @@ def export(net, prefix, description, forms=(), images=(), calibration=(), pixels
         `AGREEMENT` of the images get the same class.
     """
     prefix = pathlib.Path(prefix)
-    if not prefix.name or prefix.is_dir():
-        raise UsageError(f"{prefix} is a folder; --output is the start of file names, e.g. {prefix / 'model'}")
+    _check_prefix(prefix)
     forms = _complete(forms, calibration)
-    parent = folder_for_output(prefix.parent)
     if pixels:
         description = dataclasses.replace(description, input="pixels")
     live = _Live(net, description)
     samples = live.sample(images)
     samples8 = live.sample(calibration[1::2]) if calibration else None
-    with staging_folder(parent) as staging:
+    with output_folder(prefix.parent) as parent, staging_folder(parent) as staging:
         staged = staging / prefix.name
         _write(live, staged, prefix, forms, calibration[::2])
         proofs = {"Module": _prove(prefix, "Module", load_module(staged), samples)}
@@ -78,6 +77,17 @@ def export(net, prefix, description, forms=(), images=(), calibration=(), pixels
             proofs[form] = _prove(prefix, form, load_form(staged, form), samples8 if form == "int8" else samples)
         _replace(staged, prefix, forms)
     return proofs
+
+
+def _check_prefix(prefix):
+    if not prefix.name or prefix.is_dir():
+        raise UsageError(f"{prefix} is a folder; --output is the start of file names, e.g. {prefix / 'model'}")
+    ending = next((ending for ending in _ENDINGS if prefix.name.endswith(ending)), None)
+    if ending:  # its files could be those of another export
+        raise UsageError(f"{prefix} ends in {ending}, as files of exports do: choose another --output")
+    in_the_way = [path for path in exported_files(prefix, FORMS) if path.is_dir()]
+    if in_the_way:
+        raise UsageError(f"{in_the_way[0]} is a folder, where a file has to go: choose another --output")
 
 
 class _Live:
@@ -115,7 +125,7 @@ def _complete(forms, calibration):
         raise UsageError(
             f"{len(calibration)} images for calibration; give at least {CALIBRATION}, better some hundreds"
         )
-    if {"onnx", "int8"} & set(forms):
+    if "onnx" in forms:
         import onnx  # noqa: F401  (missing packages are told at once, not after the work)
         import onnxruntime  # noqa: F401
     return [form for form in FORMS if form in ("symbol", *forms)]
@@ -131,11 +141,10 @@ def _write(live, staged, prefix, forms, calibration):
             arguments = mx.model.load_params(str(staged), 0)
             optimized = mx.sym.load(str(symbol)).optimize_for("MKLDNN", *arguments, skip_infer=True)
             optimized.save(str(exported_files(staged, ["optimized"])[0]))
-        if {"onnx", "int8"} & set(forms):
-            model = exported_files(staged, ["onnx"])[0]
-            write_onnx(symbol, params, model, live.description)
+        if "onnx" in forms:
+            write_onnx(symbol, params, exported_files(staged, ["onnx"])[0], live.description)
         if "int8" in forms:
-            write_int8(model, exported_files(staged, ["int8"])[0], live.inputs(calibration))
+            write_int8(symbol, params, *exported_files(staged, ["int8"])[:2], live.inputs(calibration))
     except (OSError, mx.MXNetError) as error:
         raise FailureError(f"{prefix}: cannot be written ({' '.join(str(error).split())[:200]})") from None
 

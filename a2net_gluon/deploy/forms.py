@@ -26,13 +26,10 @@ class Form(typing.NamedTuple):
         Ends of the names of its files; the first belongs to this form alone.
     load : callable
         ``load(*paths, ctx)`` returns the function that runs it.
-    what : str
-        In a few words.
     """
 
     files: typing.Tuple[str, ...]
     load: typing.Callable
-    what: str
 
 
 def _load_symbol_block(symbol, params, ctx=None):
@@ -53,10 +50,10 @@ def _load_onnx(model, ctx=None):
 
 # The fastest that is equal to the live network comes first, int8 last: it is only nearly equal.
 FORMS = {
-    "onnx": Form((".onnx",), _load_onnx, "ONNX, for ONNX Runtime and others"),
-    "optimized": Form(("-optimized-symbol.json", EXPORTED), _load_symbol_block, "MXNet, with oneDNN's fused operators"),
-    "symbol": Form(("-symbol.json", EXPORTED), _load_symbol_block, "MXNet"),
-    "int8": Form(("-int8.onnx",), _load_onnx, "ONNX with 8-bit convolutions"),
+    "onnx": Form((".onnx",), _load_onnx),
+    "optimized": Form(("-optimized-symbol.json", EXPORTED), _load_symbol_block),
+    "symbol": Form(("-symbol.json", EXPORTED), _load_symbol_block),
+    "int8": Form(("-int8-symbol.json", f"-int8{EXPORTED}"), _load_symbol_block),
 }
 
 

@@ -10,7 +10,8 @@ from a2net_gluon.data import Description
 from a2net_gluon.data.folder import read_image
 from a2net_gluon.data.preprocessing import DecodeError
 from a2net_gluon.deploy.forms import check_files, exported_files, load_form, written_forms
-from a2net_gluon.errors import FailureError
+from a2net_gluon.errors import FailureError, UsageError
+from a2net_gluon.networks.weights import check_contexts
 
 __all__ = ["Prediction", "Predictor"]
 
@@ -44,17 +45,22 @@ class Predictor:
     Raises
     ------
     UsageError
-        If a file of the export is missing.
+        If a file of the export is missing, or the form does not run on `ctx`.
     FailureError
         If one is damaged.
     """
 
     def __init__(self, prefix, form=None, ctx=None):
         self.form = form or _fastest(prefix, ctx)
+        if ctx:
+            check_contexts(ctx)
+        if ctx and ctx.device_type == "gpu" and self.form != "symbol":
+            raise UsageError(f"the form {self.form} runs on the CPU; {ctx} needs the form symbol")
         check_files(prefix, self.form)
         self.description = Description.load(exported_files(prefix)[-1])
         try:
             self._forward = load_form(prefix, self.form, ctx)
+            self._check()
         except ModuleNotFoundError:
             raise
         except Exception as error:  # mxnet raises anything from KeyError to MXNetError on damaged files
@@ -69,6 +75,15 @@ class Predictor:
         paths = list(paths)
         for start in range(0, len(paths), batch_size):
             yield from self._predict_batch(paths[start : start + batch_size], top)
+
+    def _check(self):
+        """Run one black image: files that do not belong together are found before anybody waits for them."""
+        size, classes = self.description.preprocessing.size, len(self.description.classes)
+        logits = self._forward(self.description.graph_input(np.zeros((1, size, size, 3), np.uint8)))
+        if logits.shape != (1, classes):
+            raise ValueError(f"its description names {classes} classes, the graph has {logits.shape[-1]}")
+        if not np.isfinite(logits).all():
+            raise ValueError("its answers are not finite")
 
     def _predict_batch(self, paths, top):
         crops, problems = {}, {}

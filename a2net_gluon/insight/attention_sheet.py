@@ -4,11 +4,14 @@ import math
 
 import numpy as np
 
+from a2net_gluon.errors import UsageError
+
 __all__ = ["DPI", "WIDTH", "draw_sheet"]
 
 # All measures are pixels, so that a sheet is laid out alike whatever it shows, and no text can meet another.
 DPI = 100
 WIDTH = 1200
+HIGHEST = 2**16 - 1  # of matplotlib's pictures
 MARGIN = 20
 GAP = 15
 COLUMNS = 5  # tiles in a row; the first is the crop
@@ -44,16 +47,32 @@ def draw_sheet(crop, blocks, title, maps, locations):
     -------
     matplotlib.figure.Figure
         `WIDTH` pixels wide at `DPI`.
+
+    Raises
+    ------
+    UsageError
+        If the sheet would be higher than a PNG file of matplotlib can be.
     """
+    height = _height([min(maps, len(block.shares)) for block in blocks.values()], len(locations))
     drawn = [block.gathering_maps[_strongest(block.shares, maps)] for block in blocks.values()]
-    heights = [HEADING + 2 * CAPTION + ROW * math.ceil(len(weights) / (COLUMNS - 1)) for weights in drawn]
-    places = ROW * math.ceil(len(locations) / PLACES)
     drawn += [block.mixture(*block.cell(*place))[None] for block in blocks.values() for place in locations]
-    sheet = _Sheet(crop, locations, _Scale(drawn), HEADER + sum(heights) + len(heights) * places + MARGIN)
+    sheet = _Sheet(crop, locations, _Scale(drawn), height)
     sheet.header(title)
     for name, block in blocks.items():
         sheet.block(name, block, maps)
     return sheet.figure
+
+
+def _height(counts, locations):
+    """Height of a sheet with `counts` gathering maps of each block, in pixels."""
+    gathering = [HEADING + 2 * CAPTION + ROW * math.ceil(count / (COLUMNS - 1)) for count in counts]
+    height = HEADER + sum(gathering) + len(counts) * ROW * math.ceil(locations / PLACES) + MARGIN
+    if height > HIGHEST:
+        raise UsageError(
+            f"the picture would be {height:,} pixels high, {HIGHEST:,} is possible: ask for fewer maps, "
+            "locations or blocks"
+        )
+    return height
 
 
 class _Scale:

@@ -1,8 +1,8 @@
 """Where pretrained parameters come from: the package itself, a folder of parameter files, a server the user names.
 
 The layout is GluonCV's: ``{root}/{name}-{first 8 digits of the SHA-1}.params``, beside it a lock file; on a server
-``{MXNET_GLUON_REPO}/gluon/models/{name}-{digits}.zip`` with that one file inside. Nothing is used whose checksum is not
-the expected one.
+``{MXNET_GLUON_REPO}/gluon/models/{name}-{digits}.zip`` with that one file inside. What is asked for by tag, or as the
+published parameters, is used only if its checksum is right; a file asked for by its name is taken as it is.
 """
 
 import hashlib
@@ -24,6 +24,8 @@ MODEL_FOLDER = "~/.mxnet/models"
 _SHIPPED = pathlib.Path(__file__).parent.parent / "pretrained"
 _LOCK_TIMEOUT = 300  # seconds another process may take to download; GLUON_MODEL_LOCK_TIMEOUT changes it, as in GluonCV
 _CONNECTION_TIMEOUT = 30  # seconds without a byte
+# What zipfile raises: for damage, a missing name, encryption and unknown compression.
+_BAD_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError, NotImplementedError)
 _TAG = re.compile(r"[0-9a-f]{8,40}")
 
 
@@ -72,7 +74,7 @@ def find_weights(name, pretrained, root=MODEL_FOLDER):
                 "pretrained='FILE'"
             )
         return _by_checksum(name, PRETRAINED[name].sha1, root)
-    for path in (pathlib.Path(pretrained).expanduser(), root / pretrained):
+    for path in (pathlib.Path(os.path.expanduser(pretrained)), root / pretrained):
         if path.is_file():
             return path
     if _TAG.fullmatch(str(pretrained)):
@@ -83,7 +85,7 @@ def find_weights(name, pretrained, root=MODEL_FOLDER):
 def _model_folder(root):
     if str(root) == MODEL_FOLDER and os.environ.get("MXNET_HOME"):
         return pathlib.Path(os.environ["MXNET_HOME"]) / "models"
-    return pathlib.Path(root).expanduser()
+    return pathlib.Path(os.path.expanduser(root))
 
 
 def _by_checksum(name, tag, root):
@@ -92,8 +94,10 @@ def _by_checksum(name, tag, root):
     sha1 = published if published.startswith(tag) else tag
     file_name = f"{name}-{sha1[:8]}.params"
     shipped, path = _SHIPPED / file_name, root / file_name
-    if shipped.is_file() and _has_checksum(shipped, sha1):
-        return shipped
+    if shipped.is_file():
+        if _has_checksum(shipped, sha1):
+            return shipped
+        raise FailureError(f"{shipped}: its content is not what its name promises; install a2net-gluon again")
     if path.is_file() and _has_checksum(path, sha1):
         return path
     return _fetch(path, sha1)
@@ -109,13 +113,14 @@ def _fetch(path, sha1):
     state = "its content is not what its name promises" if path.is_file() else "no such file"
     repository = os.environ.get("MXNET_GLUON_REPO")
     if not repository:
-        raise UsageError(f"{path}: {state}; put it there, or name a server that has it in MXNET_GLUON_REPO")
+        kind = FailureError if path.is_file() else UsageError
+        raise kind(f"{path}: {state}; put the right one there, or name a server that has it in MXNET_GLUON_REPO")
     if len(sha1) < hashlib.sha1().digest_size * 2:
         raise UsageError(f"{path}: {state}, and {sha1!r} is too short a checksum for a download: give all 40 digits")
     import portalocker
 
     folder_for_output(path.parent)
-    timeout = int(os.environ.get("GLUON_MODEL_LOCK_TIMEOUT", _LOCK_TIMEOUT))
+    timeout = _lock_timeout()
     try:
         with portalocker.Lock(str(path.with_suffix(".lock")), timeout=timeout):
             if not (path.is_file() and _has_checksum(path, sha1)):  # another process may have fetched it meanwhile
@@ -123,6 +128,13 @@ def _fetch(path, sha1):
     except portalocker.exceptions.LockException:
         raise FailureError(f"{path}: another process has been fetching it for {timeout} s: try again") from None
     return path
+
+
+def _lock_timeout():
+    text = os.environ.get("GLUON_MODEL_LOCK_TIMEOUT", str(_LOCK_TIMEOUT))
+    if not text.isdigit():
+        raise UsageError(f"GLUON_MODEL_LOCK_TIMEOUT is {text!r}; it must be a whole number of seconds")
+    return int(text)
 
 
 def _download(url, path, sha1):
@@ -137,7 +149,7 @@ def _download(url, path, sha1):
                     archive.write(part)
             # Read by name, so that no other name in the archive, or path in a name, is ever used.
             content = zipfile.ZipFile(archive).read(path.name)
-    except (requests.RequestException, zipfile.BadZipFile, zlib.error, KeyError, EOFError) as error:
+    except (requests.RequestException, *_BAD_ARCHIVE) as error:
         raise FailureError(f"{url}: cannot be fetched ({' '.join(str(error).split())[:150]})") from None
     if not hashlib.sha1(content).hexdigest() == sha1:
         raise FailureError(f"{url}: its content does not have the SHA-1 {sha1}; nothing was kept")

@@ -25,6 +25,7 @@ NORMALIZATION = "normalization_"
 
 # How names of parameters begin and end, in files of save_parameters and in exports.
 _HEAD = ("output.", "fc_")
+_CONTEXT = "context"  # somewhere in the name of every parameter of a context block
 _OUTPUT_CONVOLUTION = ("expand.conv.weight", "expand__conv_weight")
 
 
@@ -126,18 +127,21 @@ class ParameterFile:
         Raises
         ------
         UsageError
-            If the file has no backbone of `net`: nothing but the head may be left over.
+            If the file has no backbone of `net`: nothing but heads and context blocks may be different.
         """
         parameters = self._parameters(net)
         fits = [name for name, array in self._arrays.items() if _fits(parameters, name, array)]
         left = [name for name in self._arrays if name not in fits]
+        new = [name for name in parameters if name not in fits]
         foreign = [name for name in left if not name.startswith(_HEAD)]
-        if foreign or not fits:
+        lacking = [name for name in new if not (name.startswith(_HEAD) or _CONTEXT in name)]
+        if foreign or lacking:
+            what = f"it has {foreign[0]}" if foreign else f"it lacks {lacking[0]}"
             raise UsageError(
-                f"{self.path} holds no backbone of this network: {len(foreign)} of its parameters do not fit "
-                f"({[*foreign, *left][0]}); give the parameters of the same network without its blocks"
+                f"{self.path} holds no backbone of this network ({what}): give the parameters of the same network "
+                "without its blocks"
             )
-        return BackboneReport(tuple(fits), tuple(left), tuple(name for name in parameters if name not in fits))
+        return BackboneReport(tuple(fits), tuple(left), tuple(new))
 
     def load_backbone(self, net):
         """Load what fits into an initialised `net` that has more parts than the network of this file.
@@ -198,8 +202,7 @@ def load_weights(net, path, ctx=None):
     FailureError
         If the file is truncated or not a parameter file.
     """
-    contexts = check_contexts(ctx or mx.cpu())
-    ParameterFile(path).load(net, contexts)
+    ParameterFile(path).load(net, ctx)
 
 
 def load_backbone(net, path):

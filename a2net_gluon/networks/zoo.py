@@ -78,7 +78,7 @@ def get_model(
         One of `list_models`.
     pretrained : bool or str
         True for the published parameters, which `a2net_resnet20_small` alone has; a tag, the first 8 to 40 digits
-        of a parameter file's SHA-1; the path of a parameter file; or the name of one in `root`.
+        of a parameter file's SHA-1 (a download needs all); the path of a parameter file; or the name of one in `root`.
     classes : int, optional
         Width of the output. Unless given, that of the pretrained parameters, or what the network was made for (1000
         for ImageNet networks). With pretrained parameters of another number of classes everything but the output

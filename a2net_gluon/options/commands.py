@@ -9,10 +9,6 @@ from a2net_gluon.options.common import (
 )
 from a2net_gluon.options.types import Parser, count, names, position, whole
 
-IMAGES_HELP = "files, folders, or patterns such as 'photos/**/*.jpg'"
-# As in a2net_gluon.deploy.FORMS, which cannot be imported here without mxnet.
-FORMS = ("onnx", "optimized", "symbol", "int8")
-
 __all__ = [
     "attention_parser",
     "cost_parser",
@@ -23,6 +19,10 @@ __all__ = [
     "pack_parser",
     "predict_parser",
 ]
+
+IMAGES_HELP = "files, folders, or patterns such as 'photos/**/*.jpg'"
+# As in a2net_gluon.deploy.FORMS, which cannot be imported here without mxnet.
+FORMS = ("onnx", "optimized", "symbol", "int8")
 
 
 def evaluation_parser(prog=None):
@@ -44,10 +44,15 @@ def export_parser(prog=None):
     parser.add_argument("--onnx", action="store_true", help="write PREFIX.onnx too")
     parser.add_argument("--optimize", action="store_true", help="write a graph with oneDNN's fused operators too")
     parser.add_argument(
-        "--int8", nargs="+", metavar="IMAGE", help="write an 8-bit PREFIX-int8.onnx too, calibrated on these images"
+        "--int8",
+        nargs="+",
+        metavar="IMAGE",
+        help="write an 8-bit graph too, calibrated on these images, as for predict",
     )
     parser.add_argument("--pixels", action="store_true", help="normalisation in the graph: it takes uint8 (N, h, w, 3)")
-    parser.add_argument("--images", nargs="+", metavar="IMAGE", default=[], help="compare on these (embedded digits)")
+    parser.add_argument(
+        "--images", nargs="+", metavar="IMAGE", default=[], help=f"compare on these {IMAGES_HELP} (embedded digits)"
+    )
     parser.add_argument("--classes", type=count, help="number of classes; the parameters tell unless given")
     add_preprocessing_options(parser)
     return parser
@@ -57,9 +62,7 @@ def predict_parser(prog=None):
     """The parser of ``a2net predict``."""
     parser = Parser(prog=prog, description="Classify image files with an exported network.")
     parser.add_argument("prefix", help="the --output of a2net export")
-    parser.add_argument(
-        "images", nargs="+", metavar="IMAGE", help="files, folders, or patterns such as 'photos/**/*.jpg'"
-    )
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help=IMAGES_HELP)
     parser.add_argument("--form", choices=FORMS, help="which form of the export; the fastest equal one unless given")
     parser.add_argument("--top", type=count, default=5, help="classes to print for each image (5)")
     parser.add_argument("--batch-size", type=count, default=32, help="images at a time (32)")

@@ -93,8 +93,6 @@ class _Run:
             build.optimization(args),
             exchange,
         )
-        if args.pretrained_base:
-            report.line(f"{args.pretrained_base}: {ParameterFile(args.pretrained_base).compare(self.learner.net)}")
         if args.resume_states:
             load_gluon_states(self.learner.trainer, args.resume_states)
             report.line(f"{args.resume_states} is a pickle: only its arrays are read, nothing in it is run")
@@ -109,6 +107,9 @@ class _Run:
                 self.progress = Progress(state["progress"])
             elif state["batch"]:
                 self.report.line("the epoch begins anew: its batches are not those it was begun with")
+        elif self.args.pretrained_base:
+            base = ParameterFile(self.args.pretrained_base)
+            self.report.line(f"{base.path}: {base.compare(self.learner.net)}")
         scalars = self.folder.path if self.args.tensorboard and not self.exchange.rank else None
         self.scalars = Scalars(scalars, self.epoch)
         self.report.start(self.args, self.learner, self.source, self.description)

@@ -1,20 +1,23 @@
+import collections
+import dataclasses
 import json
 import sys
+from importlib.util import find_spec
 
 import mxnet as mx
 import numpy as np
 import pytest
 
-from a2net_gluon import get_model, list_models
+from a2net_gluon import cli, get_model, list_models
 from a2net_gluon.data import Description, Preprocessing, find_images
 from a2net_gluon.deploy import FORMS, export, load_form, load_module
 from a2net_gluon.deploy.forms import exported_files, written_forms
+from a2net_gluon.deploy.proof import crops_of, in_batches
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.networks import input_shape, load_weights
 
-pytest.importorskip("onnxruntime", reason="ONNX Runtime is an extra")
 export_module = sys.modules["a2net_gluon.deploy.export"]  # the package's attribute of this name is the function
-EQUAL = ("onnx", "optimized", "symbol")
+EQUAL = ("onnx", "optimized", "symbol") if find_spec("onnxruntime") else ("optimized", "symbol")  # it is an extra
 
 
 def describe(name, classes=7, size=None):
@@ -32,35 +35,52 @@ def make(name, classes=7):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list_models())
 def test_every_form_equals_the_live_network_on_real_photos(name, tmp_path, real_data):
-    net, photos = make(name), find_images([real_data("imagenet_photos.tar")])
-    proofs = export(net, tmp_path / "model", describe(name), EQUAL, photos)
+    net, description, photos = make(name), describe(name), find_images([real_data("imagenet_photos.tar")])
+    proofs = export(net, tmp_path / "model", description, EQUAL, photos)
     assert set(proofs) == {"Module", *EQUAL}
     for proof in proofs.values():
         assert proof.images >= 100
         assert proof.difference <= 1e-4
         assert proof.agreement == 1
+    crops = crops_of(photos[:32], description.preprocessing)
+    assert len(set(in_batches(load_form(tmp_path / "model"), description.graph_input(crops)).argmax(1))) > 1
     assert sorted(exported_files(tmp_path / "model", EQUAL)) == sorted(tmp_path.iterdir())
+    check_batches_and_sizes(net, tmp_path / "model", description)
 
 
-@pytest.mark.parametrize("pixels", [False, True])
-def test_any_batch_and_size_through_one_file(tmp_path, pixels):
-    net = make("a2net_resnet20_small")
-    description = describe("a2net_resnet20_small")
-    export(net, tmp_path / "model", description, EQUAL, pixels=pixels)
-    runs = [load_form(tmp_path / "model", form) for form in EQUAL] + [load_module(tmp_path / "model")]
+def check_batches_and_sizes(net, prefix, description):
+    runs = [load_form(prefix, form) for form in EQUAL] + [load_module(prefix)]
     rng = np.random.default_rng(0)
-    for count, height, width in ((1, 32, 32), (3, 32, 32), (16, 32, 32), (2, 48, 80)):
+    for count, height, width in ((1, 64, 64), (3, 64, 64), (16, 64, 64), (2, 48, 80)):
         crops = rng.integers(0, 256, (count, height, width, 3), np.uint8)
         normalized = description.graph_input(crops)
         expected = net(mx.nd.array(normalized)).asnumpy()
         for run in runs:
-            answer = run(crops if pixels else normalized)
+            answer = run(normalized if description.input == "normalized" else crops)
             np.testing.assert_allclose(answer, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
-def test_onnx_file_says_what_it_is(tmp_path):
-    import onnx
+@pytest.mark.parametrize("given", ["normalized", "pixels"])
+def test_any_batch_and_size_through_one_file(tmp_path, given):
+    net, description = make("a2net_resnet20_small"), describe("a2net_resnet20_small")
+    export(net, tmp_path / "model", description, EQUAL, pixels=given == "pixels")
+    check_batches_and_sizes(net, tmp_path / "model", dataclasses.replace(description, input=given))
 
+
+def test_the_optimized_graph_is_fused(tmp_path):
+    export(make("a2net_resnet20_small"), tmp_path / "model", describe("a2net_resnet20_small"), ["optimized"])
+
+    def operators(ending):
+        nodes = json.loads((tmp_path / f"model{ending}").read_text())["nodes"]
+        return collections.Counter(node["op"] for node in nodes)
+
+    plain, fused = operators("-symbol.json"), operators("-optimized-symbol.json")
+    assert plain["Convolution"] == fused["_sg_mkldnn_conv"] == 30
+    assert fused["BatchNorm"] == plain["BatchNorm"] - 13  # one after the stem, two in each of six units
+
+
+def test_onnx_file_says_what_it_is(tmp_path):
+    onnx = pytest.importorskip("onnx", reason="ONNX is an extra")
     description = describe("a2net_resnet20_small")
     export(make("a2net_resnet20_small"), tmp_path / "model", description, ["onnx"], pixels=True)
     model = onnx.load(str(tmp_path / "model.onnx"))
@@ -137,7 +157,28 @@ def test_bad_outputs(tmp_path):
         export(net, tmp_path / "model", description, images=[tmp_path / "file"])
     with pytest.raises(UsageError, match="1 images for calibration; give at least 20"):
         export(net, tmp_path / "model", description, ["int8"], calibration=[tmp_path / "file"])
+    for name in ("model-int8", "model-optimized"):
+        with pytest.raises(UsageError, match=f"{name} ends in -{name[6:]}, as files of exports do"):
+            export(net, tmp_path / name, description)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    (tmp_path / "model.json").mkdir()
+    with pytest.raises(UsageError, match="model.json is a folder, where a file has to go"):
+        export(net, tmp_path / "model", description)
+
+
+def test_a_failed_export_leaves_no_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(export_module, "TOLERANCE", -1)
+    with pytest.raises(FailureError):
+        export(make("resnet20_small"), tmp_path / "new" / "newer" / "model", describe("resnet20_small"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_onnx(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    arguments = ["export", "resnet20_small", "--onnx", "--output", str(tmp_path / "out" / "model")]
+    assert cli.main(arguments) == 1
+    assert capsys.readouterr().err.endswith("is not installed: pip install 'a2net-gluon[onnx]'\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_description_beside_the_export_says_what_a_user_needs(tmp_path):

@@ -1,19 +1,21 @@
 import csv
 import io
 import json
+import sys
+from importlib.util import find_spec
 
 import mxnet as mx
 import numpy as np
 import pytest
 
-from a2net_gluon import get_model
-from a2net_gluon.data import Description, Preprocessing
+from a2net_gluon import get_model, listing
+from a2net_gluon.data import Description, Preprocessing, find_images
 from a2net_gluon.deploy import Predictor, export
 from a2net_gluon.deploy.forms import exported_files
 from a2net_gluon.errors import FailureError, UsageError
 
-pytest.importorskip("onnxruntime", reason="ONNX Runtime is an extra")
 PREPROCESSING = Preprocessing(32)
+EQUAL = ("onnx", "optimized", "symbol") if find_spec("onnxruntime") else ("optimized", "symbol")  # it is an extra
 
 
 @pytest.fixture(scope="module")
@@ -24,19 +26,19 @@ def exported(tmp_path_factory):
     net.initialize(mx.init.MSRAPrelu())
     prefix = tmp_path_factory.mktemp("out") / "model"
     description = Description("a2net_resnet20_small", tuple(f"class {number}" for number in range(7)), PREPROCESSING)
-    export(net, prefix, description, ["onnx", "optimized"])
+    export(net, prefix, description, EQUAL)
     return net, prefix
 
 
 @pytest.fixture
 def copied(exported, tmp_path):
     """The prefix of a copy of that export that a test may damage."""
-    for path in exported_files(exported[1], ["onnx", "optimized", "symbol"]):
+    for path in exported_files(exported[1], EQUAL):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     return tmp_path / exported[1].name
 
 
-@pytest.mark.parametrize("form", ["onnx", "optimized", "symbol"])
+@pytest.mark.parametrize("form", EQUAL)
 def test_predictions_are_the_networks(exported, image_folder, form):
     net, prefix = exported
     paths = sorted((image_folder / "val").rglob("*.jpg"))
@@ -49,15 +51,40 @@ def test_predictions_are_the_networks(exported, image_folder, form):
         np.testing.assert_allclose([share for _, share in prediction.classes], row[order], rtol=1e-4, atol=1e-6)
 
 
-def test_the_form_that_is_taken(copied):
-    assert Predictor(copied).form == "onnx"
+def test_the_form_that_is_taken(copied, monkeypatch):
+    assert Predictor(copied).form == EQUAL[0]
     assert Predictor(copied, ctx=mx.cpu()).form == "symbol"  # the one that runs on any device
-    copied.with_name("model.onnx").unlink()
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # not installed
     assert Predictor(copied).form == "optimized"
     copied.with_name("model-optimized-symbol.json").unlink()
     assert Predictor(copied).form == "symbol"
-    with pytest.raises(UsageError, match="model.onnx: no such file; .* with the form onnx"):
-        Predictor(copied, "onnx")
+    with pytest.raises(UsageError, match="model-int8-symbol.json: no such file; .* with the form int8"):
+        Predictor(copied, "int8")
+
+
+@pytest.mark.skipif(mx.context.num_gpus() > 0, reason="this machine has a GPU")
+def test_gpu_without_one(copied):
+    with pytest.raises(UsageError, match="GPU 0 asked for, but MXNet sees 0"):
+        Predictor(copied, ctx=mx.gpu(0))
+
+
+def test_files_that_do_not_belong_together(copied):
+    description = json.loads(copied.with_name("model.json").read_text())
+    others = {
+        "6 classes, the graph has 7": {**description, "classes": description["classes"][:6]},
+        "damaged": {**description, "input": "pixels"},
+    }
+    for message, fields in others.items():
+        copied.with_name("model.json").write_text(json.dumps(fields))
+        for form in EQUAL:
+            with pytest.raises(FailureError, match=f"{message}.*export it again"):
+                Predictor(copied, form)
+    copied.with_name("model.json").write_text(json.dumps(description))
+    arrays = mx.nd.load(f"{copied}-0000.params")
+    arrays["arg:fc_bias"][:] = float("nan")
+    mx.nd.save(f"{copied}-0000.params", arrays)
+    with pytest.raises(FailureError, match="its answers are not finite"):
+        Predictor(copied, "symbol")
 
 
 def test_an_unreadable_image_does_not_stop_the_others(exported, image_folder, tmp_path):
@@ -74,7 +101,7 @@ def test_an_unreadable_image_does_not_stop_the_others(exported, image_folder, tm
 
 
 @pytest.mark.parametrize(
-    ("form", "number"), [("symbol", 0), ("symbol", 1), ("symbol", 2), ("onnx", 0), ("optimized", 0)]
+    ("form", "number"), [("symbol", 0), ("symbol", 1), ("symbol", 2), *((form, 0) for form in EQUAL[:-1])]
 )
 def test_missing_and_damaged_files(copied, form, number):
     path = exported_files(copied, [form])[number]
@@ -113,6 +140,34 @@ def test_files_folders_and_patterns_as_lines_json_and_csv(exported, image_folder
         pytest.approx(listed[0]["classes"][0][1], abs=1e-6),
     ]
     assert rows[-1]["problem"] == "not an image OpenCV can decode"
+
+
+def test_only_images_of_folders_and_patterns(image_folder, tmp_path):
+    (tmp_path / "mixed" / "below.jpg").mkdir(parents=True)
+    (tmp_path / "mixed" / "readme.txt").write_text("no image")
+    image = tmp_path / "mixed" / "a.JPG"
+    image.write_bytes((image_folder / "val" / "cat" / "0.jpg").read_bytes())
+    assert find_images([tmp_path / "mixed", f"{tmp_path}/mixed/*"]) == [image, image]
+    assert find_images([tmp_path / "mixed" / "readme.txt"]) == [tmp_path / "mixed" / "readme.txt"]  # named itself
+    for name in ("~nobody-of-this-name/x.jpg", tmp_path / "mixed" / "below.jpg"):
+        with pytest.raises(UsageError, match="no such file, folder or match|holds no image"):
+            find_images([name])
+
+
+@pytest.mark.parametrize(
+    ("style", "out", "err", "bar"),
+    [
+        ("lines", False, True, True),
+        ("json", True, True, True),
+        ("csv", True, True, False),
+        ("json", True, False, False),
+    ],
+)
+def test_progress_bar_where_it_is_seen_and_crosses_nothing(monkeypatch, capsys, style, out, err, bar):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: out)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: err)
+    assert list(listing.with_progress(iter([1, 2]), 2, style)) == [1, 2]
+    assert ("2/2" in capsys.readouterr().err) == bar
 
 
 def test_nothing_to_predict(exported, tmp_path, command):

@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 
 import mxnet as mx
@@ -45,6 +46,7 @@ def archive(name, content):
 class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):  # noqa: N802
         self.server.requests.append(self.path)
+        time.sleep(self.server.delay)
         answer = self.server.answers.get(self.path)
         self.send_response(200 if answer is not None else 404)
         self.send_header("Content-Length", str(self.server.promised or len(answer or b"")))
@@ -60,6 +62,7 @@ def server(monkeypatch):
     """A server of archives: `answers` by path; `promised` is a length to claim in place of the true one."""
     running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     running.answers, running.requests, running.promised = {}, [], None
+    running.delay = 0
     thread = threading.Thread(target=running.serve_forever, daemon=True)
     thread.start()
     running.url = f"http://127.0.0.1:{running.server_port}"
@@ -91,7 +94,7 @@ def test_a_file_in_the_store_by_tag(tmp_path, content, sha1):
 def test_truncated_and_tampered_files_are_not_loaded(tmp_path, content, sha1, damage, monkeypatch):
     monkeypatch.delenv("MXNET_GLUON_REPO", raising=False)
     (tmp_path / f"{NAME}-{sha1[:8]}.params").write_bytes(damage(content))
-    with pytest.raises(UsageError, match="its content is not what its name promises"):
+    with pytest.raises(FailureError, match="its content is not what its name promises"):
         get_model(NAME, pretrained=sha1, root=str(tmp_path))
 
 
@@ -106,7 +109,7 @@ def test_home_of_mxnet(tmp_path, content, sha1, monkeypatch):
 def test_unknown_tags_and_names(tmp_path, monkeypatch):
     monkeypatch.delenv("MXNET_GLUON_REPO", raising=False)
     with pytest.raises(
-        UsageError, match="no such file; put it there, or name a server that has it in MXNET_GLUON_REPO"
+        UsageError, match="no such file; put the right one there, or name a server that has it in MXNET_GLUON_REPO"
     ):
         find_weights(NAME, "0123abcd", tmp_path)
     with pytest.raises(UsageError, match="not-a-tag: no such parameter file, also not in .*, and not a tag"):
@@ -159,6 +162,12 @@ def test_what_a_server_can_do_wrong(tmp_path, content, sha1, server):
     assert left_in(tmp_path) == ["store"]
 
 
+def test_a_lock_timeout_that_is_no_number(tmp_path, sha1, server, monkeypatch):
+    monkeypatch.setenv("GLUON_MODEL_LOCK_TIMEOUT", "soon")
+    with pytest.raises(UsageError, match="GLUON_MODEL_LOCK_TIMEOUT is 'soon'; it must be a whole number of seconds"):
+        find_weights(NAME, sha1, tmp_path)
+
+
 def test_no_server(tmp_path, sha1, monkeypatch):
     monkeypatch.setenv("MXNET_GLUON_REPO", "http://127.0.0.1:1/")
     with pytest.raises(FailureError, match="127.0.0.1:1/gluon/models/.* cannot be fetched"):
@@ -173,6 +182,7 @@ def test_a_root_that_cannot_be_written(tmp_path, sha1, server):
 
 def test_two_processes_download_once(tmp_path, content, sha1, server):
     server.answers[url_path(sha1)] = archive(f"{NAME}-{sha1[:8]}.params", content)
+    server.delay = 2  # long enough for all of them to ask
     script = (
         "import sys; from a2net_gluon.networks.store import find_weights; "
         "print(find_weights(sys.argv[1], sys.argv[2], sys.argv[3]))"

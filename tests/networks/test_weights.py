@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from a2net_gluon import get_model
+from a2net_gluon.data import Description, Preprocessing
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.networks import load_backbone, load_weights
 from a2net_gluon.networks.weights import ParameterFile
@@ -97,8 +98,21 @@ def test_no_backbone(trained, tmp_path):
     net, folder = trained
     plain = get_model("resnet20_small")
     plain.initialize()
-    with pytest.raises(UsageError, match="holds no backbone of this network: 40 of its parameters do not fit"):
+    with pytest.raises(UsageError, match=r"no backbone of this network \(it has features.conv3.context2"):
         load_backbone(plain, folder / "saved.params")
+    part = {name: array for name, array in mx.nd.load(str(folder / "saved.params")).items() if "conv4" not in name}
+    mx.nd.save(str(tmp_path / "part.params"), part)
+    with pytest.raises(UsageError, match=r"no backbone of this network \(it lacks features.conv4.unit1"):
+        load_backbone(get_model(NAME), tmp_path / "part.params")
+
+
+def test_a_description_is_not_any_json_file(trained):
+    net, folder = trained
+    (folder / "saved.json").write_text('{"accuracy": 0.9}')
+    assert get_model(NAME, pretrained=folder / "saved.params").classes is None
+    (folder / "exported-0000.params").rename(folder / "exported-0005.params")  # as of a Module checkpoint
+    Description(NAME, tuple("abcde"), Preprocessing(32)).save(folder / "exported.json")
+    assert get_model(NAME, pretrained=folder / "exported-0005.params").classes == tuple("abcde")
 
 
 @pytest.mark.parametrize("file", ["saved.params", "exported-0000.params"])

@@ -1,0 +1,68 @@
+"""8 bits on trained weights and real photographs."""
+
+import sys
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from a2net_gluon import get_model
+from a2net_gluon.data import Description
+from a2net_gluon.deploy import export, load_form
+from a2net_gluon.deploy.proof import crops_of, in_batches
+from a2net_gluon.errors import FailureError
+from a2net_gluon.networks import find_weights
+
+NAME = "a2net_resnet20_small"
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """The network that comes with the package, and its description."""
+    return get_model(NAME, pretrained=True), Description.beside(find_weights(NAME, True))
+
+
+@pytest.fixture
+def photos(real_data):
+    """Return a function that names every nth photo of a part of CIFAR-10."""
+    folder = real_data("cifar10.tar.xz")
+
+    def pick(part, step):
+        return sorted((folder / part).rglob("*.jp*g"))[::step]
+
+    return pick
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pixels", [False, True])
+def test_8_bits_keep_the_class(tmp_path, trained, photos, pixels):
+    net, description = trained
+    proofs = export(net, tmp_path / "model", description, ["int8"], calibration=photos("train", 100), pixels=pixels)
+    assert proofs["int8"].images == 250
+    paths = photos("test", 10)
+    crops = crops_of(paths, description.preprocessing)
+    given = crops if pixels else description.graph_input(crops)
+    labels = np.array([description.classes.index(path.parent.name) for path in paths])
+    answers = {form: in_batches(load_form(tmp_path / "model", form), given).argmax(1) for form in ("symbol", "int8")}
+    assert len(labels) == 1000
+    assert (answers["int8"] == answers["symbol"]).mean() >= 0.99
+    assert abs((answers["int8"] == labels).mean() - (answers["symbol"] == labels).mean()) < 0.01
+
+
+def test_it_is_nearly_the_same_at_any_batch_and_size(tmp_path, trained, image_folder, monkeypatch):
+    net, description = trained
+    monkeypatch.setattr(sys.modules["a2net_gluon.deploy.export"], "AGREEMENT", 0)  # the images are noise
+    export(net, tmp_path / "model", description, ["int8"], calibration=sorted(image_folder.rglob("*.jpg")))
+    for count, size in ((1, 32), (3, 48)):
+        x = mx.nd.random.normal(shape=(count, 3, size, size)).asnumpy()
+        plain, coarse = (load_form(tmp_path / "model", form)(x) for form in ("symbol", "int8"))
+        assert 1e-5 < np.abs(coarse - plain).max() / np.abs(plain).max() < 0.2
+
+
+def test_too_little_agreement_fails_and_leaves_nothing(tmp_path, trained, image_folder, monkeypatch):
+    net, description = trained
+    monkeypatch.setattr(sys.modules["a2net_gluon.deploy.export"], "AGREEMENT", 1.01)
+    paths = sorted(image_folder.rglob("*.jpg"))
+    with pytest.raises(FailureError, match=r"as int8 only \d+.\d\d % of 11 images get the same class, less than 101 %"):
+        export(net, tmp_path / "model", description, ["int8"], calibration=paths)
+    assert list(tmp_path.iterdir()) == []
