@@ -329,7 +329,8 @@ def losses_of_both(net, module, steps, size, dtype):
     metric = mx.metric.CustomMetric(
         lambda label, share: -np.log(share[np.arange(len(label)), label.astype(int)]).mean()
     )
-    module.fit(batches, metric, batch_end_callback=note, optimizer="sgd", optimizer_params=SGD, num_epoch=1)
+    fit = {"optimizer": "sgd", "optimizer_params": SGD, "num_epoch": 1}
+    module.fit(batches, eval_metric=metric, batch_end_callback=note, **fit)
     mx.nd.waitall()
     return by_trainer, by_module
 
