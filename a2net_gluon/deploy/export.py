@@ -19,7 +19,7 @@ __all__ = ["AGREEMENT", "TOLERANCE", "export"]
 TOLERANCE = 1e-4  # of the largest logit; the same operators in the same order differ by much less
 AGREEMENT = 0.99  # share of images to which the 8-bit form must give the same class
 CALIBRATION = 20  # images needed at least, half of them to compare
-_ENDINGS = ("-optimized", "-int8")  # of what is before "-symbol.json" in the names of some forms
+_ENDINGS = ("-optimized", "-int8")  # of what stands before the ending in the files of some forms
 
 
 def export(net, prefix, description, forms=(), images=(), calibration=(), pixels=False):
@@ -39,8 +39,8 @@ def export(net, prefix, description, forms=(), images=(), calibration=(), pixels
         Classes and preprocessing, written to ``<prefix>.json``.
     forms : sequence of str
         Others to write: "optimized" (MXNet with oneDNN's fused operators: BN, ReLU and sums go into the convolutions
-        before them; for the CPU), "onnx" (batch, height and width left open), "int8" (MXNet with 8-bit
-        integers, for the CPU, see `a2net_gluon.deploy.quantization`).
+        before them; for the CPU), "onnx" (batch, height and width left open), "int8" (ONNX with 8-bit
+        convolutions, for the CPU, see `a2net_gluon.deploy.quantization`).
     images : sequence of Path
         Images to compare on; embedded handwritten digits unless given.
     calibration : sequence of Path
@@ -125,7 +125,7 @@ def _complete(forms, calibration):
         raise UsageError(
             f"{len(calibration)} images for calibration; give at least {CALIBRATION}, better some hundreds"
         )
-    if "onnx" in forms:
+    if {"onnx", "int8"} & set(forms):
         import onnx  # noqa: F401  (missing packages are told at once, not after the work)
         import onnxruntime  # noqa: F401
     return [form for form in FORMS if form in ("symbol", *forms)]
@@ -141,10 +141,11 @@ def _write(live, staged, prefix, forms, calibration):
             arguments = mx.model.load_params(str(staged), 0)
             optimized = mx.sym.load(str(symbol)).optimize_for("MKLDNN", *arguments, skip_infer=True)
             optimized.save(str(exported_files(staged, ["optimized"])[0]))
-        if "onnx" in forms:
-            write_onnx(symbol, params, exported_files(staged, ["onnx"])[0], live.description)
+        if {"onnx", "int8"} & set(forms):
+            model = exported_files(staged, ["onnx"])[0]
+            write_onnx(symbol, params, model, live.description)
         if "int8" in forms:
-            write_int8(symbol, params, *exported_files(staged, ["int8"])[:2], live.inputs(calibration))
+            write_int8(model, exported_files(staged, ["int8"])[0], live.inputs(calibration))
     except (OSError, mx.MXNetError) as error:
         raise FailureError(f"{prefix}: cannot be written ({' '.join(str(error).split())[:200]})") from None
 

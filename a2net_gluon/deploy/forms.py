@@ -53,7 +53,7 @@ FORMS = {
     "onnx": Form((".onnx",), _load_onnx),
     "optimized": Form(("-optimized-symbol.json", EXPORTED), _load_symbol_block),
     "symbol": Form(("-symbol.json", EXPORTED), _load_symbol_block),
-    "int8": Form(("-int8-symbol.json", f"-int8{EXPORTED}"), _load_symbol_block),
+    "int8": Form(("-int8.onnx",), _load_onnx),
 }
 
 

@@ -37,7 +37,11 @@ class Pretrained(typing.NamedTuple):
 
 
 # Trained by this project; docs/pretrained.md has commands and measurements. No ImageNet weights have been published.
-PRETRAINED: typing.Dict[str, Pretrained] = {}
+PRETRAINED = {
+    "a2net_resnet20_small": Pretrained(
+        "57c643a1753c76c800fad42ea56ba713390902e1", "CIFAR-10, 10 classes of 32×32 photographs"
+    ),
+}
 
 
 def find_weights(name, pretrained, root=MODEL_FOLDER):

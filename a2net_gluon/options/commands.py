@@ -47,7 +47,7 @@ def export_parser(prog=None):
         "--int8",
         nargs="+",
         metavar="IMAGE",
-        help="write an 8-bit graph too, calibrated on these images, as for predict",
+        help="write an 8-bit PREFIX-int8.onnx too, calibrated on these images",
     )
     parser.add_argument("--pixels", action="store_true", help="normalisation in the graph: it takes uint8 (N, h, w, 3)")
     parser.add_argument(

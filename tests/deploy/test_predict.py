@@ -58,7 +58,7 @@ def test_the_form_that_is_taken(copied, monkeypatch):
     assert Predictor(copied).form == "optimized"
     copied.with_name("model-optimized-symbol.json").unlink()
     assert Predictor(copied).form == "symbol"
-    with pytest.raises(UsageError, match="model-int8-symbol.json: no such file; .* with the form int8"):
+    with pytest.raises(UsageError, match="model-int8.onnx: no such file; .* with the form int8"):
         Predictor(copied, "int8")
 
 
