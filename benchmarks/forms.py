@@ -47,10 +47,9 @@ def main():
 def best_times(runs, inputs, rounds):
     """Seconds each form takes for `inputs`, the best of some rounds in which the forms take turns."""
     times = {form: [] for form in runs}
-    for run in runs.values():
-        run(inputs)
     for _ in range(rounds):
         for form, run in runs.items():
+            run(inputs)  # untimed: threads of the form before may still be spinning
             start = time.perf_counter()
             run(inputs)
             times[form].append(time.perf_counter() - start)
