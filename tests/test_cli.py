@@ -11,6 +11,8 @@ from a2net_gluon import cli, deploy, get_model
 from a2net_gluon.data import Description, Preprocessing
 from a2net_gluon.options import commands
 
+from .conftest import ROOT
+
 SMALL = "a2net_resnet20_small"
 
 
@@ -158,7 +160,7 @@ TRAIN = ("train", "--num-epochs", "2", "--warmup-epochs", "0", "-j", "1")
         ((*TRAIN, "--pretrained-base", "/absent", "--use-pretrained"), "both name the first weights"),
         (("evaluate", SMALL, "--params", "/absent.params"), "/absent.params: no such parameter file"),
         (("export", SMALL, "--params", "/absent.params", "--output", "x"), "/absent.params: no such parameter file"),
-        (("predict", "/absent", "x.png"), "/absent-symbol.json: no such file"),
+        (("predict", "/absent", ROOT / "docs" / "cat.jpg"), "/absent-symbol.json: no such file"),
         (("cost", "resnet51"), "unknown model 'resnet51'"),
     ],
 )

@@ -276,9 +276,9 @@ def test_full_size_photographs_through_the_papers_network(real_data, tmp_path, c
 @pytest.mark.slow
 def test_small_network_learns_real_photographs(real_data, tmp_path, command):
     """One short epoch on Tiny-ImageNet-20 is already far above chance, which is 5 %."""
-    flags = ("--model", "a2net_resnet20_small", "--input-size", "32", "--num-epochs", "2", "--lr", "0.05", "-j", "1")
+    flags = ("--model", "a2net_resnet20_small", "--input-size", "32", "--num-epochs", "1", "--lr", "0.05", "-j", "1")
     folder = real_data("tiny_imagenet20.tar.xz")
     done = command("train_imagenet.py", "--data-dir", folder, *flags, "--save-dir", tmp_path / "run")
     best = float(re.search(r"best validation top-1 ([0-9.]+) %", done.stdout).group(1))
     assert "(1,000 of 1,000 images)" in done.stdout
-    assert best > 20
+    assert best > 10
