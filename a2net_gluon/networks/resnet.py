@@ -20,6 +20,7 @@ from a2net_gluon.blocks.preactivation import (
     global_average_pool,
     max_pool,
 )
+from a2net_gluon.networks.placement import check_placement, stage_with_contexts
 
 __all__ = ["Architecture", "ResNet", "Stage", "image_stages"]
 
@@ -163,7 +164,7 @@ class ResNet(HybridBlock):
     ):
         super().__init__(prefix=prefix, params=params)
         placement = {stage: tuple(units) for stage, units in (placement or {}).items()}
-        _check_placement(architecture, placement)
+        check_placement({name: len(stage.kernels) for name, stage in architecture.named_stages().items()}, placement)
         self.classes = None
         self._context, self._last_gamma = context, last_gamma
         self._norm = batch_norm(norm_layer, norm_kwargs)
@@ -192,7 +193,7 @@ class ResNet(HybridBlock):
         return channels
 
     def _add_stage(self, name, stage, in_channels, context_after):
-        sequence = nn.HybridSequential(prefix="")
+        units = []
         for number, kernel in enumerate(stage.kernels, start=1):
             first = number == 1
             unit = _Unit(
@@ -205,10 +206,10 @@ class ResNet(HybridBlock):
                 last_gamma=self._last_gamma,
                 prefix=f"{name}_x__{number}_",
             )
-            sequence.register_child(unit, f"unit{number}")
-            if number in context_after:
-                block = self._context(stage.width, len(kernel), prefix=f"{name}_x__{number}_context__")
-                sequence.register_child(block, f"context{number}")
+            units.append(unit)
+        sequence = stage_with_contexts(
+            name, units, lambda prefix: self._context(stage.width, len(stage.stride), prefix=prefix), context_after
+        )
         self.features.register_child(sequence, name)
 
     def _add_tail(self, ndim, channels):
@@ -216,15 +217,3 @@ class ResNet(HybridBlock):
         self.features.register_child(activation("tail__relu_"), "tail_relu")
         self.features.register_child(global_average_pool(ndim, prefix="pool5_"), "pool5")
         self.features.register_child(nn.Flatten(prefix="flatten_"), "flatten")
-
-
-def _check_placement(architecture, placement):
-    stages = architecture.named_stages()
-    for name, units in placement.items():
-        if name not in stages:
-            raise ValueError(f"placement names stage {name!r}; this network has {', '.join(stages)}")
-        for unit in units:
-            if not 1 <= unit <= len(stages[name].kernels):
-                raise ValueError(
-                    f"placement names unit {unit!r} of {name}; its units are 1 to {len(stages[name].kernels)}"
-                )

@@ -10,6 +10,7 @@ import mxnet as mx
 
 from a2net_gluon.blocks import DoubleAttention
 from a2net_gluon.errors import UsageError
+from a2net_gluon.networks.mobilenet import MOBILENET_V2, MobileArchitecture, MobileNetV2
 from a2net_gluon.networks.resnet import Architecture, ResNet, image_stages
 from a2net_gluon.networks.store import MODEL_FOLDER, find_weights
 from a2net_gluon.networks.weights import ParameterFile, check_contexts
@@ -21,12 +22,13 @@ __all__ = ["get_model", "input_shape", "list_models", "register_with_gluoncv"]
 class _Network:
     """A named network: a backbone and where its context blocks stand."""
 
-    architecture: Architecture
+    architecture: typing.Union[Architecture, MobileArchitecture]
     classes: int
     input_shape: typing.Tuple[int, ...]
     context: typing.Optional[str] = None
     placement: typing.Mapping[str, typing.Tuple[int, ...]] = dataclasses.field(default_factory=dict)
     reduction: int = 2  # m = n = c / reduction
+    family: typing.Callable = ResNet  # makes the network from its architecture
 
 
 # The paper's image ResNet-50 (section 3.1): Table 1's stem of 32 channels, without the temporal dimension.
@@ -37,12 +39,20 @@ _RESNET20_SMALL = Architecture(16, (3, 3), (1, 1), None, image_stages((2, 2, 2),
 # Five blocks, two after conv3 units and three after conv4 units, with m = n = c/2: Table 4's A²-Net (33.0 M, 6.5 G).
 # Which units is not in the paper; every second one is the precedent of the non-local networks it compares with.
 _FIVE_BLOCKS = {"conv3": (2, 4), "conv4": (2, 4, 6)}
+# The paper's future work, compact networks; sized by us. As in the paper's A²-Net two blocks see 28×28 and three 14×14
+# maps, after every second of the ten units of those sizes. m = n = c, not c/2, since a unit's output is its narrow end
+# here: the narrow end of a ResNet's unit is c/4, so that c/2 is wider than it. Costs 10 % more multiply-adds.
+_EVERY_SECOND_UNIT = {"conv4": (1, 3), "conv5": (2, 4), "conv6": (2,)}
 
 _NETWORKS = {
     "resnet50": _Network(_RESNET50, 1000, (3, 224, 224)),
     "a2net_resnet50": _Network(_RESNET50, 1000, (3, 224, 224), "a2", _FIVE_BLOCKS),
     "resnet20_small": _Network(_RESNET20_SMALL, 10, (3, 32, 32)),
     "a2net_resnet20_small": _Network(_RESNET20_SMALL, 10, (3, 32, 32), "a2", {"conv3": (2,), "conv4": (2,)}),
+    "mobilenet_v2": _Network(MOBILENET_V2, 1000, (3, 224, 224), family=MobileNetV2),
+    "a2net_mobilenet_v2": _Network(
+        MOBILENET_V2, 1000, (3, 224, 224), "a2", _EVERY_SECOND_UNIT, reduction=1, family=MobileNetV2
+    ),
 }
 
 _CONTEXTS = {"a2": DoubleAttention}
@@ -94,7 +104,7 @@ def get_model(
     placement : dict, optional
         Units (from 1) after which context blocks stand, e.g. ``{"conv3": (2, 4)}``; the network's own unless given.
     last_gamma, norm_layer, norm_kwargs, prefix
-        Passed to `a2net_gluon.networks.ResNet`.
+        Passed to `a2net_gluon.networks.ResNet` or `MobileNetV2`.
     association, identity_start
         Passed to the context blocks, see `a2net_gluon.DoubleAttention`.
     reduction : int
@@ -124,7 +134,7 @@ def get_model(
         classes = (file and file.classes) or row.classes
     contexts = check_contexts(ctx or mx.cpu())
     kind, placement = _resolve_context(name, row, context, placement, kwargs)
-    net = ResNet(
+    net = row.family(
         row.architecture,
         _check_classes(classes),
         context=_context_factory(kind, row, kwargs),

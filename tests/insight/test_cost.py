@@ -23,6 +23,30 @@ def test_the_papers_image_networks(name, params, paper_params, macs):
     assert round(counted.paper_macs / 1e6) == {"resnet50": 3969, "a2net_resnet50": 6538}[name]
 
 
+def test_mobilenet_v2():
+    """3.4 M and 300 M in its paper's Table 4; 3,504,872 trained values and 300.8 M in torchvision."""
+    counted = cost(get_model("mobilenet_v2"), (3, 224, 224))
+    assert (counted.params, counted.trainable_params) == (3_538_984, 3_504_872)
+    macs = 112**2 * 32 * 27 + 49 * 320 * 1280 + 1280 * 1000  # stem, last convolution, fully connected
+    size, width = 112, 32
+    for t, c, n, s in zip(  # its Table 2
+        (1, 6, 6, 6, 6, 6, 6), (16, 24, 32, 64, 96, 160, 320), (1, 2, 3, 4, 3, 3, 1), (1, 2, 2, 2, 1, 2, 1)
+    ):
+        for stride in (s, *(1,) * (n - 1)):
+            inner, smaller = width * t, size // stride
+            macs += (size**2 * width * inner if t > 1 else 0) + smaller**2 * inner * (9 + c)
+            size, width = smaller, c
+    assert counted.macs == macs == 300_774_272
+
+
+def test_mobilenet_v2_with_double_attention():
+    plain, extended = (cost(get_model(name), (3, 224, 224)) for name in ("mobilenet_v2", "a2net_mobilenet_v2"))
+    blocks = [(32, 28), (32, 28), (64, 14), (64, 14), (96, 14)]  # c = m = n, and the side of the map
+    assert extended.trainable_params - plain.trainable_params == sum(4 * c * c + 8 * c for c, _ in blocks) == 80_128
+    assert extended.macs - plain.macs == sum(6 * c * c * side**2 for c, side in blocks) == 30_105_600
+    assert extended.macs / plain.macs < 1.15
+
+
 @pytest.mark.parametrize("name", list_models())
 def test_params_are_the_values_of_the_parameter_file(name, tmp_path):
     net = get_model(name)

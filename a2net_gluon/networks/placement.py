@@ -1,0 +1,54 @@
+"""Where context blocks stand: a placement such as ``{"conv3": (2, 4)}`` names residual units, counted from 1."""
+
+from mxnet.gluon import nn
+
+__all__ = ["check_placement", "stage_with_contexts"]
+
+
+def check_placement(units, placement):
+    """Refuse a placement that a network has no room for.
+
+    Parameters
+    ----------
+    units : dict of str to int
+        The network's stages and the number of residual units in each.
+    placement : dict of str to tuple of int
+        Stage name to the units after which a context block stands.
+
+    Raises
+    ------
+    ValueError
+        If `placement` names a stage or unit that is not there.
+    """
+    for name, numbers in placement.items():
+        if name not in units:
+            raise ValueError(f"placement names stage {name!r}; this network has {', '.join(units)}")
+        for number in numbers:
+            if not 1 <= number <= units[name]:
+                raise ValueError(f"placement names unit {number!r} of {name}; its units are 1 to {units[name]}")
+
+
+def stage_with_contexts(name, units, context, after):
+    """Put the residual units of a stage in a row, and context blocks between them.
+
+    Parameters
+    ----------
+    name : str
+        Of the stage; context blocks are called ``<name>_x__<unit>_context``.
+    units : iterable of HybridBlock
+    context : callable
+        ``context(prefix)`` returns a context block for this stage.
+    after : tuple of int
+        Units (from 1) after which a context block stands.
+
+    Returns
+    -------
+    HybridSequential
+        Children ``unit1``, ``context1``, ``unit2``, …
+    """
+    stage = nn.HybridSequential(prefix="")
+    for number, unit in enumerate(units, start=1):
+        stage.register_child(unit, f"unit{number}")
+        if number in after:
+            stage.register_child(context(prefix=f"{name}_x__{number}_context__"), f"context{number}")
+    return stage
