@@ -1,5 +1,6 @@
 """Networks by name: `get_model`, `list_models`."""
 
+from a2net_gluon.networks.inflation import inflate
 from a2net_gluon.networks.mobilenet import MobileNetV2
 from a2net_gluon.networks.resnet import ResNet
 from a2net_gluon.networks.store import find_weights
@@ -11,6 +12,7 @@ __all__ = [
     "ResNet",
     "find_weights",
     "get_model",
+    "inflate",
     "input_shape",
     "list_models",
     "load_backbone",

@@ -9,6 +9,7 @@ import mxnet as mx
 from a2net_gluon.errors import FailureError, UsageError
 
 __all__ = [
+    "HEAD",
     "NORMALIZATION",
     "BackboneReport",
     "ParameterFile",
@@ -16,6 +17,7 @@ __all__ = [
     "load_backbone",
     "load_weights",
     "read_arrays",
+    "remainder",
     "save_arrays",
     "save_weights",
 ]
@@ -24,8 +26,8 @@ __all__ = [
 NORMALIZATION = "normalization_"
 
 # How names of parameters begin and end, in files of save_parameters and in exports.
-_HEAD = ("output.", "fc_")
-_CONTEXT = "context"  # somewhere in the name of every parameter of a context block
+HEAD = ("output.", "fc_")  # the output layer, the one part that depends on the number of classes
+CONTEXT = "context"  # somewhere in the name of every parameter of a context block
 _OUTPUT_CONVOLUTION = ("expand.conv.weight", "expand__conv_weight")
 
 
@@ -115,7 +117,7 @@ class ParameterFile:
         """
         parameters, arrays = self._parameters(net), self._arrays
         if not head:
-            left_out = {name for name in parameters if name.startswith(_HEAD)}
+            left_out = {name for name in parameters if name.startswith(HEAD)}
             parameters = {name: parameter for name, parameter in parameters.items() if name not in left_out}
             arrays = {name: array for name, array in arrays.items() if name not in left_out}
         _check_fit(self.path, parameters, arrays)
@@ -133,8 +135,8 @@ class ParameterFile:
         fits = [name for name, array in self._arrays.items() if _fits(parameters, name, array)]
         left = [name for name in self._arrays if name not in fits]
         new = [name for name in parameters if name not in fits]
-        foreign = [name for name in left if not name.startswith(_HEAD)]
-        lacking = [name for name in new if not (name.startswith(_HEAD) or _CONTEXT in name)]
+        foreign = [name for name in left if not name.startswith(HEAD)]
+        lacking = [name for name in new if not (name.startswith(HEAD) or CONTEXT in name)]
         if foreign or lacking:
             what = f"it has {foreign[0]}" if foreign else f"it lacks {lacking[0]}"
             raise UsageError(
@@ -179,12 +181,13 @@ class BackboneReport(typing.NamedTuple):
     new: typing.Tuple[str, ...]
 
     def __str__(self):
-        parts = [f"{len(self.taken)} taken"]
-        if self.left:
-            parts.append(f"{len(self.left)} left ({', '.join(self.left)})")
-        if self.new:
-            parts.append(f"{len(self.new)} new ({', '.join(dict.fromkeys(map(_part, self.new)))})")
-        return "; ".join(parts)
+        return "; ".join([f"{len(self.taken)} taken", *remainder(self.left, self.new)])
+
+
+def remainder(left, new):
+    """The parts of a report on parameters without a counterpart: each that is left, and each block that is new."""
+    parts = [f"{len(left)} left ({', '.join(left)})"] if left else []
+    return parts + ([f"{len(new)} new ({', '.join(dict.fromkeys(map(_part, new)))})"] if new else [])
 
 
 def _part(name):
@@ -261,7 +264,7 @@ def _check_fit(path, parameters, arrays):
     for name, parameter in parameters.items():
         if _fits(parameters, name, arrays[name]):
             continue
-        if name.startswith(_HEAD):
+        if name.startswith(HEAD):
             raise UsageError(
                 f"{path} was trained for {arrays[name].shape[0]} classes, the network has {parameter.shape[0]}: "
                 f"build it with classes={arrays[name].shape[0]}"

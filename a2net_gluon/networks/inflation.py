@@ -1,0 +1,139 @@
+"""From images to clips: the parameters of a 2-D network in its 3-D twin.
+
+Carreira, Zisserman: "Quo Vadis, Action Recognition? A New Model and the Kinetics Dataset", CVPR 2017, section 2.4.1:
+each 2-D kernel is repeated along time and divided by the number of repetitions. The A²-Nets paper starts its Kinetics
+networks so and names no rule; this is the one in the published code of its first author.
+"""
+
+import re
+import typing
+
+import mxnet as mx
+
+from a2net_gluon.errors import UsageError
+from a2net_gluon.networks.weights import HEAD, remainder
+
+__all__ = ["InflationReport", "inflate"]
+
+_CONTEXT = re.compile(r"\.context\d+\.")
+
+
+class InflationReport(typing.NamedTuple):
+    """Names of parameters: spread over time, copied as they are, left in the 2-D network, and new in the 3-D one.
+
+    A name both in `left` and in `new` is a parameter of the output layer, made for another number of classes.
+    """
+
+    inflated: typing.Tuple[str, ...]
+    copied: typing.Tuple[str, ...]
+    left: typing.Tuple[str, ...]
+    new: typing.Tuple[str, ...]
+
+    def __str__(self):
+        return "; ".join([f"{len(self.inflated)} inflated, {len(self.copied)} copied", *remainder(self.left, self.new)])
+
+
+def inflate(net2d, net3d):
+    """Start a network for clips with the parameters of a trained network for images.
+
+    A convolution's weight (out, in, h, w) goes into all t temporal slices of (out, in, t, h, w), divided by t. Gamma,
+    beta and running statistics of normalisation layers are copied, and so is the output layer where it has as many
+    classes. Where all frames of a clip are the same, the features are then those of the image, but for frames so near
+    to the clip's ends that a temporal kernel has reached into the padding.
+
+    Parameters
+    ----------
+    net2d : HybridBlock
+        The trained network for images, e.g. ``get_model("resnet50", pretrained=…)``.
+    net3d : HybridBlock
+        The network for clips, initialised; on any devices. It has the same stages, units and widths; strides, which no
+        parameter shows, are not compared. Context blocks that only it has stay as they are (with
+        ``identity_start=True`` they leave the features alone); those that both have are inflated too.
+
+    Returns
+    -------
+    InflationReport
+
+    Raises
+    ------
+    UsageError
+        A ValueError: a network without values, or two networks that do not correspond. `net3d` is then unchanged.
+
+    Examples
+    --------
+    >>> net3d.initialize(mx.init.MSRAPrelu())
+    >>> print(inflate(net2d, net3d))
+    """
+    sources, targets = net2d._collect_params_with_prefix(), net3d._collect_params_with_prefix()
+    _check_values(net2d=sources, net3d=targets)
+    _check_dimensions(sources, targets)
+    report = _compare(sources, targets)
+    mx.nd.waitall()  # the engine does not know that a backward pass writes running statistics
+    for name in (*report.inflated, *report.copied):
+        # Not parameter.data(): running statistics of several devices differ and are averaged.
+        array, target = sources[name]._reduce().astype("float32"), targets[name]
+        if name in report.inflated:
+            array = mx.nd.broadcast_to(array.expand_dims(2) / target.shape[2], target.shape)
+        target.set_data(array)
+    return report
+
+
+def _check_values(**networks):
+    for argument, parameters in networks.items():
+        empty = [name for name, parameter in parameters.items() if parameter._data is None]
+        if empty:
+            raise UsageError(
+                f"{argument} has no values yet ({empty[0]}): load its parameters, or call "
+                f"{argument}.initialize(mx.init.MSRAPrelu()); a layer made without in_units also needs one batch"
+            )
+
+
+def _compare(sources, targets):
+    """What goes where; all of the backbones must find its place."""
+    shared = [name for name in sources if name in targets]
+    inflated = tuple(name for name in shared if _inflates(sources[name].shape, targets[name].shape))
+    copied = tuple(name for name in shared if sources[name].shape == targets[name].shape)
+    done = {*inflated, *copied}
+    report = InflationReport(
+        inflated,
+        copied,
+        left=tuple(name for name in sources if name not in done),
+        new=tuple(name for name in targets if name not in done),
+    )
+    for name in report.left:
+        if not name.startswith(HEAD):
+            raise UsageError(f"net2d does not correspond to net3d: {_misfit(name, sources, targets)}")
+    for name in report.new:
+        if not name.startswith(HEAD) and not _CONTEXT.search(name):
+            raise UsageError(
+                f"net3d does not correspond to net2d: only it has {name}; build both with the same stages and units "
+                "(only context blocks and the output layer can be new)"
+            )
+    return report
+
+
+def _inflates(flat, deep):
+    """Whether (out, in, h, w) becomes (out, in, t, h, w)."""
+    return (len(flat), len(deep)) == (4, 5) and flat == (*deep[:2], *deep[3:])
+
+
+def _check_dimensions(sources, targets):
+    """Networks in the wrong places would be refused anyway, but with a sentence about their shapes."""
+    if any(len(parameter.shape) == 5 for parameter in sources.values()):
+        raise UsageError("net2d is a network for clips; the network for images comes first: inflate(net2d, net3d)")
+    if not any(len(parameter.shape) == 5 for parameter in targets.values()):
+        raise UsageError(
+            "net3d is a network for images, with no temporal kernels; give one for clips, e.g. resnet50_3d"
+        )
+
+
+def _misfit(name, sources, targets):
+    shape = sources[name].shape
+    if name in targets:
+        return (
+            f"{name} is {shape} in net2d and {targets[name].shape} in net3d, where a convolution (out, in, h, w) "
+            "must be (out, in, t, h, w) and all else the same; build both with the same widths and spatial kernels"
+        )
+    if _CONTEXT.search(name):
+        return f"{name} is only in net2d; place the same context blocks in net3d, or take a net2d without them"
+    return f"{name} {shape} is only in net2d; build both with the same stages and units"
