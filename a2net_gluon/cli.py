@@ -213,8 +213,11 @@ def cost(arguments, prog):
     args = options.cost_parser(prog).parse_args(arguments)
     from a2net_gluon import insight, networks
 
-    shape = networks.input_shape(args.model)
-    shape = (3, args.input_size, args.input_size) if args.input_size else shape
+    channels, *frames, height, width = networks.input_shape(args.model)
+    if args.frames and not frames:
+        raise UsageError(f"--frames is {args.frames}, {args.model} takes images: leave it out")
+    frames = [args.frames] if args.frames else frames
+    shape = (channels, *frames, args.input_size or height, args.input_size or width)
     counted = insight.cost(networks.get_model(args.model, classes=args.classes), shape)
     if args.json:
         print(json.dumps({"model": args.model, "input_shape": shape, **vars(counted)}))

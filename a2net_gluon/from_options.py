@@ -19,7 +19,7 @@ from a2net_gluon.data import (
     record_source,
 )
 from a2net_gluon.errors import UsageError
-from a2net_gluon.networks import find_weights, get_model, input_shape
+from a2net_gluon.networks import find_weights, get_model, input_shape, list_models
 from a2net_gluon.networks.weights import check_contexts
 from a2net_gluon.options import CROP_RATIOS, uses_records
 
@@ -43,16 +43,30 @@ def contexts(args):
 
 
 def preprocessing(args, model, description=None):
-    """What `args` ask for; where they are silent, the `description` of the parameters or the network's own."""
+    """What `args` ask for; where they are silent, the `description` of the parameters or the network's own.
+
+    Raises
+    ------
+    UsageError
+        If there is no such network, or it takes clips.
+    """
+    size = _image_size(model)
     if description:
         base = description.preprocessing
     else:
         kind = getattr(args, "data_kind", "images")  # export knows of no data
-        base = Preprocessing(size=input_shape(model)[-1], crop_ratio=CROP_RATIOS[kind])
+        base = Preprocessing(size=size, crop_ratio=CROP_RATIOS[kind])
     given = {"size": args.input_size, "crop_ratio": args.crop_ratio}
     if args.normalization:
         given["mean"], given["scale"] = NORMALIZATIONS[args.normalization]
     return dataclasses.replace(base, **{name: value for name, value in given.items() if value is not None})
+
+
+def _image_size(model):
+    shape = input_shape(model)
+    if len(shape) > 3:
+        raise UsageError(f"{model} takes clips; this command reads images: give {', '.join(list_models(ndim=2))}")
+    return shape[-1]
 
 
 def source(args, preprocessing, devices, training=True, classes=None, on_skip=None, shard=Shard()):  # noqa: B008
@@ -113,14 +127,15 @@ def network(args):
     random.
     """
     path = find_weights(args.model, args.params or True) if args.params or args.use_pretrained else None
+    description = Description.beside(path) if path else None
+    prepared = preprocessing(args, args.model, description)
     net = get_model(args.model, classes=None if path else args.classes, pretrained=path or False)
     if not path:
         net.initialize(mx.init.MSRAPrelu())
     count = net.output.weight.shape[0]
     if args.classes not in (None, count):
         raise UsageError(f"--classes is {args.classes}, {path} was trained for {count}: leave it out")
-    description = Description.beside(path) if path else None
     if description and len(description.classes) != count:
         raise UsageError(f"{path} was trained for {count} classes, its description names {len(description.classes)}")
     classes = description.classes if description else tuple(str(number) for number in range(count))
-    return net, Description(args.model, classes, preprocessing(args, args.model, description))
+    return net, Description(args.model, classes, prepared)

@@ -4,10 +4,9 @@ Chen, Kalantidis, Li, Yan, Feng: "A²-Nets: Double Attention Networks", NeurIPS 
 in this file are the paper's.
 """
 
-import numbers
-
 from mxnet.gluon.block import HybridBlock
 
+from a2net_gluon.blocks.gathering import attention_widths, bilinear_pooling, check_ndim, flat, unflat
 from a2net_gluon.blocks.preactivation import PreActivationConv, batch_norm
 
 __all__ = ["ASSOCIATIONS", "DISTRIBUTION_MAPS", "GATHERING_MAPS", "DoubleAttention"]
@@ -80,14 +79,10 @@ class DoubleAttention(HybridBlock):
         params=None,
     ):
         super().__init__(prefix=prefix, params=params)
-        _check_widths(channels=channels)
-        value_channels = channels // 2 if value_channels is None else value_channels
-        attention_channels = channels // 2 if attention_channels is None else attention_channels
-        _check_widths(value_channels=value_channels, attention_channels=attention_channels)
+        value_channels, attention_channels = attention_widths(channels, value_channels, attention_channels)
         if association not in ASSOCIATIONS:
             raise ValueError(f"association is {association!r}; it must be one of {', '.join(ASSOCIATIONS)}")
-        if ndim not in (2, 3):
-            raise ValueError(f"ndim is {ndim!r}; it must be 2 (images) or 3 (clips)")
+        check_ndim(ndim)
         self._ndim = ndim
         self._association = association
         point = (1,) * ndim
@@ -106,26 +101,15 @@ class DoubleAttention(HybridBlock):
             )
 
     def hybrid_forward(self, F, x):  # noqa: D102, N803 (Gluon's)
-        values = self._flat(F, self.phi(x))  # A: (N, m, L)
-        gathering = F.softmax(self._flat(F, self.theta(x)), axis=-1, name=GATHERING_MAPS)  # Eq. 4: (N, n, L)
+        values = flat(F, self.phi(x))  # A: (N, m, L)
+        gathering = F.softmax(flat(F, self.theta(x)), axis=-1, name=GATHERING_MAPS)  # Eq. 4: (N, n, L)
         # MXNet's softmax over the last axis is about 20 times faster than over axis 1: transpose V first.
-        per_location = F.transpose(self._flat(F, self.rho(x)), axes=(0, 2, 1))
+        per_location = F.transpose(flat(F, self.rho(x)), axes=(0, 2, 1))
         distribution = F.softmax(per_location, axis=-1, name=DISTRIBUTION_MAPS)  # Eq. 5: (N, L, n)
         if self._association == "left":  # Eq. 6
-            descriptors = F.batch_dot(values, gathering, transpose_b=True, name="descriptors")  # G: (N, m, n)
+            descriptors = bilinear_pooling(F, values, gathering, name="descriptors")  # Eq. 2, G: (N, m, n)
             z = F.batch_dot(descriptors, distribution, transpose_b=True, name="z")  # (N, m, L)
         else:  # Eq. 7
             relation = F.batch_dot(gathering, distribution, transpose_a=True, transpose_b=True, name="relation")
             z = F.batch_dot(values, relation, name="z")  # (N, m, L) from (N, m, L) and (N, L, L)
-        z = F.reshape_like(z, x, lhs_begin=2, lhs_end=3, rhs_begin=2, rhs_end=2 + self._ndim)  # (N, m, h, w)
-        return x + self.expand(z)
-
-    @staticmethod
-    def _flat(F, x):  # noqa: N803
-        return F.reshape(x, shape=(0, 0, -1))  # (N, channels, L)
-
-
-def _check_widths(**widths):
-    for name, width in widths.items():
-        if not isinstance(width, numbers.Integral) or isinstance(width, bool) or width < 1:
-            raise ValueError(f"{name} is {width!r}; it must be a positive whole number")
+        return x + self.expand(unflat(F, z, x, self._ndim))  # (N, m, h, w), then (N, c, h, w)

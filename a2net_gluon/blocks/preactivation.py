@@ -51,15 +51,15 @@ def activation(prefix):
     return nn.Activation("relu", prefix=prefix)
 
 
-def convolution(channels, in_channels, kernel, stride, prefix, **kwargs):
-    """A "same"-padded convolution without bias; `kernel` and `stride` are tuples, one number per dimension."""
+def convolution(channels, in_channels, kernel, stride, prefix, use_bias=False, **kwargs):
+    """A "same"-padded convolution; `kernel` and `stride` are tuples, one number per dimension."""
     return _for_dimensions(_CONVOLUTIONS, len(kernel))(
         channels,
         kernel,
         strides=stride,
         padding=tuple(k // 2 for k in kernel),
         in_channels=in_channels,
-        use_bias=False,
+        use_bias=use_bias,
         prefix=prefix,
         **kwargs,
     )

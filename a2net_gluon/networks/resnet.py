@@ -1,7 +1,8 @@
 """One pre-activation ResNet for images and clips, with context blocks wherever a table puts them.
 
 The backbone is described by an `Architecture`; a placement such as ``{"conv3": (2, 4), "conv4": (2, 4, 6)}`` says
-after which residual units (counted from 1) a context block stands. Structure and names follow the DPN code by the
+after which residual units (counted from 1) a context block stands; squeeze-and-excitation stands in the units it names,
+on the residual branch. Structure and names follow the DPN code by the
 paper's first author: stages conv2 to conv5, units ``conv3_x__2``, their three convolutions ``c1x1-a``, ``c3x3-b``
 and ``c1x1-c``, and the projection ``c1x1-w`` of a stage's first unit.
 """
@@ -22,7 +23,7 @@ from a2net_gluon.blocks.preactivation import (
 )
 from a2net_gluon.networks.placement import check_placement, stage_with_contexts
 
-__all__ = ["Architecture", "ResNet", "Stage", "image_stages"]
+__all__ = ["Architecture", "ResNet", "Stage", "clip_stages", "image_stages"]
 
 BOTTLENECK = 4  # a unit's inner convolutions are a quarter of its width
 
@@ -84,10 +85,21 @@ def image_stages(units, widths):
     )
 
 
-class _Unit(HybridBlock):
-    """Pre-activation bottleneck: 1×1 → 3×3 (carrying the stride) → 1×1, plus the input or its projection."""
+def clip_stages(temporal, widths, strides):
+    """Stages of k×3×3 units for clips: `temporal` has the k of every unit, stage by stage."""
+    return tuple(
+        Stage(width, tuple((k, 3, 3) for k in kernels), stride)
+        for kernels, width, stride in zip(temporal, widths, strides)
+    )
 
-    def __init__(self, width, in_channels, kernel, stride, project, norm, last_gamma, prefix):
+
+class _Unit(HybridBlock):
+    """Pre-activation bottleneck: 1×1 → 3×3 (carrying the stride) → 1×1, plus the input or its projection.
+
+    A `context` is built at the end of the residual branch, before the addition.
+    """
+
+    def __init__(self, width, in_channels, kernel, stride, project, norm, last_gamma, context, prefix):
         super().__init__(prefix=prefix)
         point, inner = (1,) * len(kernel), width // BOTTLENECK
         size = "x".join(str(k) for k in kernel[-2:])
@@ -102,10 +114,12 @@ class _Unit(HybridBlock):
             self.w = (
                 PreActivationConv(width, in_channels, point, stride, norm=norm, prefix="c1x1-w__") if project else None
             )
+            self.context = context(width, len(kernel), prefix="context__") if context else None
 
     def hybrid_forward(self, F, x):  # noqa: N803 (Gluon's)
         shortcut = self.w(x) if self.w is not None else x
-        return shortcut + self.c(self.b(self.a(x)))
+        branch = self.c(self.b(self.a(x)))
+        return shortcut + (self.context(branch) if self.context is not None else branch)
 
 
 class ResNet(HybridBlock):
@@ -121,6 +135,10 @@ class ResNet(HybridBlock):
         ``context(channels, ndim, prefix)`` returns a block that maps (N, channels, …) to the same shape.
     placement : dict, optional
         Stage name to the units (from 1) after which a context block stands.
+    on_branch : bool
+        Context blocks stand in those units instead: at the end of the residual branch, before the addition. It is where
+        squeeze-and-excitation belongs: after the addition its scales, all below 1, would shrink the shortcut too, unit
+        by unit.
     last_gamma : bool
         Start each residual unit as its shortcut (GluonCV's flag of this name; here the last convolution's weight
         starts at zero, since the last BN stands before it).
@@ -156,6 +174,7 @@ class ResNet(HybridBlock):
         classes,
         context=None,
         placement=None,
+        on_branch=False,
         last_gamma=False,
         norm_layer=None,
         norm_kwargs=None,
@@ -166,7 +185,7 @@ class ResNet(HybridBlock):
         placement = {stage: tuple(units) for stage, units in (placement or {}).items()}
         check_placement({name: len(stage.kernels) for name, stage in architecture.named_stages().items()}, placement)
         self.classes = None
-        self._context, self._last_gamma = context, last_gamma
+        self._context, self._on_branch, self._last_gamma = context, on_branch, last_gamma
         self._norm = batch_norm(norm_layer, norm_kwargs)
         with self.name_scope():
             self.features = nn.HybridSequential(prefix="")
@@ -192,7 +211,7 @@ class ResNet(HybridBlock):
             self.features.register_child(pool, "pool1")
         return channels
 
-    def _add_stage(self, name, stage, in_channels, context_after):
+    def _add_stage(self, name, stage, in_channels, with_context):
         units = []
         for number, kernel in enumerate(stage.kernels, start=1):
             first = number == 1
@@ -204,11 +223,15 @@ class ResNet(HybridBlock):
                 project=first,
                 norm=self._norm,
                 last_gamma=self._last_gamma,
+                context=self._context if self._on_branch and number in with_context else None,
                 prefix=f"{name}_x__{number}_",
             )
             units.append(unit)
         sequence = stage_with_contexts(
-            name, units, lambda prefix: self._context(stage.width, len(stage.stride), prefix=prefix), context_after
+            name,
+            units,
+            lambda prefix: self._context(stage.width, len(stage.stride), prefix=prefix),
+            () if self._on_branch else with_context,
         )
         self.features.register_child(sequence, name)
 

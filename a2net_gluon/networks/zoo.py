@@ -8,10 +8,10 @@ import warnings
 
 import mxnet as mx
 
-from a2net_gluon.blocks import DoubleAttention
+from a2net_gluon.blocks import DoubleAttention, NonLocal, SqueezeExcitation
 from a2net_gluon.errors import UsageError
 from a2net_gluon.networks.mobilenet import MOBILENET_V2, MobileArchitecture, MobileNetV2
-from a2net_gluon.networks.resnet import Architecture, ResNet, image_stages
+from a2net_gluon.networks.resnet import Architecture, ResNet, clip_stages, image_stages
 from a2net_gluon.networks.store import MODEL_FOLDER, find_weights
 from a2net_gluon.networks.weights import ParameterFile, check_contexts
 
@@ -27,14 +27,72 @@ class _Network:
     input_shape: typing.Tuple[int, ...]
     context: typing.Optional[str] = None
     placement: typing.Mapping[str, typing.Tuple[int, ...]] = dataclasses.field(default_factory=dict)
-    reduction: int = 2  # m = n = c / reduction
+    reduction: int = 2  # of attention blocks, m = n = c / reduction; also of those that are put into a plain network
     family: typing.Callable = ResNet  # makes the network from its architecture
 
 
-# The paper's image ResNet-50 (section 3.1): Table 1's stem of 32 channels, without the temporal dimension.
-_RESNET50 = Architecture(32, (5, 5), (2, 2), (2, 2), image_stages((3, 4, 6, 3), (256, 512, 1024, 2048)))
+@dataclasses.dataclass(frozen=True)
+class _Context:
+    """A kind of context block: its class, how many widths of c / reduction it takes, and its options of `get_model`."""
+
+    block: type
+    widths: int
+    options: typing.Tuple[str, ...] = ()
+    on_branch: bool = False  # see `ResNet`
+    reduction: typing.Optional[int] = None  # None: the network's
+
+    def factory(self, reduction, options):
+        """``context(channels, ndim, prefix)`` for `ResNet`."""
+
+        def build(channels, ndim, prefix):
+            return self.block(channels, *[channels // reduction] * self.widths, ndim=ndim, prefix=prefix, **options)
+
+        return build
+
+
+_CONTEXTS = {
+    "a2": _Context(DoubleAttention, 2, ("association", "identity_start", "norm_layer", "norm_kwargs")),
+    "nl": _Context(NonLocal, 2, ("identity_start", "norm_layer", "norm_kwargs")),
+    "se": _Context(SqueezeExcitation, 1, on_branch=True, reduction=16),
+}
+_NETWORK_OPTIONS = ("last_gamma", "norm_layer", "norm_kwargs", "prefix")
+_CONTEXT_OPTIONS = ("association", "identity_start", "reduction")
+
+_WIDE, _NARROW = (256, 512, 1024, 2048), (128, 256, 512, 1024)  # conv2 to conv5
+_IMAGE, _CLIP, _SMALL_CLIP = (3, 224, 224), (3, 8, 224, 224), (3, 16, 112, 112)
+
+
+def _image_resnet(*units):
+    """The paper's image ResNet (section 3.1): Table 1's stem of 32 channels, without the temporal dimension."""
+    return Architecture(32, (5, 5), (2, 2), (2, 2), image_stages(units, _WIDE))
+
+
+def _small_clip_resnet(*units):
+    """Table 1's ResNet-26 and 29. That time is halved in conv2_1 is worked out from its sizes and FLOPs."""
+    strides = ((2, 1, 1), (1, 2, 2), (1, 2, 2), (1, 2, 2))
+    stages = clip_stages([(3,) * count for count in units], _NARROW, strides)
+    return Architecture(16, (3, 5, 5), (1, 2, 2), None, stages)
+
+
+_RESNET50 = _image_resnet(3, 4, 6, 3)
+# Table 4 takes ResNet-152 from He et al.; this is the image ResNet-50 above with their number of units.
+_RESNET152 = _image_resnet(3, 8, 36, 3)
 # For small images, 32 to 64 pixels: no reduction before the first stage. Ours, not the paper's.
 _RESNET20_SMALL = Architecture(16, (3, 3), (1, 1), None, image_stages((2, 2, 2), (64, 128, 256)))
+_RESNET26_3D = _small_clip_resnet(2, 2, 2, 2)
+_RESNET29_3D = _small_clip_resnet(2, 2, 3, 2)
+# Table 1: k is 3 in every unit of conv2, then in every other one. Time is halved in conv3_1.
+_RESNET50_3D = Architecture(
+    32,
+    (3, 5, 5),
+    (1, 2, 2),
+    (1, 2, 2),
+    clip_stages(
+        ((3, 3, 3), (3, 1, 3, 1), (3, 1, 3, 1, 3, 1), (1, 3, 1)),
+        _WIDE,
+        ((1, 1, 1), (2, 2, 2), (1, 2, 2), (1, 2, 2)),
+    ),
+)
 
 # Five blocks, two after conv3 units and three after conv4 units, with m = n = c/2: Table 4's A²-Net (33.0 M, 6.5 G).
 # Which units is not in the paper; every second one is the precedent of the non-local networks it compares with.
@@ -43,30 +101,41 @@ _FIVE_BLOCKS = {"conv3": (2, 4), "conv4": (2, 4, 6)}
 # maps, after every second of the ten units of those sizes. m = n = c, not c/2, since a unit's output is its narrow end
 # here: the narrow end of a ResNet's unit is c/4, so that c/2 is wider than it. Costs 10 % more multiply-adds.
 _EVERY_SECOND_UNIT = {"conv4": (1, 3), "conv5": (2, 4), "conv6": (2,)}
+# One block, which Table 2 finds best here: "after the second residual unit" of conv4, with m = n = c/4 (section 3.2).
+_ONE_BLOCK = {"conv4": (2,)}
+_EVERY_UNIT = {"conv2": (1, 2, 3), "conv3": (1, 2, 3, 4), "conv4": (1, 2, 3, 4, 5, 6), "conv5": (1, 2, 3)}
 
 _NETWORKS = {
-    "resnet50": _Network(_RESNET50, 1000, (3, 224, 224)),
-    "a2net_resnet50": _Network(_RESNET50, 1000, (3, 224, 224), "a2", _FIVE_BLOCKS),
+    "resnet50": _Network(_RESNET50, 1000, _IMAGE),
+    "a2net_resnet50": _Network(_RESNET50, 1000, _IMAGE, "a2", _FIVE_BLOCKS),
+    "nl_resnet50": _Network(_RESNET50, 1000, _IMAGE, "nl", _FIVE_BLOCKS),
+    "se_resnet50": _Network(_RESNET50, 1000, _IMAGE, "se", _EVERY_UNIT),
+    "resnet152": _Network(_RESNET152, 1000, _IMAGE),
     "resnet20_small": _Network(_RESNET20_SMALL, 10, (3, 32, 32)),
     "a2net_resnet20_small": _Network(_RESNET20_SMALL, 10, (3, 32, 32), "a2", {"conv3": (2,), "conv4": (2,)}),
     "mobilenet_v2": _Network(MOBILENET_V2, 1000, (3, 224, 224), family=MobileNetV2),
     "a2net_mobilenet_v2": _Network(
         MOBILENET_V2, 1000, (3, 224, 224), "a2", _EVERY_SECOND_UNIT, reduction=1, family=MobileNetV2
     ),
+    "resnet26_3d": _Network(_RESNET26_3D, 400, _SMALL_CLIP, reduction=4),
+    "a2net_resnet26_3d": _Network(_RESNET26_3D, 400, _SMALL_CLIP, "a2", _ONE_BLOCK, reduction=4),
+    "nl_resnet26_3d": _Network(_RESNET26_3D, 400, _SMALL_CLIP, "nl", _ONE_BLOCK, reduction=4),
+    "resnet29_3d": _Network(_RESNET29_3D, 400, _SMALL_CLIP, reduction=4),
+    "resnet50_3d": _Network(_RESNET50_3D, 400, _CLIP),
+    "a2net_resnet50_3d": _Network(_RESNET50_3D, 400, _CLIP, "a2", _FIVE_BLOCKS),
 }
 
-_CONTEXTS = {"a2": DoubleAttention}
-_NETWORK_OPTIONS = ("last_gamma", "norm_layer", "norm_kwargs", "prefix")
-_CONTEXT_OPTIONS = ("association", "identity_start", "reduction")
 
-
-def list_models():
-    """Names that `get_model` knows."""
-    return sorted(_NETWORKS)
+def list_models(ndim=None):
+    """Names that `get_model` knows: all, those for images (`ndim` 2), or those for clips (3)."""
+    return sorted(name for name, row in _NETWORKS.items() if ndim in (None, len(row.input_shape) - 1))
 
 
 def input_shape(name):
-    """Shape of one input the network `name` is made for, e.g. ``(3, 224, 224)``; other sizes work too."""
+    """Shape of one input the network `name` is made for; other sizes work too.
+
+    ``(3, 224, 224)`` for images, channels, height and width; ``(3, 8, 224, 224)`` for clips, with frames.
+    """
     return _look_up(_NETWORKS, name, "model").input_shape
 
 
@@ -91,24 +160,26 @@ def get_model(
         of a parameter file's SHA-1 (a download needs all); the path of a parameter file; or the name of one in `root`.
     classes : int, optional
         Width of the output. Unless given, that of the pretrained parameters, or what the network was made for (1000
-        for ImageNet networks). With pretrained parameters of another number of classes everything but the output
-        layer is loaded, the output layer starts at random, and a warning says so.
+        for ImageNet networks, 400 for those for clips, as in Kinetics). With pretrained parameters of another number
+        of classes everything but the output layer is loaded, the output layer starts at random, and a warning says so.
     ctx : mxnet.Context or list of them, optional
         Where pretrained parameters are loaded, the CPU unless given. As in GluonCV, a network without
         pretrained parameters is returned uninitialised.
     root : str
         Folder of parameter files; ``$MXNET_HOME/models`` where that is set. A file that is asked for by tag and is
         not there is fetched from the server that MXNET_GLUON_REPO names.
-    context : {"a2"}, optional
-        Kind of context block; the network's own unless given.
+    context : {"a2", "nl", "se"}, optional
+        Kind of context block: double attention, non-local, squeeze-and-excitation; the network's own unless given.
     placement : dict, optional
         Units (from 1) after which context blocks stand, e.g. ``{"conv3": (2, 4)}``; the network's own unless given.
+        Squeeze-and-excitation stands in these units, at the end of the residual branch.
     last_gamma, norm_layer, norm_kwargs, prefix
         Passed to `a2net_gluon.networks.ResNet` or `MobileNetV2`.
     association, identity_start
-        Passed to the context blocks, see `a2net_gluon.DoubleAttention`.
+        Passed to the context blocks, see `a2net_gluon.DoubleAttention`; "nl" has no association, "se" neither.
     reduction : int
-        Context blocks get m = n = channels // reduction.
+        Attention blocks get m = n = channels // reduction, squeeze-and-excitation an inner width of that. Unless
+        given, 2; 4 in ``resnet26_3d`` and ``resnet29_3d``, as in the paper's ablations; 16 for "se".
     input_size : int
         For GluonCV's scripts, which tell it to some networks: these here take any size.
 
@@ -139,6 +210,7 @@ def get_model(
         _check_classes(classes),
         context=_context_factory(kind, row, kwargs),
         placement=placement,
+        **({"on_branch": True} if kind and _CONTEXTS[kind].on_branch else {}),
         **{key: value for key, value in kwargs.items() if key in _NETWORK_OPTIONS},
     )
     if file:
@@ -228,25 +300,27 @@ def _resolve_context(name, row, context, placement, kwargs):
         lacking = "context" if placement else "placement"
         given = f"placement={placement}" if placement else f"context={kind!r}"
         raise UsageError(f"{given} needs a {lacking}: {name} has none of its own")
-    idle = [key for key in _CONTEXT_OPTIONS if key in kwargs and not kind]
-    if idle:
-        raise UsageError(f"{idle[0]}={kwargs[idle[0]]!r} is for context blocks, and {name} has none")
+    _check_context_options(name, kind, kwargs)
+    if kind and _CONTEXTS[kind].on_branch and row.family is not ResNet:
+        raise UsageError(f"context {kind!r} stands on the residual branches of a ResNet; {name} is none")
     return kind, placement
+
+
+def _check_context_options(name, kind, kwargs):
+    given = [key for key in _CONTEXT_OPTIONS if key in kwargs]
+    if given and not kind:
+        raise UsageError(f"{given[0]}={kwargs[given[0]]!r} is for context blocks, and {name} has none")
+    known = ("reduction", *_look_up(_CONTEXTS, kind, "context").options) if kind else ()
+    for key in given:
+        if key not in known:
+            raise UsageError(f"{key}={kwargs[key]!r} is not for {kind!r} blocks; those have {', '.join(known)}")
 
 
 def _context_factory(kind, row, kwargs):
     if kind is None:
         return None
-    block = _look_up(_CONTEXTS, kind, "context")
-    reduction = kwargs.get("reduction", row.reduction)
+    context = _CONTEXTS[kind]
+    reduction = kwargs.get("reduction", context.reduction or row.reduction)
     if not isinstance(reduction, int) or reduction < 1:
         raise UsageError(f"reduction is {reduction!r}; it must be a positive whole number")
-    options = {
-        key: kwargs[key] for key in ("association", "identity_start", "norm_layer", "norm_kwargs") if key in kwargs
-    }
-
-    def build(channels, ndim, prefix):
-        width = channels // reduction
-        return block(channels, width, width, ndim=ndim, prefix=prefix, **options)
-
-    return build
+    return context.factory(reduction, {key: kwargs[key] for key in context.options if key in kwargs})

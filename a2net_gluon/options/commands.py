@@ -102,6 +102,7 @@ def cost_parser(prog=None):
     parser.add_argument("model", help=MODEL_HELP)
     parser.add_argument("--classes", type=count, help="width of the output; the network's own unless given")
     parser.add_argument("--input-size", type=count, help="height and width; the network's own unless given")
+    parser.add_argument("--frames", type=count, help="of a clip; the network's own unless given")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 

@@ -1,0 +1,62 @@
+"""What context blocks share: locations in a row, bilinear pooling, checks of their widths.
+
+Equation numbers are those of Chen et al., "A²-Nets: Double Attention Networks" (NeurIPS 2018). docs/blocks.md shows how
+each block is a gathering and a distribution, the paper's Eq. 1.
+"""
+
+import numbers
+
+__all__ = ["attention_widths", "bilinear_pooling", "check_ndim", "check_widths", "flat", "unflat"]
+
+
+def bilinear_pooling(F, a, b, name=None):  # noqa: N803 (Gluon's)
+    r"""Bilinear pooling, ``G = A Bᵀ = Σ_i a_i b_iᵀ`` over all locations i (Eq. 2).
+
+    With a B whose rows are a softmax over the locations it is second-order attention pooling (Eq. 4): each of the n
+    columns of G is a weighted average of the features A.
+
+    Parameters
+    ----------
+    F : mxnet.nd or mxnet.sym
+    a : (N, m, L)
+    b : (N, n, L)
+    name : str, optional
+        Of the node in a graph.
+
+    Returns
+    -------
+    (N, m, n)
+    """
+    return F.batch_dot(a, b, transpose_b=True, name=name)
+
+
+def flat(F, x):  # noqa: N803
+    """All locations in a row: (N, channels, …) to (N, channels, L)."""
+    return F.reshape(x, shape=(0, 0, -1))
+
+
+def unflat(F, z, like, ndim):  # noqa: N803
+    """Undo `flat`: (N, channels, L) with the `ndim` lengths of `like`."""
+    return F.reshape_like(z, like, lhs_begin=2, lhs_end=3, rhs_begin=2, rhs_end=2 + ndim)
+
+
+def attention_widths(channels, value_channels, attention_channels):
+    """The widths m and n of an attention block, half of `channels` where they are None; ValueError for bad ones."""
+    check_widths(channels=channels)
+    value_channels = channels // 2 if value_channels is None else value_channels
+    attention_channels = channels // 2 if attention_channels is None else attention_channels
+    check_widths(value_channels=value_channels, attention_channels=attention_channels)
+    return value_channels, attention_channels
+
+
+def check_widths(**widths):
+    """Raise a ValueError that names the first of `widths` that is no width."""
+    for name, width in widths.items():
+        if not isinstance(width, numbers.Integral) or isinstance(width, bool) or width < 1:
+            raise ValueError(f"{name} is {width!r}; it must be a positive whole number")
+
+
+def check_ndim(ndim):
+    """Raise a ValueError unless `ndim` is 2 or 3."""
+    if ndim not in (2, 3):
+        raise ValueError(f"ndim is {ndim!r}; it must be 2 (images) or 3 (clips)")

@@ -1,0 +1,100 @@
+"""The non-local block, the paper's comparison in its Tables 2 and 3.
+
+Wang, Girshick, Gupta, He: "Non-local Neural Networks", CVPR 2018, https://arxiv.org/abs/1711.07971; the embedded
+Gaussian version, without sub-sampling, as the A²-Nets paper compares with it.
+"""
+
+from mxnet.gluon.block import HybridBlock
+
+from a2net_gluon.blocks.gathering import attention_widths, check_ndim, flat, unflat
+from a2net_gluon.blocks.preactivation import PreActivationConv, batch_norm
+
+__all__ = ["ATTENTION_MAPS", "NonLocal"]
+
+# Name of the node that holds the attention map, after the block's prefix, as in `a2net_gluon.blocks.double_attention`.
+ATTENTION_MAPS = "attention_maps"  # (N, L, L), row i is what location i takes of all locations; it sums to 1
+
+
+class NonLocal(HybridBlock):
+    r"""Non-local block: every location takes a weighted average of all locations.
+
+    With L = h·w (images) or t·h·w (clips) locations,
+
+    .. math::
+        z_i = \sum_{j=1}^{L} \mathrm{softmax}_j\left(\theta(x_i)^\top \phi(x_j)\right) g(x_j)
+
+    and the output is ``X + expand(Z)``. The letters are Wang et al.'s: here g(X) holds the values, which the double
+    attention block calls φ(X). All four convolutions are BN → ReLU → 1×1 convolution without bias, as in
+    `a2net_gluon.DoubleAttention`, so that both blocks have the same number of parameters; only so do the counts
+    printed in the A²-Nets paper's Tables 2 and 3 come out. (Wang et al. put one BN after the last convolution instead.)
+
+    The products cost (m + n)·L² multiply-adds and the map L² values, where double attention needs 2·m·n·L and m·n.
+
+    Parameters
+    ----------
+    channels : int
+        c, width of input and output.
+    value_channels : int, optional
+        m, width of g(X); ``channels // 2`` unless given.
+    attention_channels : int, optional
+        n, width of θ(X) and φ(X); ``channels // 2`` unless given.
+    ndim : {2, 3}
+        2 for images (N, c, h, w), 3 for clips (N, c, t, h, w).
+    identity_start : bool
+        Start as the identity: the weight of the output convolution starts at zero.
+    norm_layer, norm_kwargs
+        Normalisation layer, as in `a2net_gluon.blocks.batch_norm`.
+
+    Inputs
+    ------
+    x : (N, c, h, w) or (N, c, t, h, w), any size
+
+    Outputs
+    -------
+    Same shape as `x`.
+
+    Raises
+    ------
+    ValueError
+        If a width is not a positive whole number, or `ndim` is neither 2 nor 3.
+    """
+
+    def __init__(
+        self,
+        channels,
+        value_channels=None,
+        attention_channels=None,
+        ndim=2,
+        identity_start=False,
+        norm_layer=None,
+        norm_kwargs=None,
+        prefix=None,
+        params=None,
+    ):
+        super().__init__(prefix=prefix, params=params)
+        value_channels, attention_channels = attention_widths(channels, value_channels, attention_channels)
+        check_ndim(ndim)
+        self._ndim = ndim
+        point = (1,) * ndim
+        norm = batch_norm(norm_layer, norm_kwargs)
+        with self.name_scope():
+            self.theta = PreActivationConv(attention_channels, channels, point, norm=norm, prefix="theta__")
+            self.phi = PreActivationConv(attention_channels, channels, point, norm=norm, prefix="phi__")
+            self.g = PreActivationConv(value_channels, channels, point, norm=norm, prefix="g__")
+            self.expand = PreActivationConv(
+                channels,
+                value_channels,
+                point,
+                norm=norm,
+                weight_initializer="zeros" if identity_start else None,
+                prefix="expand__",
+            )
+
+    def hybrid_forward(self, F, x):  # noqa: D102, N803 (Gluon's)
+        queries = flat(F, self.theta(x))  # (N, n, L)
+        keys = flat(F, self.phi(x))  # (N, n, L)
+        scores = F.batch_dot(queries, keys, transpose_a=True, name="scores")  # (N, L, L): θ(x_i)ᵀ φ(x_j)
+        attention = F.softmax(scores, axis=-1, name=ATTENTION_MAPS)  # (N, L, L), over the locations j
+        values = flat(F, self.g(x))  # (N, m, L)
+        z = F.batch_dot(values, attention, transpose_b=True, name="z")  # (N, m, L): sum over j
+        return x + self.expand(unflat(F, z, x, self._ndim))  # (N, m, h, w), then (N, c, h, w)
