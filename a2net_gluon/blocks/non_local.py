@@ -76,7 +76,7 @@ class NonLocal(HybridBlock):
         check_ndim(ndim)
         self._ndim = ndim
         point = (1,) * ndim
-        norm = batch_norm(norm_layer, norm_kwargs)
+        norm = batch_norm(norm_layer, norm_kwargs, ndim)
         with self.name_scope():
             self.theta = PreActivationConv(attention_channels, channels, point, norm=norm, prefix="theta__")
             self.phi = PreActivationConv(attention_channels, channels, point, norm=norm, prefix="phi__")

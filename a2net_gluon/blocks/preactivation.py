@@ -28,17 +28,32 @@ def _for_dimensions(table, ndim):
     return table[ndim]
 
 
-def batch_norm(norm_layer=None, norm_kwargs=None):
+class ClipBatchNorm(nn.BatchNorm):
+    """BN of clips, (N, c, t, h, w), as BN of (N, c, t, h·w): the same numbers.
+
+    On the CPU the backward pass of MXNet 1.9.1's BatchNorm fails for five dimensions ("Check failed: !is_view") as soon
+    as oneDNN has given its gradient a layout of its own.
+    """
+
+    def hybrid_forward(self, F, x, **parameters):  # noqa: D102, N803 (Gluon's)
+        y = super().hybrid_forward(F, F.reshape(x, shape=(0, 0, 0, -1)), **parameters)  # (N, c, t, h·w)
+        return F.reshape_like(y, x)
+
+
+def batch_norm(norm_layer=None, norm_kwargs=None, ndim=2):
     """Return a factory ``norm(in_channels, prefix)`` of normalisation layers.
 
     Parameters
     ----------
     norm_layer : type, optional
-        ``gluon.nn.BatchNorm`` unless given, e.g. ``gluon.contrib.nn.SyncBatchNorm``.
+        ``gluon.nn.BatchNorm`` unless given, for clips `ClipBatchNorm`; e.g. ``gluon.contrib.nn.SyncBatchNorm``.
     norm_kwargs : dict, optional
         Passed to the layer over the defaults epsilon 1e-3 and momentum 0.9.
+    ndim : {2, 3}
+        2 for images, 3 for clips.
     """
-    layer, defaults = norm_layer or nn.BatchNorm, {"epsilon": BN_EPSILON, "momentum": BN_MOMENTUM}
+    own = nn.BatchNorm if ndim == 2 else ClipBatchNorm
+    layer, defaults = norm_layer or own, {"epsilon": BN_EPSILON, "momentum": BN_MOMENTUM}
     if not (isinstance(layer, type) and issubclass(layer, nn.BatchNorm)):
         # GroupNorm, which GluonCV's --use-gn passes, has no momentum.
         known = inspect.signature(layer).parameters
@@ -94,7 +109,7 @@ class PreActivationConv(nn.HybridSequential):
 
     def __init__(self, channels, in_channels, kernel, stride=None, norm=None, weight_initializer=None, prefix=None):
         super().__init__(prefix=prefix)
-        norm = norm or batch_norm()
+        norm = norm or batch_norm(ndim=len(kernel))
         stride = stride or (1,) * len(kernel)
         with self.name_scope():
             parts = {

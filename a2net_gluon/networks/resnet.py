@@ -186,7 +186,7 @@ class ResNet(HybridBlock):
         check_placement({name: len(stage.kernels) for name, stage in architecture.named_stages().items()}, placement)
         self.classes = None
         self._context, self._on_branch, self._last_gamma = context, on_branch, last_gamma
-        self._norm = batch_norm(norm_layer, norm_kwargs)
+        self._norm = batch_norm(norm_layer, norm_kwargs, architecture.ndim)
         with self.name_scope():
             self.features = nn.HybridSequential(prefix="")
             channels = self._add_stem(architecture)
