@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import re
 
 import mxnet as mx
@@ -14,6 +15,7 @@ from a2net_gluon.options import commands
 from .conftest import ROOT
 
 SMALL = "a2net_resnet20_small"
+CAT = pathlib.Path(__file__).parent.parent / "docs" / "cat.jpg"
 
 
 def call(capsys, *arguments):
@@ -69,6 +71,11 @@ def test_cost(capsys):
     assert "6,538,174,464" in out
     code, out, _ = call(capsys, "cost", "resnet50", "--json")
     assert json.loads(out)["params"] == 25_584_840
+    code, out, _ = call(capsys, "cost", "a2net_resnet26_3d")
+    assert "input 3×16×112×112" in out
+    assert "7,312,080" in out
+    code, out, _ = call(capsys, "cost", "resnet26_3d", "--frames", "8", "--input-size", "56", "--json")
+    assert json.loads(out)["input_shape"] == [3, 8, 56, 56]
 
 
 def test_evaluate_export_predict(capsys, params, image_folder, tmp_path):
@@ -162,6 +169,11 @@ TRAIN = ("train", "--num-epochs", "2", "--warmup-epochs", "0", "-j", "1")
         (("export", SMALL, "--params", "/absent.params", "--output", "x"), "/absent.params: no such parameter file"),
         (("predict", "/absent", ROOT / "docs" / "cat.jpg"), "/absent-symbol.json: no such file"),
         (("cost", "resnet51"), "unknown model 'resnet51'"),
+        (("cost", "resnet50", "--frames", "8"), "--frames is 8, resnet50 takes images"),
+        ((*TRAIN, "--model", "resnet26_3d"), "resnet26_3d takes clips; this command reads images: give a2net_"),
+        (("evaluate", "resnet26_3d", "--params", __file__), "resnet26_3d takes clips"),
+        (("export", "resnet26_3d", "--output", "x"), "resnet26_3d takes clips"),
+        (("attention", CAT, "--model", "resnet26_3d", "--output", "x"), "resnet26_3d takes clips"),
     ],
 )
 def test_wrong_use(capsys, arguments, message, tmp_path, monkeypatch):

@@ -83,7 +83,7 @@ class DoubleAttention(HybridBlock):
         if association not in ASSOCIATIONS:
             raise ValueError(f"association is {association!r}; it must be one of {', '.join(ASSOCIATIONS)}")
         check_ndim(ndim)
-        self._ndim, self._attention_channels = ndim, attention_channels
+        self._ndim = ndim
         self._association = association
         point = (1,) * ndim
         norm = batch_norm(norm_layer, norm_kwargs, ndim)
@@ -101,10 +101,10 @@ class DoubleAttention(HybridBlock):
             )
 
     def hybrid_forward(self, F, x):  # noqa: D102, N803 (Gluon's)
-        values = flat(F, self.phi(x))  # A: (N, m, L)
-        gathering = F.softmax(flat(F, self.theta(x)), axis=-1, name=GATHERING_MAPS)  # Eq. 4: (N, n, L)
+        values = flat(F, self.phi(x), self._ndim)  # A: (N, m, L)
+        gathering = F.softmax(flat(F, self.theta(x), self._ndim), axis=-1, name=GATHERING_MAPS)  # Eq. 4: (N, n, L)
         # MXNet's softmax over the last axis is about 20 times faster than over axis 1: transpose V first.
-        per_location = self._per_location(F, self.rho(x))
+        per_location = F.transpose(flat(F, self.rho(x), self._ndim), axes=(0, 2, 1))
         distribution = F.softmax(per_location, axis=-1, name=DISTRIBUTION_MAPS)  # Eq. 5: (N, L, n)
         if self._association == "left":  # Eq. 6
             descriptors = bilinear_pooling(F, values, gathering, name="descriptors")  # Eq. 2, G: (N, m, n)
@@ -113,10 +113,3 @@ class DoubleAttention(HybridBlock):
             relation = F.batch_dot(gathering, distribution, transpose_a=True, transpose_b=True, name="relation")
             z = F.batch_dot(values, relation, name="z")  # (N, m, L) from (N, m, L) and (N, L, L)
         return x + self.expand(unflat(F, z, x, self._ndim))  # (N, m, h, w), then (N, c, h, w)
-
-    def _per_location(self, F, v):  # noqa: N803
-        if self._ndim == 2:
-            return F.transpose(flat(F, v), axes=(0, 2, 1))  # (N, n, L), then (N, L, n)
-        # Of clips, on the CPU, MXNet 1.9.1 cannot transpose in a static graph what it has just reshaped: the other way.
-        v = F.transpose(v, axes=(0, 2, 3, 4, 1))  # (N, t, h, w, n)
-        return F.reshape(v, shape=(0, -1, self._attention_channels))  # (N, L, n)

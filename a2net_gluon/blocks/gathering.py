@@ -30,8 +30,12 @@ def bilinear_pooling(F, a, b, name=None):  # noqa: N803 (Gluon's)
     return F.batch_dot(a, b, transpose_b=True, name=name)
 
 
-def flat(F, x):  # noqa: N803
-    """All locations in a row: (N, channels, …) to (N, channels, L)."""
+def flat(F, x, ndim):  # noqa: N803
+    """All locations in a row: (N, channels, …) with `ndim` lengths to (N, channels, L)."""
+    if ndim == 3:
+        # A copy in the plain order. In a static graph on the CPU, MXNet 1.9.1 reshapes a clip that oneDNN has laid out
+        # in its own way, and the next operator reads it wrongly: an error, a crash, or silently other numbers.
+        x = F.transpose(x, axes=(0, 1, 2, 3, 4))
     return F.reshape(x, shape=(0, 0, -1))
 
 

@@ -91,10 +91,10 @@ class NonLocal(HybridBlock):
             )
 
     def hybrid_forward(self, F, x):  # noqa: D102, N803 (Gluon's)
-        queries = flat(F, self.theta(x))  # (N, n, L)
-        keys = flat(F, self.phi(x))  # (N, n, L)
+        queries = flat(F, self.theta(x), self._ndim)  # (N, n, L)
+        keys = flat(F, self.phi(x), self._ndim)  # (N, n, L)
         scores = F.batch_dot(queries, keys, transpose_a=True, name="scores")  # (N, L, L): θ(x_i)ᵀ φ(x_j)
         attention = F.softmax(scores, axis=-1, name=ATTENTION_MAPS)  # (N, L, L), over the locations j
-        values = flat(F, self.g(x))  # (N, m, L)
+        values = flat(F, self.g(x), self._ndim)  # (N, m, L)
         z = F.batch_dot(values, attention, transpose_b=True, name="z")  # (N, m, L): sum over j
         return x + self.expand(unflat(F, z, x, self._ndim))  # (N, m, h, w), then (N, c, h, w)

@@ -35,7 +35,7 @@ class ClipBatchNorm(nn.BatchNorm):
     as oneDNN has given its gradient a layout of its own.
     """
 
-    def hybrid_forward(self, F, x, **parameters):  # noqa: D102, N803 (Gluon's)
+    def hybrid_forward(self, F, x, **parameters):  # noqa: N803 (Gluon's)
         y = super().hybrid_forward(F, F.reshape(x, shape=(0, 0, 0, -1)), **parameters)  # (N, c, t, h·w)
         return F.reshape_like(y, x)
 

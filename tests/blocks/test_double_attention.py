@@ -3,11 +3,11 @@
 import mxnet as mx
 import numpy as np
 import pytest
-from mxnet import autograd
 
 from a2net_gluon import DoubleAttention
-from a2net_gluon.blocks.preactivation import BN_EPSILON
 from a2net_gluon.insight import attention_maps
+
+from .numerics import bn_relu_conv, check_gradients, randomize, run, softmax
 
 CONVOLUTIONS = ("phi", "theta", "rho", "expand")
 
@@ -25,56 +25,19 @@ SHAPES = {  # (N, c, …), m, n
 def reference(x, parameters):
     """Eqs. 4 to 6 with explicit sums, in NumPy, in the precision of its arguments; BN with the batch's statistics."""
 
-    def bn_relu_conv(name, y):  # y: (N, channels, L)
-        mean = y.mean(axis=(0, 2), keepdims=True)
-        variance = y.var(axis=(0, 2), keepdims=True)
-        y = (y - mean) / np.sqrt(variance + BN_EPSILON)
-        y = y * parameters[f"{name}.bn.gamma"][:, None] + parameters[f"{name}.bn.beta"][:, None]
-        weight = parameters[f"{name}.conv.weight"]
-        return np.einsum("oc,ncl->nol", weight.reshape(weight.shape[:2]), np.maximum(y, 0))
-
-    def softmax(y, axis):
-        y = np.exp(y - y.max(axis=axis, keepdims=True))
-        return y / y.sum(axis=axis, keepdims=True)
-
     flat = x.reshape(*x.shape[:2], -1)
-    a = bn_relu_conv("phi", flat)
-    b = softmax(bn_relu_conv("theta", flat), axis=2)  # over the locations
-    v = softmax(bn_relu_conv("rho", flat), axis=1)  # over the channels
+    a = bn_relu_conv(parameters, "phi", flat)
+    b = softmax(bn_relu_conv(parameters, "theta", flat), axis=2)  # over the locations
+    v = softmax(bn_relu_conv(parameters, "rho", flat), axis=1)  # over the channels
     descriptors = np.einsum("kml,knl->kmn", a, b)  # g_i = Σ_j b_ij a_j
     z = np.einsum("kmn,knl->kml", descriptors, v)  # z_i = Σ_j v_ij g_j
-    return x + bn_relu_conv("expand", z).reshape(x.shape)
+    return x + bn_relu_conv(parameters, "expand", z).reshape(x.shape)
 
 
 def make(shape, m, n, association="left", dtype="float64", seed=0, **kwargs):
     """A block with random parameters, its parameters as arrays, and a random input."""
-    rng = np.random.default_rng(seed)
     block = DoubleAttention(shape[1], m, n, ndim=len(shape) - 2, association=association, **kwargs)
-    block.initialize()
-    block.cast(dtype)
-    arrays = {}
-    for name, parameter in block._collect_params_with_prefix().items():
-        if "running" in name:
-            continue
-        arrays[name] = rng.normal(1 if "gamma" in name else 0, 0.7, parameter.shape).astype(dtype)
-        parameter.set_data(mx.nd.array(arrays[name], dtype=dtype))
-    return block, arrays, rng.normal(0, 1, shape).astype(dtype)
-
-
-def run(block, x, weights):
-    """Output and gradients of sum(output * weights), in training mode."""
-    data = mx.nd.array(x, dtype=x.dtype)
-    data.attach_grad()
-    with autograd.record():
-        output = block(data)
-        loss = (output * mx.nd.array(weights, dtype=x.dtype)).sum()
-    loss.backward()
-    gradients = {
-        name: parameter.grad().asnumpy()
-        for name, parameter in block._collect_params_with_prefix().items()
-        if parameter.grad_req != "null"
-    }
-    return output.asnumpy(), {"x": data.grad.asnumpy(), **gradients}
+    return block, *randomize(block, shape, dtype, seed)
 
 
 @pytest.mark.parametrize("association", ["left", "right"])
@@ -82,22 +45,10 @@ def run(block, x, weights):
 def test_forward_and_gradients_equal_numpy(case, association):
     shape, m, n = SHAPES[case]
     block, arrays, x = make(shape, m, n, association)
-    rng = np.random.default_rng(1)
-    weights = rng.normal(size=shape)
+    weights = np.random.default_rng(1).normal(size=shape)
     output, gradients = run(block, x, weights)
     np.testing.assert_allclose(output, reference(x, arrays), rtol=1e-9, atol=1e-9)
-
-    point = {"x": x, **arrays}
-    assert set(gradients) == set(point)
-    for name, value in point.items():
-        for _ in range(3):  # derivatives along random directions, by central differences
-            direction, step = rng.normal(size=value.shape), 1e-6
-            ends = []
-            for sign in (1, -1):
-                moved = {**point, name: value + sign * step * direction}
-                ends.append(np.sum(reference(moved.pop("x"), moved) * weights))
-            expected = (ends[0] - ends[1]) / (2 * step)
-            assert np.sum(gradients[name] * direction) == pytest.approx(expected, rel=2e-4, abs=2e-6), name
+    check_gradients(reference, x, arrays, weights, gradients)
 
 
 @pytest.mark.parametrize("hybridize", [False, True])

@@ -32,9 +32,10 @@ def make(name, classes=7):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", list_models(ndim=2))
 def test_every_form_equals_the_live_network_on_real_photos(name, tmp_path, real_data):
-    net, description, photos = make(name), describe(name), find_images([real_data("imagenet_photos.tar")])
+    net, photos = make(name), find_images([real_data("imagenet_photos.tar")])
+    description = describe(name, size=None if name == "a2net_resnet50" else 64)
     crops = description.graph_input(crops_of(photos[:32], description.preprocessing))
     # Random weights give all photos one class; without their common part the logits tell photos apart.
     net.output.bias.set_data(-in_batches(lambda x: net(mx.nd.array(x)).asnumpy(), crops).mean(axis=0))

@@ -12,14 +12,14 @@ import pytest
 
 import a2net_gluon
 from a2net_gluon.networks import input_shape
-from a2net_gluon.networks.resnet import Architecture, ResNet, Stage
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 
 
 def small_batch(name, count=2):
     """Random input of the network's kind, smaller than its own to save time."""
-    shape = tuple(min(size, 64) for size in input_shape(name))
+    channels, *frames, height, width = input_shape(name)
+    shape = (channels, *(min(count, 4) for count in frames), min(height, 32), min(width, 32))
     return mx.nd.random.normal(shape=(count, *shape))
 
 
@@ -109,19 +109,28 @@ def test_last_gamma_starts_units_as_their_shortcuts():
     assert not any(weight.data().asnumpy().any() for weight in weights)
 
 
-def test_same_definition_makes_the_papers_video_resnet26():
-    """Table 1 and Table 2: 7.043 M, 7,043,280 values in the paper's way of counting, and 8.3 G multiply-adds."""
-    strides = ((2, 1, 1), (1, 2, 2), (1, 2, 2), (1, 2, 2))
-    stages = tuple(Stage(w, ((3, 3, 3),) * 2, s) for w, s in zip((128, 256, 512, 1024), strides))
-    net = ResNet(Architecture(16, (3, 5, 5), (1, 2, 2), None, stages), classes=400)
-    counted = a2net_gluon.cost(net, (3, 16, 112, 112))
-    assert counted.paper_params == 7_043_280
-    assert round(counted.paper_macs / 1e6, 2) == 8273.43
-
-
 def test_context_and_placement_on_another_backbone():
     net = a2net_gluon.get_model("resnet50", context="a2", placement={"conv3": (2, 4), "conv4": (2, 4, 6)})
     assert names_and_shapes(net) == names_and_shapes(a2net_gluon.get_model("a2net_resnet50"))
+
+
+def test_networks_for_images_and_for_clips():
+    images, clips = a2net_gluon.list_models(ndim=2), a2net_gluon.list_models(ndim=3)
+    assert sorted(images + clips) == a2net_gluon.list_models()
+    assert all(name.endswith("_3d") for name in clips)
+    assert not any(name.endswith("_3d") for name in images)
+    assert a2net_gluon.get_model("resnet26_3d").output.weight.shape[0] == 400
+
+
+def test_squeeze_excitation_stands_on_the_residual_branch():
+    """With every scale at zero a unit is its shortcut; after the addition it would be nothing."""
+    mx.random.seed(0)
+    net = a2net_gluon.get_model("resnet20_small", context="se", placement={"conv2": (2,)})
+    net.initialize(mx.init.MSRAPrelu())
+    unit = net.features._children["conv2"]._children["unit2"]
+    unit.context.excite.bias.set_data(mx.nd.full(64, -1e3))
+    x = mx.nd.random.normal(shape=(2, 64, 8, 8))
+    np.testing.assert_array_equal(unit(x).asnumpy(), x.asnumpy())
 
 
 @pytest.mark.parametrize(
@@ -142,6 +151,8 @@ def test_context_and_placement_on_another_backbone():
         ({"name": "a2net_resnet50", "reduction": 0}, ValueError, "reduction is 0"),
         ({"name": "resnet50", "ctx": [mx.cpu(), mx.cpu()]}, ValueError, "each device can be named once"),
         ({"name": "resnet50", "association": "right"}, ValueError, "resnet50 has none"),
+        ({"name": "nl_resnet50", "association": "right"}, ValueError, "not for 'nl' blocks; those have reduction, id"),
+        ({"name": "se_resnet50", "identity_start": True}, ValueError, "not for 'se' blocks; those have reduction"),
         ({"name": "resnet50", "pretrained": True}, ValueError, "no published weights for resnet50"),
         ({"name": "resnet50", "pretrained": "absent.params"}, ValueError, "no such parameter file"),
     ],
