@@ -4,6 +4,9 @@ Wang, Girshick, Gupta, He: "Non-local Neural Networks", CVPR 2018, https://arxiv
 Gaussian version, without sub-sampling, as the A²-Nets paper compares with it.
 """
 
+import functools
+
+import mxnet as mx
 from mxnet.gluon.block import HybridBlock
 
 from a2net_gluon.blocks.gathering import attention_widths, check_ndim, flat, unflat
@@ -77,9 +80,12 @@ class NonLocal(HybridBlock):
         self._ndim = ndim
         point = (1,) * ndim
         norm = batch_norm(norm_layer, norm_kwargs, ndim)
+        # As in Wang et al.'s code. Scores are products over n channels without a scale: with larger weights the softmax
+        # is one-hot from the start, and so sensitive that rounding errors show in the network's third digit.
+        scored = functools.partial(PreActivationConv, weight_initializer=mx.init.Normal(0.01))
         with self.name_scope():
-            self.theta = PreActivationConv(attention_channels, channels, point, norm=norm, prefix="theta__")
-            self.phi = PreActivationConv(attention_channels, channels, point, norm=norm, prefix="phi__")
+            self.theta = scored(attention_channels, channels, point, norm=norm, prefix="theta__")
+            self.phi = scored(attention_channels, channels, point, norm=norm, prefix="phi__")
             self.g = PreActivationConv(value_channels, channels, point, norm=norm, prefix="g__")
             self.expand = PreActivationConv(
                 channels,
