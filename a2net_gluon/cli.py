@@ -158,20 +158,21 @@ def export(arguments, prog):
 
     forms = [form for form, wish in (("onnx", args.onnx), ("optimized", args.optimize), ("int8", args.int8)) if wish]
     images, calibration = find_images(args.images), find_images(args.int8 or ())
-    net, description = _network(args)
+    net, description = _network(args, clips=True)
     proofs = deploy.export(net, args.output, description, forms, images, calibration, args.pixels)
+    inputs = "clips" if description.frames else "images"
     for name, proof in proofs.items():
         print(
-            f"{name}: {proof.images} images, largest relative difference {proof.difference:.1e}, "
+            f"{name}: {proof.images} {inputs}, largest relative difference {proof.difference:.1e}, "
             f"top-1 agreement {100 * proof.agreement:.2f} %"
         )
     print(f"written: {', '.join(str(path) for path in exported_files(args.output, ['symbol', *forms]))}")
 
 
-def _network(args):
+def _network(args, clips=False):
     from a2net_gluon import from_options
 
-    net, description = from_options.network(args)
+    net, description = from_options.network(args, clips)
     if not (args.params or args.use_pretrained):
         print("no --params: random, untrained parameters")
     return net, description
@@ -211,14 +212,15 @@ def attention(arguments, prog):
 def cost(arguments, prog):
     """count a network's parameters and multiply-adds"""
     args = options.cost_parser(prog).parse_args(arguments)
-    from a2net_gluon import insight, networks
+    from a2net_gluon import from_options, insight, networks
 
     channels, *frames, height, width = networks.input_shape(args.model)
     if args.frames and not frames:
         raise UsageError(f"--frames is {args.frames}, {args.model} takes images: leave it out")
     frames = [args.frames] if args.frames else frames
     shape = (channels, *frames, args.input_size or height, args.input_size or width)
-    counted = insight.cost(networks.get_model(args.model, classes=args.classes), shape)
+    net = networks.get_model(args.model, classes=args.classes, **from_options.context_options(args))
+    counted = insight.cost(net, shape)
     if args.json:
         print(json.dumps({"model": args.model, "input_shape": shape, **vars(counted)}))
         return

@@ -18,12 +18,13 @@ from a2net_gluon.data import (
     folder_source,
     record_source,
 )
+from a2net_gluon.data.description import OPTIONS
 from a2net_gluon.errors import UsageError
 from a2net_gluon.networks import find_weights, get_model, input_shape, list_models
 from a2net_gluon.networks.weights import check_contexts
 from a2net_gluon.options import CROP_RATIOS, uses_records
 
-__all__ = ["contexts", "network", "preprocessing", "source"]
+__all__ = ["context_options", "contexts", "network", "preprocessing", "source"]
 
 SYNTHETIC_BATCHES = 50  # in an epoch of --benchmark
 
@@ -42,15 +43,23 @@ def contexts(args):
     return [mx.cpu(index) for index in range(args.cpu_contexts)]
 
 
-def preprocessing(args, model, description=None):
+def context_options(args, description=None):
+    """Options of `get_model` that `args` give; where they are silent, those the `description` of parameters keeps."""
+    given = {name: value for name, value in vars(args).items() if name in OPTIONS and value is not None}
+    return {**(description.options if description else {}), **given}
+
+
+def preprocessing(args, model, description=None, clips=False):
     """What `args` ask for; where they are silent, the `description` of the parameters or the network's own.
 
     Raises
     ------
     UsageError
-        If there is no such network, or it takes clips.
+        If there is no such network, or it takes clips and `clips` is False.
     """
-    size = _image_size(model)
+    *_, size = shape = input_shape(model)
+    if len(shape) > 3 and not clips:
+        raise UsageError(f"{model} takes clips; this command reads images: give {', '.join(list_models(ndim=2))}")
     if description:
         base = description.preprocessing
     else:
@@ -60,13 +69,6 @@ def preprocessing(args, model, description=None):
     if args.normalization:
         given["mean"], given["scale"] = NORMALIZATIONS[args.normalization]
     return dataclasses.replace(base, **{name: value for name, value in given.items() if value is not None})
-
-
-def _image_size(model):
-    shape = input_shape(model)
-    if len(shape) > 3:
-        raise UsageError(f"{model} takes clips; this command reads images: give {', '.join(list_models(ndim=2))}")
-    return shape[-1]
 
 
 def source(args, preprocessing, devices, training=True, classes=None, on_skip=None, shard=Shard()):  # noqa: B008
@@ -120,7 +122,7 @@ def _open_records(args, training, classes, options):
     return record_source(train, val, classes=classes, native=args.native_reader, **options)
 
 
-def network(args):
+def network(args, clips=False):
     """The network ``args.model`` with its parameters, on the CPU, and its description.
 
     The parameters are those of ``args.params``, or published ones with ``args.use_pretrained``; with neither they are
@@ -128,8 +130,9 @@ def network(args):
     """
     path = find_weights(args.model, args.params or True) if args.params or args.use_pretrained else None
     description = Description.beside(path) if path else None
-    prepared = preprocessing(args, args.model, description)
-    net = get_model(args.model, classes=None if path else args.classes, pretrained=path or False)
+    prepared = preprocessing(args, args.model, description, clips)
+    options = context_options(args, description)
+    net = get_model(args.model, classes=None if path else args.classes, pretrained=path or False, **options)
     if not path:
         net.initialize(mx.init.MSRAPrelu())
     count = net.output.weight.shape[0]
@@ -138,4 +141,5 @@ def network(args):
     if description and len(description.classes) != count:
         raise UsageError(f"{path} was trained for {count} classes, its description names {len(description.classes)}")
     classes = description.classes if description else tuple(str(number) for number in range(count))
-    return net, Description(args.model, classes, prepared)
+    _, *frames, _, _ = input_shape(args.model)
+    return net, Description(args.model, classes, prepared, options=options, frames=frames[0] if frames else None)

@@ -13,9 +13,11 @@ from a2net_gluon.data.preprocessing import Preprocessing
 from a2net_gluon.errors import FailureError
 from a2net_gluon.files import write_text
 
-__all__ = ["EXPORTED", "FILE_NAME", "Description"]
+__all__ = ["EXPORTED", "FILE_NAME", "OPTIONS", "Description"]
 
 FILE_NAME = "model.json"  # in run folders and checkpoints; exports name it after their prefix
+# Those of `a2net_gluon.get_model` that tell how a network is made and are kept in a description.
+OPTIONS = ("context", "placement", "reduction")
 EXPORTED = "-0000.params"  # end of the name of an export's parameter file
 
 
@@ -30,21 +32,45 @@ class Description:
     classes : tuple of str
         In the order of its outputs.
     preprocessing : Preprocessing
+    options : dict
+        What else `a2net_gluon.get_model` was given: ``context``, ``placement``, ``reduction``, those that are not
+        the network's own.
+    frames : int or None
+        Of a clip; None for networks that take images.
     input : {"normalized", "pixels"}
         What the graph takes: float32 (N, 3, h, w) that went through all of `preprocessing`, or crops as they are,
-        RGB uint8 (N, h, w, 3), where normalisation is a part of the graph.
+        RGB uint8 (N, h, w, 3), where normalisation is a part of the graph. Clips are normalized: (N, 3, t, h, w).
     """
 
     model: str
     classes: typing.Tuple[str, ...]
     preprocessing: Preprocessing
     input: str = "normalized"
+    options: typing.Mapping = dataclasses.field(default_factory=dict)
+    frames: typing.Optional[int] = None
+
+    @property
+    def network(self):
+        """The network in words, its options as they stand on a command line."""
+        options = dict(self.options)
+        if "placement" in options:
+            stages = options["placement"].items()
+            options["placement"] = "+".join(f"{stage}:{','.join(map(str, units))}" for stage, units in stages)
+        return ", ".join([self.model, *(f"{name} {value}" for name, value in options.items())])
 
     def graph_input(self, crops):
-        """Turn uint8 crops (N, h, w, 3) into what the graph takes, a NumPy array."""
+        """Turn uint8 crops (N, h, w, 3) into what the graph takes, a NumPy array.
+
+        For clips each `frames` crops in a row become one clip; at the end too few for another are left out.
+        """
         if self.input == "pixels":
             return crops
-        return self.preprocessing.normalize(mx.nd.array(crops.transpose(0, 3, 1, 2), dtype=np.uint8)).asnumpy()
+        normalized = self.preprocessing.normalize(mx.nd.array(crops.transpose(0, 3, 1, 2), dtype=np.uint8)).asnumpy()
+        if not self.frames:
+            return normalized
+        clips = len(crops) // self.frames
+        frames = normalized[: clips * self.frames].reshape(clips, self.frames, *normalized.shape[1:])
+        return frames.transpose(0, 2, 1, 3, 4)  # (N, t, 3, h, w) to (N, 3, t, h, w)
 
     def save(self, path):
         """Write this description as JSON."""
@@ -77,7 +103,15 @@ class Description:
             graph_input = fields.get("input", "normalized")
             if graph_input not in ("normalized", "pixels"):
                 raise ValueError(f"input is {graph_input!r}")
-            return cls(str(fields["model"]), classes, Preprocessing(**preprocessing), graph_input)
+            frames = fields.get("frames")
+            return cls(
+                str(fields["model"]),
+                classes,
+                Preprocessing(**preprocessing),
+                graph_input,
+                {name: fields["options"][name] for name in OPTIONS if name in fields.get("options", {})},
+                None if frames is None else int(frames),
+            )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FailureError(f"{path}: not a description of a network ({error}); export the network again") from None
 

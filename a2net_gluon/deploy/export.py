@@ -42,7 +42,7 @@ def export(net, prefix, description, forms=(), images=(), calibration=(), pixels
         before them; for the CPU), "onnx" (batch, height and width left open), "int8" (ONNX with 8-bit
         convolutions, for the CPU, see `a2net_gluon.deploy.quantization`).
     images : sequence of Path
-        Images to compare on; embedded handwritten digits unless given.
+        Images to compare on; embedded handwritten digits unless given. A network that takes clips gets them as frames.
     calibration : sequence of Path
         For "int8": images, of which one half calibrates and the other half is compared on.
     pixels : bool
@@ -56,7 +56,8 @@ def export(net, prefix, description, forms=(), images=(), calibration=(), pixels
     Raises
     ------
     UsageError
-        If `prefix` names a folder, an image cannot be read, or the description does not fit the network.
+        If `prefix` names a folder, an image cannot be read, or the description does not fit the network; for a network
+        that takes clips, if there are fewer images than frames, or `pixels` or "int8" are asked for.
     FailureError
         If the folder cannot be written, or a form differs by more than `TOLERANCE`; for "int8", if less than
         `AGREEMENT` of the images get the same class.
@@ -64,6 +65,10 @@ def export(net, prefix, description, forms=(), images=(), calibration=(), pixels
     prefix = pathlib.Path(prefix)
     _check_prefix(prefix)
     forms = _complete(forms, calibration)
+    if description.frames and (pixels or "int8" in forms):
+        raise UsageError(
+            f"{description.model} takes clips: {'pixels' if pixels else 'int8'} is for images, leave it out"
+        )
     if pixels:
         description = dataclasses.replace(description, input="pixels")
     live = _Live(net, description)
@@ -106,6 +111,8 @@ class _Live:
     def sample(self, paths):
         """Inputs, and the network's answers to them."""
         inputs = self.inputs(paths)
+        if not len(inputs):
+            raise UsageError(f"{len(paths)} images are no clip of {self.description.frames} frames: give more")
         logits = in_batches(self._forward, inputs)
         if logits.shape[1] != len(self.description.classes):
             classes = len(self.description.classes)

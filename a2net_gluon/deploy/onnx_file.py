@@ -13,15 +13,16 @@ __all__ = ["OPSET", "write_onnx"]
 OPSET = 13  # the converter's operators are those of opset 13, whatever the installed onnx calls its newest
 _IR_VERSION = 8  # of that time; files marked with a newer one are refused by older runtimes
 
-# Shape and type of the graph's input, see `a2net_gluon.data.Description`; what has a name is left open.
-_INPUTS = {
-    "normalized": (("N", 3, "height", "width"), np.float32),
-    "pixels": (("N", "height", "width", 3), np.uint8),
-}
+
+def _input(description):
+    """Shape and type of the graph's input, see `a2net_gluon.data.Description`; what has a name is left open."""
+    if description.input == "pixels":
+        return ("N", "height", "width", 3), np.uint8
+    return ("N", 3, *(["frames"] if description.frames else []), "height", "width"), np.float32
 
 
 def write_onnx(symbol, params, path, description):
-    """Convert an export to ONNX, with batch, height and width left open; the output is called ``logits``.
+    """Convert an export to ONNX, with batch, frames, height and width left open; the output is called ``logits``.
 
     The description is kept in the file's metadata, as JSON under "description".
 
@@ -35,9 +36,10 @@ def write_onnx(symbol, params, path, description):
     """
     import onnx
 
-    dynamic, dtype = _INPUTS[description.input]
+    dynamic, dtype = _input(description)
     size = description.preprocessing.size
-    shape = tuple({"N": 1, "height": size, "width": size}.get(length, length) for length in dynamic)
+    sizes = {"N": 1, "frames": description.frames, "height": size, "width": size}
+    shape = tuple(sizes.get(length, length) for length in dynamic)
     with _opset(onnx):
         mx.onnx.export_model(
             os.fspath(symbol),

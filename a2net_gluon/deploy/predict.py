@@ -45,7 +45,7 @@ class Predictor:
     Raises
     ------
     UsageError
-        If a file of the export is missing, or the form does not run on `ctx`.
+        If a file of the export is missing, it takes clips, or the form does not run on `ctx`.
     FailureError
         If one is damaged.
     """
@@ -58,6 +58,8 @@ class Predictor:
             raise UsageError(f"the form {self.form} runs on the CPU; {ctx} needs the form symbol")
         check_files(prefix, self.form)
         self.description = Description.load(exported_files(prefix)[-1])
+        if self.description.frames:
+            raise UsageError(f"{prefix} takes clips of {self.description.frames} frames; this classifies images")
         try:
             self._forward = load_form(prefix, self.form, ctx)
             self._check()

@@ -22,6 +22,7 @@ class Proof(typing.NamedTuple):
     Attributes
     ----------
     images : int
+        Or clips.
     difference : float
         Largest difference of a logit, relative to the largest logit.
     agreement : float

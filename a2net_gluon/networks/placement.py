@@ -2,6 +2,8 @@
 
 from mxnet.gluon import nn
 
+from a2net_gluon.errors import UsageError
+
 __all__ = ["check_placement", "stage_with_contexts"]
 
 
@@ -17,15 +19,15 @@ def check_placement(units, placement):
 
     Raises
     ------
-    ValueError
-        If `placement` names a stage or unit that is not there.
+    UsageError
+        A ValueError, if `placement` names a stage or unit that is not there.
     """
     for name, numbers in placement.items():
         if name not in units:
-            raise ValueError(f"placement names stage {name!r}; this network has {', '.join(units)}")
+            raise UsageError(f"placement names stage {name!r}; this network has {', '.join(units)}")
         for number in numbers:
             if not 1 <= number <= units[name]:
-                raise ValueError(f"placement names unit {number!r} of {name}; its units are 1 to {units[name]}")
+                raise UsageError(f"placement names unit {number!r} of {name}; its units are 1 to {units[name]}")
 
 
 def stage_with_contexts(name, units, context, after):

@@ -45,7 +45,10 @@ class _Context:
         """``context(channels, ndim, prefix)`` for `ResNet`."""
 
         def build(channels, ndim, prefix):
-            return self.block(channels, *[channels // reduction] * self.widths, ndim=ndim, prefix=prefix, **options)
+            width = channels // reduction
+            if not width:
+                raise UsageError(f"reduction is {reduction}; a stage of {channels} channels allows at most that")
+            return self.block(channels, *[width] * self.widths, ndim=ndim, prefix=prefix, **options)
 
         return build
 
@@ -65,6 +68,11 @@ _IMAGE, _CLIP, _SMALL_CLIP = (3, 224, 224), (3, 8, 224, 224), (3, 16, 112, 112)
 def _image_resnet(*units):
     """The paper's image ResNet (section 3.1): Table 1's stem of 32 channels, without the temporal dimension."""
     return Architecture(32, (5, 5), (2, 2), (2, 2), image_stages(units, _WIDE))
+
+
+def _small_image_resnet(*units):
+    """Table 1's ResNet-26 and 29 without time: the paper's ablations (Tables 2 and 3) on images. Ours."""
+    return Architecture(16, (5, 5), (2, 2), None, image_stages(units, _NARROW))
 
 
 def _small_clip_resnet(*units):
@@ -111,6 +119,8 @@ _NETWORKS = {
     "nl_resnet50": _Network(_RESNET50, 1000, _IMAGE, "nl", _FIVE_BLOCKS),
     "se_resnet50": _Network(_RESNET50, 1000, _IMAGE, "se", _EVERY_UNIT),
     "resnet152": _Network(_RESNET152, 1000, _IMAGE),
+    "resnet26": _Network(_small_image_resnet(2, 2, 2, 2), 1000, (3, 112, 112), reduction=4),
+    "resnet29": _Network(_small_image_resnet(2, 2, 3, 2), 1000, (3, 112, 112), reduction=4),
     "resnet20_small": _Network(_RESNET20_SMALL, 10, (3, 32, 32)),
     "a2net_resnet20_small": _Network(_RESNET20_SMALL, 10, (3, 32, 32), "a2", {"conv3": (2,), "conv4": (2,)}),
     "mobilenet_v2": _Network(MOBILENET_V2, 1000, (3, 224, 224), family=MobileNetV2),
@@ -179,7 +189,7 @@ def get_model(
         Passed to the context blocks, see `a2net_gluon.DoubleAttention`; "nl" has no association, "se" neither.
     reduction : int
         Attention blocks get m = n = channels // reduction, squeeze-and-excitation an inner width of that. Unless
-        given, 2; 4 in ``resnet26_3d`` and ``resnet29_3d``, as in the paper's ablations; 16 for "se".
+        given, 2; 4 in ResNet-26 and 29, as in the paper's ablations; 16 for "se".
     input_size : int
         For GluonCV's scripts, which tell it to some networks: these here take any size.
 
@@ -293,6 +303,8 @@ def _resolve_context(name, row, context, placement, kwargs):
     """The kind of context block and its placement; both or neither."""
     kind = context or row.context
     placement = row.placement if placement is None else placement
+    if not isinstance(placement, typing.Mapping):
+        raise UsageError(f"placement is {placement!r}; it must be a dict, e.g. {{'conv3': (2, 4)}}")
     for stage, units in placement.items():
         if not isinstance(units, (tuple, list)):
             raise UsageError(f"placement of {stage} is {units!r}; it must be a tuple of units, e.g. (2, 4)")

@@ -2,6 +2,7 @@
 
 from a2net_gluon.options.common import (
     MODEL_HELP,
+    add_context_options,
     add_data_options,
     add_device_options,
     add_parameter_options,
@@ -29,6 +30,7 @@ def evaluation_parser(prog=None):
     """The parser of ``a2net evaluate``."""
     parser = Parser(prog=prog, description="Measure a network on validation data, every image exactly once.")
     parser.add_argument("model", help=MODEL_HELP)
+    add_context_options(parser)
     add_parameter_options(parser, required=True)
     add_data_options(parser)
     add_device_options(parser)
@@ -39,6 +41,7 @@ def export_parser(prog=None):
     """The parser of ``a2net export``."""
     parser = Parser(prog=prog, description="Write a network for deployment, proven equal to the live one.")
     parser.add_argument("model", help=MODEL_HELP)
+    add_context_options(parser)
     add_parameter_options(parser)
     parser.add_argument("--output", required=True, metavar="PREFIX", help="folder and start of the files' names")
     parser.add_argument("--onnx", action="store_true", help="write PREFIX.onnx too")
@@ -77,6 +80,7 @@ def attention_parser(prog=None):
     parser = Parser(prog=prog, description="Draw what a network's double attention blocks attend to in image files.")
     parser.add_argument("images", nargs="+", metavar="IMAGE", help=IMAGES_HELP)
     parser.add_argument("--model", default="a2net_resnet20_small", help="name of the network (a2net_resnet20_small)")
+    add_context_options(parser)
     add_parameter_options(parser)
     parser.add_argument("--output", required=True, metavar="DIR", help="gets a .png and a .npz for each image")
     parser.add_argument(
@@ -100,6 +104,7 @@ def cost_parser(prog=None):
     """The parser of ``a2net cost``."""
     parser = Parser(prog=prog, description="Count parameters and multiply-adds, also in the paper's convention.")
     parser.add_argument("model", help=MODEL_HELP)
+    add_context_options(parser)
     parser.add_argument("--classes", type=count, help="width of the output; the network's own unless given")
     parser.add_argument("--input-size", type=count, help="height and width; the network's own unless given")
     parser.add_argument("--frames", type=count, help="of a clip; the network's own unless given")

@@ -1,9 +1,10 @@
 """Options that several commands share. Names are GluonCV's where its train_imagenet.py has them."""
 
-from a2net_gluon.options.types import count, numbers, rate, whole
+from a2net_gluon.options.types import count, numbers, placement, rate, whole
 
 __all__ = [
     "MODEL_HELP",
+    "add_context_options",
     "add_data_options",
     "add_device_options",
     "add_parameter_options",
@@ -12,6 +13,18 @@ __all__ = [
 ]
 
 MODEL_HELP = "name of the network, e.g. a2net_resnet50; an unknown one lists all"
+
+
+def add_context_options(parser):
+    """Which context blocks stand where, if not the network's own; names are those of `a2net_gluon.get_model`."""
+    group = parser.add_argument_group("context blocks (the network's own unless given)")
+    group.add_argument(
+        "--context", metavar="KIND", help="a2: double attention, nl: non-local, se: squeeze-and-excitation"
+    )
+    group.add_argument(
+        "--placement", type=placement, metavar="STAGE:UNIT,…", help="units they stand after: conv3:1,2+conv4:1,2"
+    )
+    group.add_argument("--reduction", type=count, help="their width is that of the stage divided by this")
 
 
 def add_data_options(parser):

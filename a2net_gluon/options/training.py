@@ -2,6 +2,7 @@
 
 from a2net_gluon.errors import UsageError
 from a2net_gluon.options.common import (
+    add_context_options,
     add_data_options,
     add_device_options,
     uses_records,
@@ -55,6 +56,7 @@ def training_parser(prog=None):
         "--kv-store", choices=kinds, help="how gradients are added up (device, where there are several)"
     )
     _add_network_options(parser)
+    add_context_options(parser)
     _add_optimization_options(parser)
     _add_schedule_options(parser)
     _add_regularization_options(parser)

@@ -7,6 +7,7 @@ __all__ = [
     "count",
     "names",
     "numbers",
+    "placement",
     "position",
     "rate",
     "seed",
@@ -56,6 +57,17 @@ def numbers(text):
 def names(text):
     """Words, separated by commas."""
     return [part for part in text.split(",") if part]
+
+
+def placement(text):
+    """Units after which blocks stand, ``conv3:1,2+conv4:1,2``, as ``{"conv3": [1, 2], "conv4": [1, 2]}``."""
+    stages = {}
+    for part in text.split("+"):
+        stage, _, units = part.partition(":")
+        if not stage or not units or stage in stages:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a placement such as conv4:2 or conv3:1,2+conv4:1,2")
+        stages[stage] = [count(unit) for unit in units.split(",")]
+    return stages
 
 
 def position(text):

@@ -6,12 +6,13 @@ import mxnet as mx
 
 from a2net_gluon.data import NORMALIZATIONS, Description, Preprocessing
 from a2net_gluon.errors import UsageError
+from a2net_gluon.from_options import context_options
 from a2net_gluon.networks import get_model, load_backbone, load_weights
 from a2net_gluon.training.learner import Optimization
 from a2net_gluon.training.objective import Objective
 from a2net_gluon.training.schedules import Plateau, make_schedule
 
-__all__ = ["net_maker", "objective", "optimization", "schedule", "steps_per_epoch"]
+__all__ = ["description", "net_maker", "objective", "optimization", "schedule", "steps_per_epoch"]
 
 
 def steps_per_epoch(args, source):
@@ -38,9 +39,14 @@ def schedule(args, steps):
     )
 
 
+def description(args, classes, preprocessing):
+    """What the network is and takes, to be kept beside its parameters."""
+    return Description(args.model, tuple(classes), preprocessing, options=context_options(args))
+
+
 def net_maker(args, contexts, classes):
     """A function that builds the network with its first weights on `contexts`."""
-    options = {"classes": classes, "last_gamma": args.last_gamma, **_norm(args, contexts)}
+    options = {"classes": classes, "last_gamma": args.last_gamma, **_norm(args, contexts), **context_options(args)}
 
     def make():
         net = get_model(args.model, pretrained=args.use_pretrained, ctx=contexts, **options)
@@ -96,7 +102,7 @@ def _teacher(name, contexts, description):
                 f"--teacher {name} knows {len(taught.classes)} classes ({taught.classes[0]} first), the data have "
                 f"{len(description.classes)} ({description.classes[0]} first): they must be the same"
             )
-        net = get_model(taught.model, classes=len(taught.classes))
+        net = get_model(taught.model, classes=len(taught.classes), **taught.options)
         load_weights(net, name, contexts)
         normalize = taught.preprocessing.normalize
     else:

@@ -11,7 +11,6 @@ import mxnet as mx
 import numpy as np
 
 from a2net_gluon import _environment, from_options
-from a2net_gluon.data import Description
 from a2net_gluon.data.preprocessing import DecodeError
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.insight.cost import cost
@@ -70,10 +69,10 @@ def _check_training(args, contexts, source, preprocessing):
     steps = build.steps_per_epoch(args, source)
     yield _check_schedule(args, steps, len(contexts))
     net = build.net_maker(args, contexts, len(source.classes))()
-    description = Description(args.model, source.classes, preprocessing)
+    description = build.description(args, source.classes, preprocessing)
     build.objective(args, contexts, description, steps)  # loads the teacher
     parameters = cost(net, (3, preprocessing.size, preprocessing.size)).params
-    yield Finding("ok", "network", f"{args.model}, {parameters:,} parameters, {len(source.classes)} classes")
+    yield Finding("ok", "network", f"{description.network}, {parameters:,} parameters, {len(source.classes)} classes")
     yield from _check_memory(args, net, contexts, preprocessing.size)
     yield from _check_disk(args, parameters)
     yield from _check_shared_memory(args, preprocessing.size, len(contexts))

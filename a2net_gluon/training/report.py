@@ -87,7 +87,7 @@ class Report:
         total = source.batch_size * processes * args.accumulate
         factors = [f"{processes} processes"] * (processes > 1) + [f"{args.accumulate} batches"] * (args.accumulate > 1)
         self.line(
-            f"{description.model}, {parameters:,} parameters, {len(source.classes)} classes, input 3×{size}×{size}, "
+            f"{description.network}, {parameters:,} parameters, {len(source.classes)} classes, input 3×{size}×{size}, "
             f"on {', '.join(str(context) for context in learner.contexts)}"
         )
         self.line(f"{source.train_count:,} training images, {source.val_count:,} validation images, seed {args.seed}")

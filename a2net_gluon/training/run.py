@@ -8,7 +8,6 @@ import mxnet as mx
 import numpy as np
 
 from a2net_gluon import from_options
-from a2net_gluon.data import Description
 from a2net_gluon.errors import FailureError, InterruptedRunError
 from a2net_gluon.networks.weights import ParameterFile, check_contexts
 from a2net_gluon.options import complete
@@ -80,7 +79,7 @@ class _Run:
     def __init__(self, args, contexts, exchange, folder, report, interruption, source, preprocessing):
         self.args, self.exchange, self.folder = args, exchange, folder
         self.report, self.interruption, self.source = report, interruption, source
-        self.description = Description(args.model, source.classes, preprocessing)
+        self.description = build.description(args, source.classes, preprocessing)
         mx.random.seed(args.seed)
         np.random.seed(args.seed)
         self.steps_per_epoch = build.steps_per_epoch(args, source)

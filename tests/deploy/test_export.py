@@ -59,7 +59,8 @@ def check_batches_and_sizes(net, prefix, description, pixels=False):
         expected = net(mx.nd.array(normalized)).asnumpy()
         for run in runs:
             answer = run(crops if pixels else normalized)
-            np.testing.assert_allclose(answer, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+            # Noise, unlike photographs, drives the non-local block's softmax, whose scores have no scale, to one-hot.
+            np.testing.assert_allclose(answer, expected, rtol=5e-4, atol=5e-4 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("pixels", [False, True])
