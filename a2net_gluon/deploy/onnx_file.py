@@ -40,7 +40,7 @@ def write_onnx(symbol, params, path, description):
     size = description.preprocessing.size
     sizes = {"N": 1, "frames": description.frames, "height": size, "width": size}
     shape = tuple(sizes.get(length, length) for length in dynamic)
-    with _opset(onnx):
+    with _mended(onnx):
         mx.onnx.export_model(
             os.fspath(symbol),
             os.fspath(params),
@@ -58,14 +58,23 @@ def write_onnx(symbol, params, path, description):
 
 
 @contextlib.contextmanager
-def _opset(onnx):
-    """Have the converter stamp `OPSET` on what it writes, for which it asks the installed onnx."""
-    original = onnx.defs.onnx_opset_version
-    onnx.defs.onnx_opset_version = lambda: OPSET
+def _mended(onnx):
+    """Have the converter stamp `OPSET` on what it writes, for which it asks the installed onnx, and write bytes.
+
+    It hands over the weights as Python lists, which take most of its time where they are written number by number.
+    """
+    version, make_tensor = onnx.defs.onnx_opset_version, onnx.helper.make_tensor
+
+    def make_tensor_of_bytes(name, data_type, dims, vals, raw=False):
+        if data_type == onnx.TensorProto.FLOAT and not raw:
+            vals, raw = np.asarray(vals, "<f4").tobytes(), True
+        return make_tensor(name, data_type, dims, vals, raw)
+
+    onnx.defs.onnx_opset_version, onnx.helper.make_tensor = lambda: OPSET, make_tensor_of_bytes
     try:
         yield
     finally:
-        onnx.defs.onnx_opset_version = original
+        onnx.defs.onnx_opset_version, onnx.helper.make_tensor = version, make_tensor
 
 
 def _repair(model, classes):

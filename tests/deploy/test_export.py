@@ -1,8 +1,10 @@
 import collections
+import dataclasses
 import json
 import sys
 from importlib.util import find_spec
 
+import cv2
 import mxnet as mx
 import numpy as np
 import pytest
@@ -15,13 +17,16 @@ from a2net_gluon.deploy.proof import crops_of, in_batches
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.networks import input_shape, load_weights
 
+from .. import clips
+
 export_module = sys.modules["a2net_gluon.deploy.export"]  # the package's attribute of this name is the function
 EQUAL = ("onnx", "optimized", "symbol") if find_spec("onnxruntime") else ("optimized", "symbol")  # it is an extra
 
 
 def describe(name, classes=7, size=None):
-    size = size or min(112, input_shape(name)[-1])
-    return Description(name, tuple(f"class {number}" for number in range(classes)), Preprocessing(size))
+    _, *frames, _, width = input_shape(name)
+    names = tuple(f"class {number}" for number in range(classes))
+    return Description(name, names, Preprocessing(size or min(112, width)), frames=frames[0] if frames else None)
 
 
 def make(name, classes=7):
@@ -32,29 +37,42 @@ def make(name, classes=7):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list_models(ndim=2))
-def test_every_form_equals_the_live_network_on_real_photos(name, tmp_path, real_data):
-    net, photos = make(name), find_images([real_data("imagenet_photos.tar")])
-    description = describe(name, size=None if name == "a2net_resnet50" else 64)
-    crops = description.graph_input(crops_of(photos[:32], description.preprocessing))
+@pytest.mark.parametrize("name", list_models())
+def test_every_form_equals_the_live_network_on_real_photos_or_clips(name, tmp_path, real_data):
+    net, description = make(name), describe(name, size=64 if name == "a2net_resnet50" else 32)
+    if description.frames:
+        photos = frames_of_clips(tmp_path, real_data("video_clips.tar"), description.frames)
+    else:
+        photos = find_images([real_data("imagenet_photos.tar")])
+    crops = description.graph_input(crops_of(photos[:128], description.preprocessing))
     # Random weights give all photos one class; without their common part the logits tell photos apart.
     net.output.bias.set_data(-in_batches(lambda x: net(mx.nd.array(x)).asnumpy(), crops).mean(axis=0))
     proofs = export(net, tmp_path / "model", description, EQUAL, photos)
     assert set(proofs) == {"Module", *EQUAL}
     for proof in proofs.values():
-        assert proof.images >= 100
+        assert proof.images >= (10 if description.frames else 100)
         assert proof.difference <= 1e-4
         assert proof.agreement == 1
     assert len(set(in_batches(load_form(tmp_path / "model"), crops).argmax(1))) > 1
-    assert sorted(exported_files(tmp_path / "model", EQUAL)) == sorted(tmp_path.iterdir())
-    check_batches_and_sizes(net, tmp_path / "model", description)
+    assert sorted(exported_files(tmp_path / "model", EQUAL)) == sorted(tmp_path.glob("model*"))
+    # Another number of frames than that of the export.
+    check_batches_and_sizes(net, tmp_path / "model", dataclasses.replace(description, frames=description.frames and 4))
+
+
+def frames_of_clips(folder, videos, count):
+    """Two clips of each video as image files, frame by frame."""
+    paths = [folder / f"{number}.png" for number in range(10 * count)]
+    frames = clips.clips(videos, 2, count, 32)[0].reshape(-1, 32, 32, 3)
+    for path, frame in zip(paths, frames):
+        cv2.imwrite(str(path), frame[..., ::-1])
+    return paths
 
 
 def check_batches_and_sizes(net, prefix, description, pixels=False):
     runs = [load_form(prefix, form) for form in EQUAL] + [load_module(prefix)]
     rng = np.random.default_rng(0)
-    for count, height, width in ((1, 64, 64), (3, 64, 64), (16, 64, 64), (2, 48, 80)):
-        crops = rng.integers(0, 256, (count, height, width, 3), np.uint8)
+    for count, height, width in ((1, 32, 32), (3, 32, 32), (16, 32, 32), (2, 48, 80)):
+        crops = rng.integers(0, 256, (count * (description.frames or 1), height, width, 3), np.uint8)
         normalized = description.graph_input(crops)
         expected = net(mx.nd.array(normalized)).asnumpy()
         for run in runs:
