@@ -1,6 +1,5 @@
 """The ``a2net`` command; each subcommand is a few lines over the packages."""
 
-import json
 import os
 import sys
 
@@ -213,6 +212,7 @@ def cost(arguments, prog):
     """count a network's parameters and multiply-adds"""
     args = options.cost_parser(prog).parse_args(arguments)
     from a2net_gluon import from_options, insight, networks
+    from a2net_gluon.insight import cost_report
 
     channels, *frames, height, width = networks.input_shape(args.model)
     if args.frames and not frames:
@@ -220,15 +220,14 @@ def cost(arguments, prog):
     frames = [args.frames] if args.frames else frames
     shape = (channels, *frames, args.input_size or height, args.input_size or width)
     net = networks.get_model(args.model, classes=args.classes, **from_options.context_options(args))
-    counted = insight.cost(net, shape)
+    total, parts, stored = insight.cost(net, shape), {}, {}
+    if args.by:
+        parts, stored = insight.breakdown(net, shape, args.by), insight.intermediates(net, shape)
     if args.json:
-        print(json.dumps({"model": args.model, "input_shape": shape, **vars(counted)}))
-        return
-    print(f"{args.model}, input {'×'.join(str(size) for size in shape)}")
-    print(f"  parameters        {counted.params:>14,}   of which trained {counted.trainable_params:,}")
-    print(f"    the paper's way {counted.paper_params:>14,}   without the tail's BN and the fc bias")
-    print(f"  multiply-adds     {counted.macs:>14,}   convolutions, fc, matrix products, as executed")
-    print(f"    the paper's way {counted.paper_macs:>14,}   double attention as 2·m·n·L")
+        print(cost_report.as_json({"model": args.model, "input_shape": shape}, total, parts, stored))
+    else:
+        print(f"{args.model}, input {'×'.join(str(size) for size in shape)}")
+        print(cost_report.as_text(total, parts, stored))
 
 
 def digits(arguments, prog):

@@ -1,6 +1,16 @@
 """Looking into networks: what they cost, what they attend to, how training went."""
 
 from a2net_gluon.insight.attention import AttentionProbe, attention_maps
+from a2net_gluon.insight.breakdown import Intermediate, breakdown, intermediates, stored_bytes
 from a2net_gluon.insight.cost import Cost, cost
 
-__all__ = ["AttentionProbe", "Cost", "attention_maps", "cost"]
+__all__ = [
+    "AttentionProbe",
+    "Cost",
+    "Intermediate",
+    "attention_maps",
+    "breakdown",
+    "cost",
+    "intermediates",
+    "stored_bytes",
+]

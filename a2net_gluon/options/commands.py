@@ -24,6 +24,8 @@ __all__ = [
 IMAGES_HELP = "files, folders, or patterns such as 'photos/**/*.jpg'"
 # As in a2net_gluon.deploy.FORMS, which cannot be imported here without mxnet.
 FORMS = ("onnx", "optimized", "symbol", "int8")
+# As in a2net_gluon.insight.breakdown.
+PARTS = ("stage", "block")
 
 
 def evaluation_parser(prog=None):
@@ -108,6 +110,9 @@ def cost_parser(prog=None):
     parser.add_argument("--classes", type=count, help="width of the output; the network's own unless given")
     parser.add_argument("--input-size", type=count, help="height and width; the network's own unless given")
     parser.add_argument("--frames", type=count, help="of a clip; the network's own unless given")
+    parser.add_argument(
+        "--by", choices=PARTS, help="share the cost out to stages or blocks, and say what attention blocks store"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 

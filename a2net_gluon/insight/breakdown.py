@@ -1,0 +1,146 @@
+"""Where a network's parameters and multiply-adds are, and what its attention blocks keep in memory."""
+
+import dataclasses
+import re
+import typing
+
+from a2net_gluon.blocks.double_attention import GATHERING_MAPS
+from a2net_gluon.blocks.non_local import ATTENTION_MAPS
+from a2net_gluon.errors import UsageError
+from a2net_gluon.insight.cost import Cost, itemized_cost
+from a2net_gluon.insight.graph import Graph
+
+__all__ = ["PARTS", "Intermediate", "breakdown", "intermediates", "stored_bytes"]
+
+PARTS = ("stage", "block")
+_FLOAT32 = 4  # bytes
+
+# conv3_x__2_c1x1-a__conv_weight stands in unit 2 of conv3, conv3_x__2_context__… in the context block of that unit;
+# conv1_x_1__… is the stem, and MobileNetV2's conv9_x_1__… a stage that is a single convolution.
+_IN_STAGE = re.compile(r"(?P<stage>conv\d+)_x_(_(?P<unit>\d+)_(?P<context>context__)?)?")
+
+
+def breakdown(net, input_shape, by="block"):
+    """Share the cost of `net` out to its parts.
+
+    Parameters
+    ----------
+    net : HybridBlock
+        Initialised or not; one input.
+    input_shape : tuple of int
+        Of one image or clip, without the batch.
+    by : {"stage", "block"}
+        "stage": stem, conv2, …, tail (the last BN), fc. "block": the residual units and context blocks of the stages,
+        e.g. ``conv3_x__2`` and ``conv3_x__2 context``.
+
+    Returns
+    -------
+    dict of str to Cost
+        In the network's order; the sum is `a2net_gluon.cost`.
+
+    Raises
+    ------
+    UsageError
+        If `by` is neither.
+    """
+    if by not in PARTS:
+        raise UsageError(f"by is {by!r}; it must be one of {', '.join(PARTS)}")
+    parts = {}
+    for name, item in itemized_cost(net, input_shape):
+        if item != Cost():  # most nodes multiply nothing
+            part = _part(_own_name(net, name), by)
+            parts[part] = parts.get(part, Cost()) + item
+    return parts
+
+
+def _own_name(net, name):
+    return name[len(net.prefix) :] if name.startswith(net.prefix) else name
+
+
+def _part(name, by):
+    found = _IN_STAGE.match(name)
+    if not found:
+        return name.split("_")[0]
+    stage, unit = found["stage"], found["unit"]
+    if unit and by == "block":
+        return f"{stage}_x__{unit}{' context' if found['context'] else ''}"
+    return "stem" if stage == "conv1" else stage
+
+
+def stored_bytes(value_channels, attention_channels, locations):
+    """Bytes in float32 of what is stored between the two matrix products, for one input (section 2.3).
+
+    Parameters
+    ----------
+    value_channels, attention_channels : int
+        m and n.
+    locations : int
+        L, all locations of all frames.
+
+    Returns
+    -------
+    tuple of int
+        Of the left association, m·n values, and of the right one, L² values; a non-local block stores L² too.
+    """
+    return _FLOAT32 * value_channels * attention_channels, _FLOAT32 * locations**2
+
+
+@dataclasses.dataclass(frozen=True)
+class Intermediate:
+    """What an attention block stores between its two matrix products, see `stored_bytes`.
+
+    Attributes
+    ----------
+    kind : {"double attention", "non-local"}
+    locations : int
+        L, for one input.
+    left : int or None
+        Bytes in the left association; None for non-local blocks, which have no such order.
+    right : int
+        Bytes in the right association, and of a non-local block.
+    stored : int
+        Bytes as the block is built.
+    """
+
+    kind: str
+    locations: int
+    left: typing.Optional[int]
+    right: int
+    stored: int
+
+
+def intermediates(net, input_shape):
+    """Find what each attention block of `net` stores between its two matrix products.
+
+    Parameters
+    ----------
+    net : HybridBlock
+        A network or a single block; initialised or not.
+    input_shape : tuple of int
+        Of one image or clip, without the batch.
+
+    Returns
+    -------
+    dict of str to Intermediate
+        By the block's name in `breakdown`, in the network's order.
+    """
+    graph, found = Graph(net, input_shape), {}
+    for node in graph.nodes:
+        for maps, describe in ((GATHERING_MAPS, _of_double_attention), (ATTENTION_MAPS, _of_non_local)):
+            if node["name"].endswith(maps):
+                prefix = node["name"][: -len(maps)]
+                name = _part(_own_name(net, prefix), "block") or net.name  # `net` may be the block itself
+                found[name] = describe(graph, node, prefix)
+    return found
+
+
+def _of_double_attention(graph, gathering_maps, prefix):
+    (_, n, locations), (_, m, _) = graph.shape(gathering_maps), graph.shape(graph.find(f"{prefix}z"))
+    left, right = stored_bytes(m, n, locations)
+    return Intermediate("double attention", locations, left, right, right if graph.find(f"{prefix}relation") else left)
+
+
+def _of_non_local(graph, attention_maps, _prefix):
+    locations = graph.shape(attention_maps)[-1]
+    stored = _FLOAT32 * locations**2
+    return Intermediate("non-local", locations, None, stored, stored)
