@@ -230,6 +230,20 @@ def cost(arguments, prog):
         print(cost_report.as_text(total, parts, stored))
 
 
+def tables(arguments, prog):
+    """count the costs of the paper's tables beside the printed ones"""
+    args = options.tables_parser(prog).parse_args(arguments)
+    from a2net_gluon.files import write_text
+    from a2net_gluon.insight import table_report
+
+    print(table_report.as_text(), end="")
+    for path, write in ((args.markdown, table_report.as_markdown), (args.csv, table_report.as_csv)):
+        if path:
+            write_text(path, write())
+            print(f"written: {path}")
+    table_report.check()
+
+
 def digits(arguments, prog):
     """write the embedded digits as an image folder"""
     args = options.digits_parser(prog).parse_args(arguments)
@@ -253,6 +267,7 @@ COMMANDS = {
     "predict": predict,
     "attention": attention,
     "cost": cost,
+    "tables": tables,
     "digits": digits,
     "pack": pack,
     "check": check,

@@ -53,6 +53,8 @@ def replacing(path):
         If the file cannot be written.
     """
     path = pathlib.Path(path)
+    if path.is_dir():
+        raise FailureError(f"{path}: is a folder; name a file")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
@@ -61,7 +63,8 @@ def replacing(path):
     except OSError as error:
         raise FailureError(f"{path}: cannot be written ({error.strerror})") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not there, or in what is no folder
+            temporary.unlink()
 
 
 def write_text(path, text):

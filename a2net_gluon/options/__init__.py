@@ -9,6 +9,7 @@ from a2net_gluon.options.commands import (
     launch_parser,
     pack_parser,
     predict_parser,
+    tables_parser,
 )
 from a2net_gluon.options.common import uses_records
 from a2net_gluon.options.recipes import shipped_recipes
@@ -27,6 +28,7 @@ __all__ = [
     "parse_training",
     "predict_parser",
     "shipped_recipes",
+    "tables_parser",
     "training_parser",
     "uses_records",
 ]

@@ -19,6 +19,7 @@ __all__ = [
     "launch_parser",
     "pack_parser",
     "predict_parser",
+    "tables_parser",
 ]
 
 IMAGES_HELP = "files, folders, or patterns such as 'photos/**/*.jpg'"
@@ -114,6 +115,14 @@ def cost_parser(prog=None):
         "--by", choices=PARTS, help="share the cost out to stages or blocks, and say what attention blocks store"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def tables_parser(prog=None):
+    """The parser of ``a2net tables``."""
+    parser = Parser(prog=prog, description="Count the costs of the paper's Tables 1 to 6 beside what it prints.")
+    parser.add_argument("--markdown", metavar="FILE", help="write them as a Markdown page too")
+    parser.add_argument("--csv", metavar="FILE", help="write every figure as a line of CSV too")
     return parser
 
 
