@@ -238,7 +238,7 @@ def tables(arguments, prog):
 
     print(table_report.as_text(), end="")
     for path, write in ((args.markdown, table_report.as_markdown), (args.csv, table_report.as_csv)):
-        if path:
+        if path is not None:
             write_text(path, write())
             print(f"written: {path}")
     table_report.check()
