@@ -35,7 +35,7 @@ def weights_as_inputs(monkeypatch):
 def onnx_model(net, shape, path):
     net.initialize(mx.init.Zero())
     parameters = {parameter.name: parameter.data() for parameter in net.collect_params().values()}
-    with onnx_file._opset(onnx):
+    with onnx_file._mended(onnx):
         mx.onnx.export_model(net(mx.sym.var("data")), parameters, [(1, *shape)], np.float32, str(path))
     model = onnx.load(str(path))
     model.ir_version = onnx_file._IR_VERSION

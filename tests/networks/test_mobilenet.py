@@ -106,7 +106,7 @@ def test_last_gamma_starts_units_as_their_shortcuts():
         ({"placement": {"conv9": (1,)}}, "stage 'conv9'; this network has conv2, conv3, conv4, .*, conv8"),
         ({"placement": {"conv4": (4,)}}, "unit 4 of conv4; its units are 1 to 3"),
         ({"placement": {"conv4": (0,)}}, "unit 0 of conv4"),
-        ({"reduction": 64}, "value_channels is 0"),
+        ({"reduction": 64}, "reduction is 64; a stage of 32 channels"),
     ],
 )
 def test_bad_arguments(arguments, message):
