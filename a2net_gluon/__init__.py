@@ -10,8 +10,11 @@ __version__ = "0.1.0"
 # `a2net --help` should not.
 _PUBLIC = {
     "DoubleAttention": "a2net_gluon.blocks",
+    "NonLocal": "a2net_gluon.blocks",
+    "SqueezeExcitation": "a2net_gluon.blocks",
     "cost": "a2net_gluon.insight",
     "get_model": "a2net_gluon.networks",
+    "inflate": "a2net_gluon.networks",
     "list_models": "a2net_gluon.networks",
     "register_with_gluoncv": "a2net_gluon.networks",
 }

@@ -236,11 +236,11 @@ def tables(arguments, prog):
     from a2net_gluon.files import write_text
     from a2net_gluon.insight import table_report
 
-    print(table_report.as_text(), end="")
+    print(table_report.as_json() + "\n" if args.json else table_report.as_text(), end="")
     for path, write in ((args.markdown, table_report.as_markdown), (args.csv, table_report.as_csv)):
         if path is not None:
             write_text(path, write())
-            print(f"written: {path}")
+            print(f"written: {path}", file=sys.stderr if args.json else sys.stdout)
     table_report.check()
 
 

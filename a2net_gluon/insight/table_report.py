@@ -3,12 +3,13 @@
 import collections
 import csv
 import io
+import json
 
 from a2net_gluon.errors import FailureError
 from a2net_gluon.insight.paper_tables import CONVENTIONS, TABLES
 from a2net_gluon.insight.tables import KNOWN_MISSES, NONE, NOT_MEASURED, Verdict
 
-__all__ = ["as_csv", "as_markdown", "as_text", "check", "compared", "markdown_table", "summary"]
+__all__ = ["as_csv", "as_json", "as_markdown", "as_text", "check", "compared", "markdown_table", "summary"]
 
 _MARKS = {Verdict.MATCH: " ✓", Verdict.KNOWN_MISS: " ✗", Verdict.UNEXPECTED: " ✗ unexpected", None: ""}
 LEGEND = (
@@ -91,17 +92,29 @@ def markdown_table(table):
 def as_csv():
     """All figures, one a line; our counts to the last digit."""
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(("table", "row", "column", "paper", "here", "verdict"))
+    writer = csv.DictWriter(file, _FIELDS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_records())
+    return file.getvalue()
+
+
+def as_json():
+    """The same as a JSON array of objects."""
+    return json.dumps([*_records()], ensure_ascii=False)
+
+
+_FIELDS = ("table", "row", "column", "paper", "here", "verdict")
+
+
+def _records():
     for table in TABLES:
         for row in table.rows:
             start = (table.number, " ".join(row.labels))
             for column, figure in zip(table.costs, table.figures(row)):
                 here = NONE if figure.value is None else figure.value
-                writer.writerow((*start, column.heading, figure.printed, here, figure.verdict or ""))
+                yield dict(zip(_FIELDS, (*start, column.heading, figure.printed, here, figure.verdict or "")))
             for heading, printed in zip(table.accuracies, row.accuracies):
-                writer.writerow((*start, heading, printed, _measured(row), ""))
-    return file.getvalue()
+                yield dict(zip(_FIELDS, (*start, heading, printed, _measured(row), "")))
 
 
 def _grid(table):

@@ -123,6 +123,7 @@ def tables_parser(prog=None):
     parser = Parser(prog=prog, description="Count the costs of the paper's Tables 1 to 6 beside what it prints.")
     parser.add_argument("--markdown", metavar="FILE", help="write them as a Markdown page too")
     parser.add_argument("--csv", metavar="FILE", help="write every figure as a line of CSV too")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 

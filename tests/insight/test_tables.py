@@ -1,6 +1,7 @@
 """The paper's tables: counted beside printed, and the documents that show them."""
 
 import csv
+import json
 import re
 
 import pytest
@@ -117,6 +118,8 @@ def test_command(capsys, tmp_path):
     assert len(costs) == 56
     first = {"table": "1", "row": "ResNet-26 16×112×112", "column": "#Params", "paper": "7.0 M", "here": "7043280"}
     assert rows[0] == {**first, "verdict": "match"}
+    assert cli.main(["tables", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0] == {**first, "table": 1, "here": 7_043_280, "verdict": "match"}
 
 
 def test_accuracies_are_the_papers_or_not_measured():
