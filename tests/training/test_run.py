@@ -23,7 +23,21 @@ from a2net_gluon import cli
 from tests.conftest import ROOT
 from tests.data.test_sources import pack
 
-SHORT = ("--num-epochs", "4", "--batch-size", "128", "--warmup-epochs", "0", "--seed", "5", "-j", "1")
+# Eight pixels are what the digits have.
+SHORT = (
+    "--num-epochs",
+    "3",
+    "--batch-size",
+    "128",
+    "--input-size",
+    "8",
+    "--warmup-epochs",
+    "0",
+    "--seed",
+    "5",
+    "-j",
+    "1",
+)
 
 
 def start(*arguments, **kwargs):
@@ -74,47 +88,65 @@ def processes_of(folder):
 
 @pytest.fixture(scope="module")
 def data_flags(tmp_path_factory):
-    """Flags for each kind of data; the digits, written as a folder and packed. Augmentation is on in each."""
+    """Flags for each kind of data; half of the digits, as a folder and packed. Augmentation is on in each."""
     folder = tmp_path_factory.mktemp("digits")
     assert cli.main(["digits", str(folder)]) == 0
+    for path in sorted(folder.rglob("*.png"))[::2]:
+        path.unlink()
     files = {part: pack(folder / part, folder / f"{part}-records") for part in ("train", "val")}
-    images = ("--model", "a2net_resnet20_small", "--input-size", "16", "--lr", "0.05")
+    images = ("--model", "a2net_resnet20_small", "--lr", "0.05", "--batch-size", "64")
     return {
-        "digits": ("--input-size", "16"),
+        "digits": (),
         "folder": ("--data-dir", folder, *images),
         "records": ("--rec-train", files["train"], "--rec-val", files["val"], *images),
         "native": ("--native-reader", "--rec-train", files["train"], "--rec-val", files["val"], *images),
     }
 
 
-@pytest.mark.slow
-def test_killed_ten_times_ends_bit_identical(data_flags, tmp_path, command):
-    """SIGKILL at random moments, every third time while a checkpoint is being written."""
-    flags = (*SHORT, *data_flags["records"], "--num-epochs", "12", "--log-interval", "2")
-    command("train_imagenet.py", *flags, "--save-dir", tmp_path / "whole")
-    run, moments, kills = tmp_path / "killed", random.Random(0), 0
+def moments_of(run):
+    """Conditions at which to kill a run, each true once the folder shows more than when it was last started."""
     log = run / "log.txt"
-    for attempt in range(10):
-        seen = log.read_text().count(" batch ") if log.exists() else 0
+
+    def said(text):
+        before = log.read_text().count(text) if log.exists() else 0
+        return lambda: log.exists() and log.read_text().count(text) > before
+
+    def written(pattern):
+        before = set(run.glob(f"checkpoints/{pattern}"))
+        return lambda: set(run.glob(f"checkpoints/{pattern}")) - before
+
+    yield said(" batch ")  # in the first epoch: there is no checkpoint
+    yield written(".staging-*")  # the first checkpoint is being written
+    yield written("epoch-*")  # it is there, best.params and metrics.csv are to follow
+    yield said("resumed from")  # at a start
+    yield said(" batch 4/")  # in an epoch after a resumption
+    yield said(" batch 10/")  # at the end of an epoch and in validation
+    yield written(".staging-*")  # a checkpoint is being written beside an older one
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_ends_bit_identical(data_flags, tmp_path, command):
+    """SIGKILL at every kind of moment that a run has; those in an epoch and in validation are random within it."""
+    flags = (*SHORT, *data_flags["records"], "--num-epochs", "4", "--log-interval", "2")
+    command("train_imagenet.py", *flags, "--save-dir", tmp_path / "whole")
+    run, pauses = tmp_path / "killed", random.Random(0)
+    for number, moment in enumerate(moments_of(run)):
         process = start(*flags, "--save-dir", run, "--auto-resume", stdout=subprocess.DEVNULL)
         try:
-            if attempt % 3 == 0:
-                wait_until(lambda: list(run.glob("checkpoints/.staging-*")), process)
-            else:
-                wait_until(lambda: log.exists() and log.read_text().count(" batch ") > seen, process)  # noqa: B023
-                time.sleep(moments.uniform(0, 1))
-            kills += process.poll() is None
+            assert wait_until(moment, process), number
+            if number in (0, 4, 5):
+                time.sleep(pauses.uniform(0, 0.1))
+            assert process.poll() is None
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait(30)
-    assert kills >= 8  # the run may have come to its end before
     command("train_imagenet.py", *flags, "--save-dir", run, "--auto-resume")
     assert_same_end(tmp_path / "whole", run)
     assert not list(run.glob("checkpoints/.staging-*"))
     assert not processes_of(run)
 
 
-STATEFUL = ("--ema", "0.9", "--mixup", "--label-smoothing", "--accumulate", "2", "--batch-size", "64")
+STATEFUL = ("--ema", "0.9", "--mixup", "--label-smoothing", "--accumulate", "2")
 
 
 @pytest.mark.slow
@@ -132,7 +164,7 @@ def test_stopped_in_an_epoch_goes_on_at_that_batch(kind, more, number, data_flag
     run = tmp_path / "stopped"
     process = start(*flags, "--save-dir", run, stdout=subprocess.PIPE, text=True, start_new_session=True)
     log = run / "log.txt"
-    assert wait_until(lambda: log.exists() and "epoch 2/4 batch 4/" in log.read_text(), process)
+    assert wait_until(lambda: log.exists() and "epoch 2/3 batch 2/" in log.read_text(), process)
     os.killpg(process.pid, number)  # as a terminal or a batch system does: readers get it too
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 128 + number
@@ -147,23 +179,28 @@ def test_stopped_in_an_epoch_goes_on_at_that_batch(kind, more, number, data_flag
 @pytest.mark.slow
 def test_stopped_in_validation_does_not_train_again(tmp_path, command):
     """The training of the epoch is kept; the resumed run begins with the validation."""
-    flags = (*SHORT, "--input-size", "16", "--batch-size", "8", "--num-epochs", "2", "--log-interval", "179")
-    run = tmp_path / "run"
+    folder, run = tmp_path / "digits", tmp_path / "run"
+    assert cli.main(["digits", str(folder)]) == 0
+    for name in (folder / "train").iterdir():
+        for path in sorted(name.iterdir())[16:]:
+            path.unlink()
+    flags = (*SHORT, "--data-dir", folder, "--model", "a2net_resnet20_small", "--batch-size", "8", "--num-epochs", "2")
+    flags = (*flags, "--input-size", "16", "--log-interval", "20")
     process = start(*flags, "--save-dir", run, stdout=subprocess.DEVNULL)
     log = run / "log.txt"
-    assert wait_until(lambda: log.exists() and "epoch 1/2 batch 179/179" in log.read_text(), process)
+    assert wait_until(lambda: log.exists() and "epoch 1/2 batch 20/20" in log.read_text(), process)
     time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 143
     resumed = command("train_imagenet.py", *flags, "--save-dir", run, "--resume")
-    assert "after 0 epochs and 179 batches" in resumed.stdout
+    assert "after 0 epochs and 20 batches" in resumed.stdout
     assert "epoch 1/2 batch" not in resumed.stdout
     assert "epoch 1/2: training loss" in resumed.stdout
 
 
 @pytest.mark.slow
 def test_diverged_run_names_the_last_good_checkpoint(tmp_path, command):
-    flags = (*SHORT, "--input-size", "16", "--save-dir", tmp_path / "run")
+    flags = (*SHORT, "--save-dir", tmp_path / "run")
     command("train_imagenet.py", *flags, "--num-epochs", "1")
     done = command("train_imagenet.py", *flags, "--lr", "1e30", "--lr-mode", "step", "--resume", code=1)
     assert re.search(r"loss is not finite .*; the last checkpoint is \S+/epoch-0001$", done.stderr.strip())
@@ -172,9 +209,9 @@ def test_diverged_run_names_the_last_good_checkpoint(tmp_path, command):
 
 
 @pytest.mark.slow
-def test_run_folder_holds_everything(tmp_path, command):
-    run = tmp_path / "run"
-    command("train_imagenet.py", *SHORT, "--input-size", "16", "--save-dir", run)
+def test_run_folder_holds_everything(tmp_path, command, capsys):
+    run, flags = tmp_path / "run", (*SHORT, "--num-epochs", "2")
+    command("train_imagenet.py", *flags, "--save-dir", run)
     assert {path.name for path in run.iterdir()} == {
         "best.params",
         "checkpoints",
@@ -196,16 +233,17 @@ def test_run_folder_holds_everything(tmp_path, command):
     assert "(360 of 360 images)" in log
     assert "\r" not in log
 
-    changed = command("train_imagenet.py", *SHORT, "--lr", "0.2", "--save-dir", run, "--input-size", "16", "--resume")
-    assert "--lr is 0.2, was 0.05 when this run was last started" in changed.stdout
+    assert cli.main(["train", *flags, "--lr", "0.2", "--save-dir", str(run), "--resume"]) == 0
+    assert "--lr is 0.2, was 0.05 when this run was last started" in capsys.readouterr().out
     for folder in (run / "checkpoints").iterdir():
-        if folder.name == "epoch-0003":
+        if folder.name == "epoch-0002":
             (folder / "net.params").write_bytes(b"damaged")
         else:
             shutil.rmtree(folder)
-    again = command("train_imagenet.py", *SHORT, "--save-dir", run, "--input-size", "16", "--resume")
-    assert "epoch-0003: net.params is damaged" in again.stdout
-    assert "starting from the beginning" in again.stdout
+    assert cli.main(["train", *flags, "--save-dir", str(run), "--resume"]) == 0
+    again = capsys.readouterr().out
+    assert "epoch-0002: net.params is damaged" in again
+    assert "starting from the beginning" in again
 
 
 @pytest.mark.slow
@@ -255,10 +293,10 @@ def test_terminal_gets_a_progress_bar_and_the_log_does_not(tmp_path):
 
 
 @pytest.mark.slow
-def test_full_size_photographs_through_the_papers_network(real_data, tmp_path, command):
+def test_full_size_photographs_through_the_papers_network(real_data, tmp_path, command, capsys):
     photos = sorted(real_data("imagenet_photos.tar").glob("*.JPEG"))
     folder = tmp_path / "photos"
-    for number, photo in enumerate(photos[:24]):
+    for number, photo in enumerate(photos[:12]):
         target = folder / ("val" if number % 3 == 0 else "train") / ("even" if number % 2 else "odd")
         target.mkdir(parents=True, exist_ok=True)
         shutil.copy(photo, target)
@@ -267,10 +305,13 @@ def test_full_size_photographs_through_the_papers_network(real_data, tmp_path, c
     done = command("train_imagenet.py", *flags, "--log-interval", "1", "--save-dir", run)
     assert "a2net_resnet50, " in done.stdout
     assert "input 3×224×224" in done.stdout
-    assert "(8 of 8 images)" in done.stdout
-    command("export", "a2net_resnet50", "--params", run / "best.params", "--output", run / "export" / "photos")
-    predicted = command("predict", run / "export" / "photos", *photos[:3], "--json")
-    assert len(json.loads(predicted.stdout)) == 3
+    assert "(4 of 4 images)" in done.stdout
+    prefix, some = run / "export" / "photos", [str(photo) for photo in photos[:3]]
+    words = ["--params", str(run / "best.params"), "--output", str(prefix), "--images", *some]
+    assert cli.main(["export", "a2net_resnet50", *words]) == 0
+    capsys.readouterr()
+    assert cli.main(["predict", str(prefix), *some, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 3
 
 
 @pytest.mark.slow
