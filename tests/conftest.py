@@ -53,7 +53,7 @@ def make_image_folder(folder):
 def command():
     """Return a function that runs a command of the project in a process of its own, at most ten minutes."""
 
-    def run(*arguments, code=0):
+    def run(*arguments, code=0, **variables):
         words = [str(argument) for argument in arguments]
         start = ["train_imagenet.py"] if words[0] == "train_imagenet.py" else ["-m", "a2net_gluon"]
         words = words[1:] if words[0] == "train_imagenet.py" else words
@@ -62,7 +62,7 @@ def command():
         done = subprocess.run(
             [sys.executable, *start, *words],
             cwd=ROOT,
-            env=environment,
+            env={**environment, **variables},
             capture_output=True,
             text=True,
             timeout=600,
