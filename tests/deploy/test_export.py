@@ -36,14 +36,31 @@ def make(name, classes=7):
     return net
 
 
+@pytest.fixture(scope="session")
+def small_photos(real_data, tmp_path_factory):
+    """Return a function that gives 125 real photographs, made small once for all networks."""
+    folder = tmp_path_factory.mktemp("photos")
+
+    def make_small():
+        photos = find_images([real_data("imagenet_photos.tar")])
+        for path in [] if list(folder.iterdir()) else photos:
+            photo = cv2.imread(str(path))
+            factor = 80 / min(photo.shape[:2])
+            small = cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+            cv2.imwrite(str(folder / f"{path.stem}.png"), small)
+        return find_images([folder])
+
+    return make_small
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list_models())
-def test_every_form_equals_the_live_network_on_real_photos_or_clips(name, tmp_path, real_data):
+def test_every_form_equals_the_live_network_on_real_photos_or_clips(name, tmp_path, real_data, small_photos):
     net, description = make(name), describe(name, size=64 if name == "a2net_resnet50" else 32)
     if description.frames:
         photos = frames_of_clips(tmp_path, real_data("video_clips.tar"), description.frames)
     else:
-        photos = find_images([real_data("imagenet_photos.tar")])
+        photos = small_photos()
     crops = description.graph_input(crops_of(photos[:128], description.preprocessing))
     # Random weights give all photos one class; without their common part the logits tell photos apart.
     net.output.bias.set_data(-in_batches(lambda x: net(mx.nd.array(x)).asnumpy(), crops).mean(axis=0))
