@@ -14,6 +14,7 @@ from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.files import folder_for_output, replacing
 from a2net_gluon.insight.attention import AttentionProbe
 from a2net_gluon.insight.attention_sheet import DPI, draw_sheet
+from a2net_gluon.networks import list_models
 
 __all__ = ["Report", "write_reports"]
 
@@ -77,9 +78,8 @@ def write_reports(net, description, images, folder, blocks, maps, locations):
 def _choose(model, existing, wanted):
     """The blocks of `existing` that are `wanted`, in the network's order."""
     if not existing:
-        raise UsageError(
-            f"{model} has no double attention block to look into: name a model that has, e.g. a2net_{model}"
-        )
+        having = ", ".join(name for name in list_models(ndim=2) if name.startswith("a2net_"))
+        raise UsageError(f"{model} has no double attention block to look into: name a model that has: {having}")
     unknown = [name for name in wanted if name not in existing]
     if unknown:
         raise UsageError(f"{model} has no double attention block {unknown[0]!r}; there are: {', '.join(existing)}")
