@@ -148,8 +148,9 @@ class ParameterFile:
     def load_backbone(self, net):
         """Load what fits into an initialised `net` that has more parts than the network of this file.
 
-        Context blocks that are new start as the identity: the weight of their output convolution becomes zero, so
-        that the features are those of the file's network.
+        Attention blocks that are new start as the identity: the weight of their output convolution becomes zero, so
+        that the features are those of the file's network. Squeeze-and-excitation cannot start as the identity: its
+        scale is a sigmoid, about a half at the start, and the features are others until it is trained.
 
         Returns
         -------

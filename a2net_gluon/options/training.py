@@ -82,7 +82,9 @@ def _add_network_options(parser):
     switch(group, "--last-gamma", "start each residual unit as its shortcut")
     switch(group, "--use-pretrained", "start from published weights")
     group.add_argument(
-        "--pretrained-base", metavar="FILE", help="start from a trained backbone; context blocks start as the identity"
+        "--pretrained-base",
+        metavar="FILE",
+        help="start from a trained backbone; attention blocks start as the identity",
     )
 
 
