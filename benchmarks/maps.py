@@ -338,7 +338,12 @@ def markdown(titles, rows):
 
 def tables(results):
     """Time, memory and how fast both grow."""
-    return "\n".join((time_table(results), memory_table(results), growth_table(results)))
+    parts = {
+        "Time of the fastest step: the left association against its first map, the others against it:": time_table,
+        "Memory in MB: an array of m·n and of L² values, by the shapes, and the measured peaks:": memory_table,
+        "Exponents of L, fitted to the largest maps:": growth_table,
+    }
+    return "\n".join(f"{caption}\n\n{table(results)}" for caption, table in parts.items())
 
 
 def time_table(results):
@@ -346,7 +351,7 @@ def time_table(results):
     modes = {mode: by_map(results, mode) for mode in MODES}
     titles = ["map", "L"]
     for name in MODES.values():
-        titles += [f"{name}: left, × the first", *(f"{KINDS[kind].title}, × left" for kind in OTHERS)]
+        titles += [f"{name}: {KINDS['left'].title}", *(f"{KINDS[kind].title}, × left" for kind in OTHERS)]
     rows = []
     for place in modes["inference"]:
         row = [label(place), f"{math.prod(place):,}"]
@@ -372,7 +377,7 @@ def memory_table(results):
 
 def growth_table(results):
     """Exponents of L over the largest maps."""
-    titles = ["exponent of L", "maps", *(kind.title for kind in KINDS.values())]
+    titles = ["of", "maps", *(kind.title for kind in KINDS.values())]
     titles += [f"{KINDS[kind].title} − left" for kind in OTHERS]
     rows = []
     for mode, what in itertools.product(MODES, ("minimum", "peak_bytes")):
