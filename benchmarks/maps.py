@@ -114,7 +114,9 @@ def parse():
     """The options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("runs/maps"), help="start of the files")
-    parser.add_argument("--maps", nargs="+", type=lengths, default=[lengths(text) for text in MAPS], metavar="TxHxW")
+    parser.add_argument(
+        "--maps", nargs="+", type=lengths, default=[*map(lengths, MAPS)], metavar="TxHxW", help=" ".join(MAPS)
+    )
     parser.add_argument("--channels", type=positive, default=256, help="c (256)")
     parser.add_argument("--width", type=positive, default=64, help="m and n (64)")
     parser.add_argument("--rounds", type=positive, default=3, help="processes for each block, map and mode (3)")
@@ -148,7 +150,7 @@ def run(args):
     results = {
         "channels": args.channels,
         "width": args.width,
-        "threads": int(os.environ[_environment.THREADS]),
+        "threads": os.environ[_environment.THREADS],
         "versions": {"mxnet": mx.__version__, "a2net_gluon": a2net_gluon.__version__},
         "entries": [],
     }
