@@ -212,6 +212,7 @@ def cost(arguments, prog):
     """count a network's parameters and multiply-adds"""
     args = options.cost_parser(prog).parse_args(arguments)
     from a2net_gluon import from_options, insight, networks
+    from a2net_gluon.data.description import network_in_words
     from a2net_gluon.insight import cost_report
 
     channels, *frames, height, width = networks.input_shape(args.model)
@@ -219,20 +220,24 @@ def cost(arguments, prog):
         raise UsageError(f"--frames is {args.frames}, {args.model} takes images: leave it out")
     frames = [args.frames] if args.frames else frames
     shape = (channels, *frames, args.input_size or height, args.input_size or width)
-    net = networks.get_model(args.model, classes=args.classes, **from_options.context_options(args))
+    options_of_blocks = from_options.context_options(args)
+    net = networks.get_model(args.model, classes=args.classes, **options_of_blocks)
     total, parts, stored = insight.cost(net, shape), {}, {}
     if args.by:
         parts, stored = insight.breakdown(net, shape, args.by), insight.intermediates(net, shape)
     if args.json:
-        print(cost_report.as_json({"model": args.model, "input_shape": shape}, total, parts, stored))
+        heading = {"model": args.model, "options": options_of_blocks, "input_shape": shape}
+        print(cost_report.as_json(heading, total, parts, stored))
     else:
-        print(f"{args.model}, input {'×'.join(str(size) for size in shape)}")
+        print(f"{network_in_words(args.model, options_of_blocks)}, input {'×'.join(str(size) for size in shape)}")
         print(cost_report.as_text(total, parts, stored))
 
 
 def tables(arguments, prog):
     """count the costs of the paper's tables beside the printed ones"""
     args = options.tables_parser(prog).parse_args(arguments)
+    if args.markdown and args.markdown == args.csv:
+        raise UsageError(f"--markdown and --csv both name {args.csv}: give two files")
     from a2net_gluon.files import write_text
     from a2net_gluon.insight import table_report
 

@@ -1,6 +1,8 @@
 """The ways in which a command can end early, and the exit code each one gives on the command line."""
 
-__all__ = ["FailureError", "InterruptedRunError", "UsageError"]
+import numbers
+
+__all__ = ["FailureError", "InterruptedRunError", "UsageError", "check_counts"]
 
 
 class UsageError(ValueError):
@@ -31,3 +33,10 @@ class InterruptedRunError(RuntimeError):
     def __init__(self, message, signal):
         super().__init__(message)
         self.exit_code = 128 + signal
+
+
+def check_counts(**values):
+    """Raise a UsageError that names the first of `values` that is no positive whole number."""
+    for name, value in values.items():
+        if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
+            raise UsageError(f"{name} is {value!r}; it must be a positive whole number")

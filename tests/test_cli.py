@@ -69,6 +69,12 @@ def test_cost(capsys):
     assert code == 0
     assert "32,982,216" in out
     assert "6,538,174,464" in out
+    blocks = ("--context", "nl", "--placement", "conv3:1,2+conv4:1,2")
+    code, out, _ = call(capsys, "cost", "resnet26_3d", *blocks)
+    assert out.startswith("resnet26_3d, context nl, placement conv3:1,2+conv4:1,2, input 3×16×112×112\n")
+    assert "7,718,608" in out
+    code, out, _ = call(capsys, "cost", "resnet26_3d", *blocks, "--json")
+    assert json.loads(out)["options"] == {"context": "nl", "placement": {"conv3": [1, 2], "conv4": [1, 2]}}
     code, out, _ = call(capsys, "cost", "resnet50", "--json")
     assert json.loads(out)["params"] == 25_584_840
     code, out, _ = call(capsys, "cost", "a2net_resnet26_3d")
@@ -172,7 +178,8 @@ TRAIN = ("train", "--num-epochs", "2", "--warmup-epochs", "0", "-j", "1")
         (("cost", "resnet50", "--frames", "8"), "--frames is 8, resnet50 takes images"),
         ((*TRAIN, "--model", "resnet26_3d"), "resnet26_3d takes clips; this command reads images: give a2net_"),
         (("evaluate", "resnet26_3d", "--params", __file__), "resnet26_3d takes clips"),
-        (("export", "resnet26_3d", "--output", "x"), "resnet26_3d takes clips"),
+        (("export", "resnet26_3d", "--pixels", "--output", "x"), "resnet26_3d takes clips: pixels is for images"),
+        (("export", "resnet26_3d", "--images", CAT, "--output", "x"), "1 images are no clip of 16 frames: give more"),
         (("attention", CAT, "--model", "resnet26_3d", "--output", "x"), "resnet26_3d takes clips"),
     ],
 )

@@ -6,8 +6,8 @@ in this file are the paper's.
 
 from mxnet.gluon.block import HybridBlock
 
-from a2net_gluon.blocks.gathering import attention_widths, bilinear_pooling, check_ndim, flat, unflat
-from a2net_gluon.blocks.preactivation import PreActivationConv, batch_norm
+from a2net_gluon.blocks.gathering import attention_widths, bilinear_pooling, flat, unflat
+from a2net_gluon.blocks.preactivation import PreActivationConv, batch_norm, check_ndim
 
 __all__ = ["ASSOCIATIONS", "DISTRIBUTION_MAPS", "GATHERING_MAPS", "DoubleAttention"]
 

@@ -4,9 +4,9 @@ Equation numbers are those of Chen et al., "A²-Nets: Double Attention Networks"
 each block is a gathering and a distribution, the paper's Eq. 1.
 """
 
-import numbers
+from a2net_gluon.errors import check_counts
 
-__all__ = ["attention_widths", "bilinear_pooling", "check_ndim", "check_widths", "flat", "unflat"]
+__all__ = ["attention_widths", "bilinear_pooling", "flat", "unflat"]
 
 
 def bilinear_pooling(F, a, b, name=None):  # noqa: N803 (Gluon's)
@@ -46,21 +46,8 @@ def unflat(F, z, like, ndim):  # noqa: N803
 
 def attention_widths(channels, value_channels, attention_channels):
     """The widths m and n of an attention block, half of `channels` where they are None; ValueError for bad ones."""
-    check_widths(channels=channels)
+    check_counts(channels=channels)
     value_channels = channels // 2 if value_channels is None else value_channels
     attention_channels = channels // 2 if attention_channels is None else attention_channels
-    check_widths(value_channels=value_channels, attention_channels=attention_channels)
+    check_counts(value_channels=value_channels, attention_channels=attention_channels)
     return value_channels, attention_channels
-
-
-def check_widths(**widths):
-    """Raise a ValueError that names the first of `widths` that is no width."""
-    for name, width in widths.items():
-        if not isinstance(width, numbers.Integral) or isinstance(width, bool) or width < 1:
-            raise ValueError(f"{name} is {width!r}; it must be a positive whole number")
-
-
-def check_ndim(ndim):
-    """Raise a ValueError unless `ndim` is 2 or 3."""
-    if ndim not in (2, 3):
-        raise ValueError(f"ndim is {ndim!r}; it must be 2 (images) or 3 (clips)")

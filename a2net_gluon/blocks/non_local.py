@@ -9,8 +9,8 @@ import functools
 import mxnet as mx
 from mxnet.gluon.block import HybridBlock
 
-from a2net_gluon.blocks.gathering import attention_widths, check_ndim, flat, unflat
-from a2net_gluon.blocks.preactivation import PreActivationConv, batch_norm
+from a2net_gluon.blocks.gathering import attention_widths, flat, unflat
+from a2net_gluon.blocks.preactivation import PreActivationConv, batch_norm, check_ndim
 
 __all__ = ["ATTENTION_MAPS", "NonLocal"]
 

@@ -10,7 +10,17 @@ import inspect
 
 from mxnet.gluon import nn
 
-__all__ = ["PreActivationConv", "activation", "batch_norm", "convolution", "global_average_pool", "max_pool"]
+from a2net_gluon.errors import UsageError
+
+__all__ = [
+    "PreActivationConv",
+    "activation",
+    "batch_norm",
+    "check_ndim",
+    "convolution",
+    "global_average_pool",
+    "max_pool",
+]
 
 # MXNet's symbol API and Gluon have different defaults for eps (1e-3, 1e-5). The paper's image code is written with
 # symbols and leaves both at the operator's default, so these are its values.
@@ -22,9 +32,14 @@ _MAX_POOLS = {2: nn.MaxPool2D, 3: nn.MaxPool3D}
 _GLOBAL_POOLS = {2: nn.GlobalAvgPool2D, 3: nn.GlobalAvgPool3D}
 
 
+def check_ndim(ndim):
+    """Raise a UsageError unless `ndim` is 2 or 3."""
+    if ndim not in (2, 3):
+        raise UsageError(f"ndim is {ndim!r}; it must be 2 (images) or 3 (clips)")
+
+
 def _for_dimensions(table, ndim):
-    if ndim not in table:
-        raise ValueError(f"ndim is {ndim!r}; it must be 2 (images) or 3 (clips)")
+    check_ndim(ndim)
     return table[ndim]
 
 
@@ -53,7 +68,10 @@ def batch_norm(norm_layer=None, norm_kwargs=None, ndim=2):
         2 for images, 3 for clips.
     """
     own = nn.BatchNorm if ndim == 2 else ClipBatchNorm
-    layer, defaults = norm_layer or own, {"epsilon": BN_EPSILON, "momentum": BN_MOMENTUM}
+    layer, defaults = (
+        own if norm_layer in (None, nn.BatchNorm) else norm_layer,
+        {"epsilon": BN_EPSILON, "momentum": BN_MOMENTUM},
+    )
     if not (isinstance(layer, type) and issubclass(layer, nn.BatchNorm)):
         # GroupNorm, which GluonCV's --use-gn passes, has no momentum.
         known = inspect.signature(layer).parameters

@@ -5,8 +5,8 @@ Hu, Shen, Sun: "Squeeze-and-Excitation Networks", CVPR 2018, https://arxiv.org/a
 
 from mxnet.gluon.block import HybridBlock
 
-from a2net_gluon.blocks.gathering import check_ndim, check_widths
-from a2net_gluon.blocks.preactivation import activation, convolution, global_average_pool
+from a2net_gluon.blocks.preactivation import activation, check_ndim, convolution, global_average_pool
+from a2net_gluon.errors import check_counts
 
 __all__ = ["REDUCTION", "SqueezeExcitation"]
 
@@ -51,9 +51,9 @@ class SqueezeExcitation(HybridBlock):
 
     def __init__(self, channels, squeezed_channels=None, ndim=2, prefix=None, params=None):
         super().__init__(prefix=prefix, params=params)
-        check_widths(channels=channels)
+        check_counts(channels=channels)
         squeezed_channels = channels // REDUCTION if squeezed_channels is None else squeezed_channels
-        check_widths(squeezed_channels=squeezed_channels)
+        check_counts(squeezed_channels=squeezed_channels)
         check_ndim(ndim)
         point = (1,) * ndim
         with self.name_scope():

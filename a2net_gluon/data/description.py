@@ -10,10 +10,10 @@ import mxnet as mx
 import numpy as np
 
 from a2net_gluon.data.preprocessing import Preprocessing
-from a2net_gluon.errors import FailureError
+from a2net_gluon.errors import FailureError, check_counts
 from a2net_gluon.files import write_text
 
-__all__ = ["EXPORTED", "FILE_NAME", "OPTIONS", "Description"]
+__all__ = ["EXPORTED", "FILE_NAME", "OPTIONS", "Description", "network_in_words"]
 
 FILE_NAME = "model.json"  # in run folders and checkpoints; exports name it after their prefix
 # Those of `a2net_gluon.get_model` that tell how a network is made and are kept in a description.
@@ -51,12 +51,8 @@ class Description:
 
     @property
     def network(self):
-        """The network in words, its options as they stand on a command line."""
-        options = dict(self.options)
-        if "placement" in options:
-            stages = options["placement"].items()
-            options["placement"] = "+".join(f"{stage}:{','.join(map(str, units))}" for stage, units in stages)
-        return ", ".join([self.model, *(f"{name} {value}" for name, value in options.items())])
+        """The network in words, see `network_in_words`."""
+        return network_in_words(self.model, self.options)
 
     def graph_input(self, crops):
         """Turn uint8 crops (N, h, w, 3) into what the graph takes, a NumPy array.
@@ -103,17 +99,36 @@ class Description:
             graph_input = fields.get("input", "normalized")
             if graph_input not in ("normalized", "pixels"):
                 raise ValueError(f"input is {graph_input!r}")
-            frames = fields.get("frames")
-            return cls(
-                str(fields["model"]),
-                classes,
-                Preprocessing(**preprocessing),
-                graph_input,
-                {name: fields["options"][name] for name in OPTIONS if name in fields.get("options", {})},
-                None if frames is None else int(frames),
-            )
+            options, frames = dict(fields.get("options", {})), fields.get("frames")
+            _check_options(options)
+            check_counts(frames=1 if frames is None else frames)
+            return cls(str(fields["model"]), classes, Preprocessing(**preprocessing), graph_input, options, frames)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FailureError(f"{path}: not a description of a network ({error}); export the network again") from None
+
+
+def network_in_words(model, options):
+    """A network's name and its options as they stand on a command line."""
+    shown = dict(options)
+    if "placement" in shown:
+        stages = shown["placement"].items()
+        shown["placement"] = "+".join(f"{stage}:{','.join(map(str, units))}" for stage, units in stages)
+    return ", ".join([model, *(f"{name} {value}" for name, value in shown.items())])
+
+
+def _check_options(options):
+    """Raise a ValueError unless `options` are of the types that a run or an export writes."""
+    unknown = [name for name in options if name not in OPTIONS]
+    if unknown:
+        raise ValueError(f"unknown option {unknown[0]!r}")
+    if not isinstance(options.get("context", ""), str):
+        raise ValueError(f"context is {options['context']!r}")
+    placement = options.get("placement", {})
+    if not isinstance(placement, dict) or not all(isinstance(units, list) for units in placement.values()):
+        raise ValueError(f"placement is {placement!r}")
+    check_counts(
+        reduction=options.get("reduction", 1), **{f"unit of {s}": u for s, us in placement.items() for u in us}
+    )
 
 
 def _is_description(path):

@@ -59,7 +59,7 @@ def write_reports(net, description, images, folder, blocks, maps, locations):
         If the folder cannot be written, or the network's values are not finite.
     """
     probe = AttentionProbe(net)
-    chosen = _choose(description.model, probe.blocks, blocks)
+    chosen = _choose(description.network, probe.blocks, blocks)
     targets = _targets(images, pathlib.Path(folder))
     folder_for_output(folder)
     for image, target in zip(images, targets):
@@ -78,8 +78,8 @@ def write_reports(net, description, images, folder, blocks, maps, locations):
 def _choose(model, existing, wanted):
     """The blocks of `existing` that are `wanted`, in the network's order."""
     if not existing:
-        having = ", ".join(name for name in list_models(ndim=2) if name.startswith("a2net_"))
-        raise UsageError(f"{model} has no double attention block to look into: name a model that has: {having}")
+        having = ", ".join(list_models(ndim=2, context="a2"))
+        raise UsageError(f"{model} has no double attention block to look into: name a model that has, such as {having}")
     unknown = [name for name in wanted if name not in existing]
     if unknown:
         raise UsageError(f"{model} has no double attention block {unknown[0]!r}; there are: {', '.join(existing)}")

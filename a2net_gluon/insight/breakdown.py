@@ -142,5 +142,5 @@ def _of_double_attention(graph, gathering_maps, prefix):
 
 def _of_non_local(graph, attention_maps, _prefix):
     locations = graph.shape(attention_maps)[-1]
-    stored = _FLOAT32 * locations**2
+    _, stored = stored_bytes(0, 0, locations)
     return Intermediate("non-local", locations, None, stored, stored)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 
 from a2net_gluon.insight.graph import Graph
 
@@ -10,7 +11,9 @@ __all__ = ["Cost", "cost", "itemized_cost"]
 # The paper's "#Params" leave out the tail's BN and the bias of the fully connected layer (worked out from Table 2).
 NOT_IN_PAPER_PARAMS = ("tail__bn_gamma", "tail__bn_beta", "tail__bn_running_mean", "tail__bn_running_var", "fc_bias")
 # Operators that multiply matrices but that no network here uses: counting them as free would be a wrong answer.
-UNCOUNTED = ("Deconvolution", "DeformableConvolution", "RNN", "dot", "linalg_gemm", "linalg_gemm2", "Correlation")
+UNCOUNTED = re.compile(
+    r"Deconvolution|RNN|Correlation|dot|_linalg_.*|_contrib_(\w*DeformableConvolution|interleaved_.*)|\w*einsum"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +86,7 @@ def itemized_cost(net, input_shape):
 def _macs(graph, node):
     """Multiply-adds of one node as executed."""
     kind = node["op"]
-    if kind in UNCOUNTED:
+    if UNCOUNTED.fullmatch(kind):
         raise NotImplementedError(f"node {node['name']}: multiply-adds of {kind} are not counted")
     if kind == "Convolution":
         weight = graph.shape(graph.inputs(node)[1])  # (out, in / groups, *kernel): its rows are one output's products

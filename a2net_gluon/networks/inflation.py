@@ -5,17 +5,14 @@ each 2-D kernel is repeated along time and divided by the number of repetitions.
 networks so and names no rule; this is the one in the published code of its first author.
 """
 
-import re
 import typing
 
 import mxnet as mx
 
 from a2net_gluon.errors import UsageError
-from a2net_gluon.networks.weights import HEAD, remainder
+from a2net_gluon.networks.weights import HEAD, is_context, remainder
 
 __all__ = ["InflationReport", "inflate"]
-
-_CONTEXT = re.compile(r"\.context\d+\.")
 
 
 class InflationReport(typing.NamedTuple):
@@ -104,7 +101,7 @@ def _compare(sources, targets):
         if not name.startswith(HEAD):
             raise UsageError(f"net2d does not correspond to net3d: {_misfit(name, sources, targets)}")
     for name in report.new:
-        if not name.startswith(HEAD) and not _CONTEXT.search(name):
+        if not name.startswith(HEAD) and not is_context(name):
             raise UsageError(
                 f"net3d does not correspond to net2d: only it has {name}; build both with the same stages and units "
                 "(only context blocks and the output layer can be new)"
@@ -134,6 +131,6 @@ def _misfit(name, sources, targets):
             f"{name} is {shape} in net2d and {targets[name].shape} in net3d, where a convolution (out, in, h, w) "
             "must be (out, in, t, h, w) and all else the same; build both with the same widths and spatial kernels"
         )
-    if _CONTEXT.search(name):
+    if is_context(name):
         return f"{name} is only in net2d; place the same context blocks in net3d, or take a net2d without them"
     return f"{name} {shape} is only in net2d; build both with the same stages and units"

@@ -177,7 +177,7 @@ class MobileNetV2(HybridBlock):
     ):
         super().__init__(prefix=prefix, params=params)
         stages, last = architecture.named_stages(), f"conv{len(architecture.stages) + 2}"
-        placement = {stage: tuple(units) for stage, units in (placement or {}).items()}
+        placement = placement or {}
         check_placement({name: stage.units for name, stage in stages.items()}, placement)
         self.classes = None
         self._context, self._last_gamma = context, last_gamma

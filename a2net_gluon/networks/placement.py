@@ -1,5 +1,7 @@
 """Where context blocks stand: a placement such as ``{"conv3": (2, 4)}`` names residual units, counted from 1."""
 
+import typing
+
 from mxnet.gluon import nn
 
 from a2net_gluon.errors import UsageError
@@ -20,13 +22,19 @@ def check_placement(units, placement):
     Raises
     ------
     UsageError
-        A ValueError, if `placement` names a stage or unit that is not there.
+        A ValueError, if `placement` names a stage or unit that is not there, or is no such dict.
     """
+    if not isinstance(placement, typing.Mapping):
+        raise UsageError(f"placement is {placement!r}; it must be a dict, e.g. {{'conv3': (2, 4)}}")
     for name, numbers in placement.items():
+        if not isinstance(numbers, (tuple, list)) or not numbers:
+            raise UsageError(f"placement of {name} is {numbers!r}; it must be a tuple of units, e.g. (2, 4)")
+        if len({*numbers}) < len(numbers):
+            raise UsageError(f"placement of {name} is {numbers!r}; each unit can be named once")
         if name not in units:
             raise UsageError(f"placement names stage {name!r}; this network has {', '.join(units)}")
         for number in numbers:
-            if not 1 <= number <= units[name]:
+            if isinstance(number, bool) or number not in range(1, units[name] + 1):
                 raise UsageError(f"placement names unit {number!r} of {name}; its units are 1 to {units[name]}")
 
 

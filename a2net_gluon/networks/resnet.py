@@ -182,7 +182,7 @@ class ResNet(HybridBlock):
         params=None,
     ):
         super().__init__(prefix=prefix, params=params)
-        placement = {stage: tuple(units) for stage, units in (placement or {}).items()}
+        placement = placement or {}
         check_placement({name: len(stage.kernels) for name, stage in architecture.named_stages().items()}, placement)
         self.classes = None
         self._context, self._on_branch, self._last_gamma = context, on_branch, last_gamma

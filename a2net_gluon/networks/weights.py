@@ -14,6 +14,7 @@ __all__ = [
     "BackboneReport",
     "ParameterFile",
     "check_contexts",
+    "is_context",
     "load_backbone",
     "load_weights",
     "read_arrays",
@@ -27,7 +28,7 @@ NORMALIZATION = "normalization_"
 
 # How names of parameters begin and end, in files of save_parameters and in exports.
 HEAD = ("output.", "fc_")  # the output layer, the one part that depends on the number of classes
-CONTEXT = "context"  # somewhere in the name of every parameter of a context block
+_CONTEXT = "context"  # somewhere in the name of every parameter of a context block
 _OUTPUT_CONVOLUTION = ("expand.conv.weight", "expand__conv_weight")
 
 
@@ -75,6 +76,11 @@ def read_arrays(path):
     if not isinstance(arrays, dict) or not arrays:
         raise FailureError(f"{path}: truncated, or not an MXNet parameter file; copy or export it again")
     return arrays
+
+
+def is_context(name):
+    """Whether a parameter of this name, in either kind of file, belongs to a context block."""
+    return _CONTEXT in name
 
 
 class ParameterFile:
@@ -136,7 +142,7 @@ class ParameterFile:
         left = [name for name in self._arrays if name not in fits]
         new = [name for name in parameters if name not in fits]
         foreign = [name for name in left if not name.startswith(HEAD)]
-        lacking = [name for name in new if not (name.startswith(HEAD) or CONTEXT in name)]
+        lacking = [name for name in new if not (name.startswith(HEAD) or is_context(name))]
         if foreign or lacking:
             what = f"it has {foreign[0]}" if foreign else f"it lacks {lacking[0]}"
             raise UsageError(
@@ -261,7 +267,7 @@ def _check_fit(path, parameters, arrays):
     if missing or unknown:
         parts = [f"lacks {len(missing)} of its parameters ({missing[0]})"] if missing else []
         parts += [f"has {len(unknown)} it does not know ({unknown[0]})"] if unknown else []
-        raise UsageError(f"{path} does not hold this network: it {' and '.join(parts)}; name the model it was made by")
+        raise UsageError(f"{path} does not hold this network: it {' and '.join(parts)}; name its model, and its blocks")
     for name, parameter in parameters.items():
         if _fits(parameters, name, arrays[name]):
             continue

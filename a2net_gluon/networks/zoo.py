@@ -9,7 +9,9 @@ import warnings
 import mxnet as mx
 
 from a2net_gluon.blocks import DoubleAttention, NonLocal, SqueezeExcitation
-from a2net_gluon.errors import UsageError
+from a2net_gluon.blocks.preactivation import check_ndim
+from a2net_gluon.blocks.squeeze_excitation import REDUCTION
+from a2net_gluon.errors import UsageError, check_counts
 from a2net_gluon.networks.mobilenet import MOBILENET_V2, MobileArchitecture, MobileNetV2
 from a2net_gluon.networks.resnet import Architecture, ResNet, clip_stages, image_stages
 from a2net_gluon.networks.store import MODEL_FOLDER, find_weights
@@ -56,7 +58,7 @@ class _Context:
 _CONTEXTS = {
     "a2": _Context(DoubleAttention, 2, ("association", "identity_start", "norm_layer", "norm_kwargs")),
     "nl": _Context(NonLocal, 2, ("identity_start", "norm_layer", "norm_kwargs")),
-    "se": _Context(SqueezeExcitation, 1, on_branch=True, reduction=16),
+    "se": _Context(SqueezeExcitation, 1, on_branch=True, reduction=REDUCTION),
 }
 _NETWORK_OPTIONS = ("last_gamma", "norm_layer", "norm_kwargs", "prefix")
 _CONTEXT_OPTIONS = ("association", "identity_start", "reduction")
@@ -123,9 +125,9 @@ _NETWORKS = {
     "resnet29": _Network(_small_image_resnet(2, 2, 3, 2), 1000, (3, 112, 112), reduction=4),
     "resnet20_small": _Network(_RESNET20_SMALL, 10, (3, 32, 32)),
     "a2net_resnet20_small": _Network(_RESNET20_SMALL, 10, (3, 32, 32), "a2", {"conv3": (2,), "conv4": (2,)}),
-    "mobilenet_v2": _Network(MOBILENET_V2, 1000, (3, 224, 224), family=MobileNetV2),
+    "mobilenet_v2": _Network(MOBILENET_V2, 1000, _IMAGE, reduction=1, family=MobileNetV2),
     "a2net_mobilenet_v2": _Network(
-        MOBILENET_V2, 1000, (3, 224, 224), "a2", _EVERY_SECOND_UNIT, reduction=1, family=MobileNetV2
+        MOBILENET_V2, 1000, _IMAGE, "a2", _EVERY_SECOND_UNIT, reduction=1, family=MobileNetV2
     ),
     "resnet26_3d": _Network(_RESNET26_3D, 400, _SMALL_CLIP, reduction=4),
     "a2net_resnet26_3d": _Network(_RESNET26_3D, 400, _SMALL_CLIP, "a2", _ONE_BLOCK, reduction=4),
@@ -136,9 +138,14 @@ _NETWORKS = {
 }
 
 
-def list_models(ndim=None):
-    """Names that `get_model` knows: all, those for images (`ndim` 2), or those for clips (3)."""
-    return sorted(name for name, row in _NETWORKS.items() if ndim in (None, len(row.input_shape) - 1))
+def list_models(ndim=None, context=None):
+    """Names that `get_model` knows: all; those for images (`ndim` 2) or clips (3); those with a kind of `context`."""
+    check_ndim(2 if ndim is None else ndim)
+    return sorted(
+        name
+        for name, row in _NETWORKS.items()
+        if ndim in (None, len(row.input_shape) - 1) and context in (None, row.context)
+    )
 
 
 def input_shape(name):
@@ -182,14 +189,14 @@ def get_model(
         Kind of context block: double attention, non-local, squeeze-and-excitation; the network's own unless given.
     placement : dict, optional
         Units (from 1) after which context blocks stand, e.g. ``{"conv3": (2, 4)}``; the network's own unless given.
-        Squeeze-and-excitation stands in these units, at the end of the residual branch.
+        Squeeze-and-excitation stands in these units, at the end of the residual branch; MobileNetV2 takes none.
     last_gamma, norm_layer, norm_kwargs, prefix
         Passed to `a2net_gluon.networks.ResNet` or `MobileNetV2`.
     association, identity_start
         Passed to the context blocks, see `a2net_gluon.DoubleAttention`; "nl" has no association, "se" neither.
     reduction : int
         Attention blocks get m = n = channels // reduction, squeeze-and-excitation an inner width of that. Unless
-        given, 2; 4 in ResNet-26 and 29, as in the paper's ablations; 16 for "se".
+        given, 2; 4 in ResNet-26 and 29, as in the paper's ablations; 1 in MobileNetV2; 16 for "se".
     input_size : int
         For GluonCV's scripts, which tell it to some networks: these here take any size.
 
@@ -213,11 +220,12 @@ def get_model(
     file = ParameterFile(find_weights(name, pretrained, root)) if pretrained else None
     if classes is None:
         classes = (file and file.classes) or row.classes
+    check_counts(classes=classes)
     contexts = check_contexts(ctx or mx.cpu())
     kind, placement = _resolve_context(name, row, context, placement, kwargs)
     net = row.family(
         row.architecture,
-        _check_classes(classes),
+        classes,
         context=_context_factory(kind, row, kwargs),
         placement=placement,
         **({"on_branch": True} if kind and _CONTEXTS[kind].on_branch else {}),
@@ -266,7 +274,7 @@ def register_with_gluoncv():
 
 
 def _look_up(table, name, what):
-    if name in table:
+    if isinstance(name, str) and name in table:
         return table[name]
     raise UsageError(f"unknown {what} {name!r}; {_suggest(name, table)}")
 
@@ -293,36 +301,28 @@ def _check_keywords(kwargs):
             raise TypeError(f"get_model has no keyword {key!r}; {_suggest(key, known)}")
 
 
-def _check_classes(classes):
-    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
-        raise UsageError(f"classes is {classes!r}; it must be a positive whole number")
-    return classes
-
-
 def _resolve_context(name, row, context, placement, kwargs):
     """The kind of context block and its placement; both or neither."""
-    kind = context or row.context
+    kind = row.context if context is None else context
     placement = row.placement if placement is None else placement
-    if not isinstance(placement, typing.Mapping):
-        raise UsageError(f"placement is {placement!r}; it must be a dict, e.g. {{'conv3': (2, 4)}}")
-    for stage, units in placement.items():
-        if not isinstance(units, (tuple, list)):
-            raise UsageError(f"placement of {stage} is {units!r}; it must be a tuple of units, e.g. (2, 4)")
-    if bool(kind) != bool(placement):
-        lacking = "context" if placement else "placement"
-        given = f"placement={placement}" if placement else f"context={kind!r}"
-        raise UsageError(f"{given} needs a {lacking}: {name} has none of its own")
+    if kind is None and placement:
+        raise UsageError(f"{name} needs a context for placement={placement}: {', '.join(_CONTEXTS)}")
     _check_context_options(name, kind, kwargs)
-    if kind and _CONTEXTS[kind].on_branch and row.family is not ResNet:
+    if kind is not None and not placement:
+        raise UsageError(
+            f"{name} needs a placement for context={kind!r}: the units it stands after, {{'conv4': (2,)}} or, on a "
+            "command line, conv4:2"
+        )
+    if kind is not None and _CONTEXTS[kind].on_branch and row.family is not ResNet:
         raise UsageError(f"context {kind!r} stands on the residual branches of a ResNet; {name} is none")
     return kind, placement
 
 
 def _check_context_options(name, kind, kwargs):
     given = [key for key in _CONTEXT_OPTIONS if key in kwargs]
-    if given and not kind:
+    if given and kind is None:
         raise UsageError(f"{given[0]}={kwargs[given[0]]!r} is for context blocks, and {name} has none")
-    known = ("reduction", *_look_up(_CONTEXTS, kind, "context").options) if kind else ()
+    known = ("reduction", *_look_up(_CONTEXTS, kind, "context").options) if kind is not None else ()
     for key in given:
         if key not in known:
             raise UsageError(f"{key}={kwargs[key]!r} is not for {kind!r} blocks; those have {', '.join(known)}")
@@ -333,6 +333,5 @@ def _context_factory(kind, row, kwargs):
         return None
     context = _CONTEXTS[kind]
     reduction = kwargs.get("reduction", context.reduction or row.reduction)
-    if not isinstance(reduction, int) or reduction < 1:
-        raise UsageError(f"reduction is {reduction!r}; it must be a positive whole number")
+    check_counts(reduction=reduction)
     return context.factory(reduction, {key: kwargs[key] for key in context.options if key in kwargs})

@@ -1,3 +1,5 @@
+import json
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -104,6 +106,31 @@ def test_description_comes_back(tmp_path):
     assert Description.load(tmp_path / "model.json") == description
     assert Description.beside(tmp_path / "net.params") == description
     assert Description.beside(tmp_path / "elsewhere" / "net.params") is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"options": {"context": ["nl"]}},
+        {"options": {"placement": "conv4:2"}},
+        {"options": {"placement": {"conv4": 2}}},
+        {"options": {"placement": {"conv4": ["2"]}}},
+        {"options": {"reduction": 0}},
+        {"options": {"pretrained": True}},
+        {"options": ["nl"]},
+        {"frames": -3},
+        {"frames": float("inf")},
+        {"frames": "16"},
+    ],
+)
+def test_description_with_damaged_options(tmp_path, fields):
+    path = tmp_path / "model.json"
+    options = {"context": "nl", "placement": {"conv4": [2]}, "reduction": 4}
+    Description("resnet50", ("a",), Preprocessing(64), options=options, frames=8).save(path)
+    assert Description.load(path).options == options
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+    with pytest.raises(FailureError, match=r"model.json: not a description of a network \(.*\); export"):
+        Description.load(path)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"model": "x", "classes": ["a"], "preprocessing": {"mean": 3}}'])

@@ -95,7 +95,8 @@ def check_batches_and_sizes(net, prefix, description, pixels=False):
         for run in runs:
             answer = run(crops if pixels else normalized)
             # Noise, unlike photographs, drives the non-local block's softmax, whose scores have no scale, to one-hot.
-            np.testing.assert_allclose(answer, expected, rtol=5e-4, atol=5e-4 * np.abs(expected).max())
+            tolerance = 5e-4 if description.model.startswith("nl") else 1e-4
+            np.testing.assert_allclose(answer, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("pixels", [False, True])

@@ -157,11 +157,24 @@ def test_grouped_convolution_and_fully_connected():
     assert cost(net, (4, 5, 5)).macs == 25 * 8 * 2 * 9 + 8 * 25 * 3
 
 
-def test_uncounted_operator_is_not_free():
-    net = nn.HybridSequential()
-    net.add(nn.Conv2DTranspose(8, (3, 3), in_channels=4))
-    with pytest.raises(NotImplementedError, match="Deconvolution"):
-        cost(net, (4, 5, 5))
+@pytest.mark.parametrize(
+    ("block", "operator"),
+    [
+        (nn.Conv2DTranspose(8, (3, 3), in_channels=4), "Deconvolution"),
+        (nn.HybridLambda(lambda f, x: f.dot(x.reshape((20, 5)), x.reshape((5, 20)))), "dot"),
+        (nn.HybridLambda(lambda f, x: f.linalg.gemm2(x, x)), "_linalg_gemm2"),
+        (nn.HybridLambda(lambda f, x: f.linalg.gemm(x, x, x)), "_linalg_gemm"),
+        (nn.HybridLambda(lambda f, x: f.linalg.syrk(x)), "_linalg_syrk"),
+        (nn.HybridLambda(lambda f, x: f.Correlation(x, x)), "Correlation"),
+        (
+            nn.HybridLambda(lambda f, x: f.contrib.interleaved_matmul_selfatt_qk(x.reshape((5, 1, 20 * 3)), heads=2)),
+            "_contrib_interleaved_matmul_selfatt_qk",
+        ),
+    ],
+)
+def test_uncounted_operator_is_not_free(block, operator):
+    with pytest.raises(NotImplementedError, match=f"multiply-adds of {operator} are not counted"):
+        cost(block, (12, 5, 5) if "interleaved" in operator else (4, 5, 5))
 
 
 def test_curves_are_a_picture(tmp_path):

@@ -122,6 +122,13 @@ def test_command(capsys, tmp_path):
     assert json.loads(capsys.readouterr().out)[0] == {**first, "table": 1, "here": 7_043_280, "verdict": "match"}
 
 
+def test_one_file_for_two(capsys, tmp_path):
+    path = str(tmp_path / "tables")
+    assert cli.main(["tables", "--markdown", path, "--csv", path]) == 2
+    assert capsys.readouterr().err.endswith("give two files\n")
+    assert not list(tmp_path.iterdir())
+
+
 def test_accuracies_are_the_papers_or_not_measured():
     rows = list(csv.DictReader(table_report.as_csv().splitlines()))
     accuracies = [row for row in rows if "@" in row["column"] or "Top" in row["column"]]

@@ -8,7 +8,7 @@ import pytest
 from mxnet import autograd
 from mxnet.gluon import nn
 
-from a2net_gluon import DoubleAttention
+from a2net_gluon import DoubleAttention, SqueezeExcitation, get_model
 from a2net_gluon.errors import UsageError
 from a2net_gluon.networks import MobileNetV2, ResNet, inflate
 from a2net_gluon.networks.mobilenet import MOBILENET_V2
@@ -110,6 +110,57 @@ def test_new_blocks_stay_as_they_are():
         np.testing.assert_array_equal(after[name], before[name])
 
 
+def with_scales(**placement):
+    """Squeeze-and-excitation, on the residual branch."""
+
+    def context(channels, ndim, prefix):
+        return SqueezeExcitation(channels, 4, ndim=ndim, prefix=prefix)
+
+    return {"context": context, "placement": placement, "on_branch": True}
+
+
+def test_new_blocks_on_the_branch_stay_as_they_are():
+    report = inflate(images(), clips(**with_scales(conv3=(2,))))
+    assert {name.split(".")[3] for name in report.new} == {"context"}
+    assert len(report.new) == 4  # two layers with bias
+
+
+@pytest.mark.parametrize("name", ["resnet26", "resnet29"])
+def test_registered_networks(name):
+    """Stage by stage, in the middle of 36 frames, which no temporal border reaches."""
+    flat, deep = get_model(name, classes=3), get_model(f"{name}_3d", classes=3)
+    for net in (flat, deep):
+        mx.random.seed(0)
+        net.initialize(mx.init.MSRAPrelu())
+    report = inflate(flat, deep)
+    assert not report.left
+    assert not report.new
+    image = mx.nd.random.normal(shape=(1, 3, 32, 32))
+    clip = mx.nd.broadcast_to(image.expand_dims(2), (1, 3, 36, 32, 32))
+    for stage, block in flat.features._children.items():
+        if stage == "tail_bn":
+            break
+        image, clip = block(image), deep.features._children[stage](clip)
+        middle = clip.shape[2] // 2 - (stage.startswith("conv") and clip.shape[2] == 18)
+        expected = image.asnumpy()
+        np.testing.assert_allclose(
+            clip.asnumpy()[:, :, middle], expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max(), err_msg=stage
+        )
+    assert stage == "tail_bn"
+
+
+def test_registered_networks_of_50_layers():
+    flat, deep = get_model("a2net_resnet50"), get_model("a2net_resnet50_3d")
+    for net in (flat, deep):
+        net.initialize()
+    report = inflate(flat, deep)
+    assert (len(report.inflated), report.left) == (73, ("output.weight", "output.bias"))
+    assert report.new == report.left  # of another number of classes
+    spread = [name for name in report.inflated if deep._collect_params_with_prefix()[name].shape[2] == 3]
+    # The stem; k = 3 in three units of conv2, two of conv3, three of conv4 and one of conv5 (Table 1).
+    assert len(spread) == 1 + 3 + 2 + 3 + 1
+
+
 def test_values_and_report():
     flat, deep = images(), clips()
     report, sources, targets = inflate(flat, deep), values(flat), values(deep)
@@ -184,6 +235,11 @@ def with_an_open_head():
             functools.partial(images, **with_blocks(conv3=(1,))),
             clips,
             "conv3.context1.*is only in net2d; place the same",
+        ),
+        (
+            functools.partial(images, **with_scales(conv3=(1,))),
+            clips,
+            "conv3.unit1.context.*is only in net2d; place the same",
         ),
         (images, a_unit_more, "only it has features.conv2.unit3.*same stages and units"),
         (mobilenet, clips, "features.conv1.conv.weight .* is only in net2d; build both"),

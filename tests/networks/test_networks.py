@@ -95,6 +95,9 @@ def test_last_gamma_starts_units_as_their_shortcuts():
 def test_context_and_placement_on_another_backbone():
     net = a2net_gluon.get_model("resnet50", context="a2", placement={"conv3": (2, 4), "conv4": (2, 4, 6)})
     assert names_and_shapes(net) == names_and_shapes(a2net_gluon.get_model("a2net_resnet50"))
+    compact = {"conv4": (1, 3), "conv5": (2, 4), "conv6": (2,)}
+    net = a2net_gluon.get_model("mobilenet_v2", context="a2", placement=compact)
+    assert names_and_shapes(net) == names_and_shapes(a2net_gluon.get_model("a2net_mobilenet_v2"))
 
 
 def test_networks_for_images_and_for_clips():
@@ -103,6 +106,9 @@ def test_networks_for_images_and_for_clips():
     assert all(name.endswith("_3d") for name in clips)
     assert not any(name.endswith("_3d") for name in images)
     assert a2net_gluon.get_model("resnet26_3d").output.weight.shape[0] == 400
+    assert a2net_gluon.list_models(3, "nl") == ["nl_resnet26_3d"]
+    with pytest.raises(ValueError, match="ndim is 7"):
+        a2net_gluon.list_models(ndim=7)
 
 
 def test_squeeze_excitation_stands_on_the_residual_branch():
@@ -131,6 +137,19 @@ def test_squeeze_excitation_stands_on_the_residual_branch():
         ({"name": "a2net_resnet50", "placement": {"conv3": (5,)}}, ValueError, "unit 5 of conv3; its units are 1 to 4"),
         ({"name": "a2net_resnet50", "placement": {"conv7": (1,)}}, ValueError, "stage 'conv7'.*conv2"),
         ({"name": "a2net_resnet50", "placement": {"conv3": 2}}, ValueError, "placement of conv3 is 2"),
+        ({"name": "a2net_resnet50", "placement": "conv3:2"}, ValueError, "placement is 'conv3:2'; it must be a dict"),
+        ({"name": "a2net_resnet50", "placement": {"conv3": ()}}, ValueError, r"placement of conv3 is \(\)"),
+        ({"name": "a2net_resnet50", "placement": {"conv3": (2, 2)}}, ValueError, "each unit can be named once"),
+        (
+            {"name": "a2net_resnet50", "placement": {"conv3": (1.5,)}},
+            ValueError,
+            "unit 1.5 of conv3; its units are 1 to 4",
+        ),
+        ({"name": "a2net_resnet50", "placement": {"conv3": ("2",)}}, ValueError, "unit '2' of conv3; its units"),
+        ({"name": "a2net_resnet50", "placement": {}}, ValueError, "needs a placement for context='a2'"),
+        ({"name": "a2net_resnet50", "context": ""}, ValueError, "unknown context ''; there are: a2, nl, se"),
+        ({"name": "a2net_resnet50", "context": ["a2"]}, ValueError, r"unknown context \['a2'\]"),
+        ({"name": "a2net_resnet50", "reduction": True}, ValueError, "reduction is True"),
         ({"name": "a2net_resnet50", "reduction": 0}, ValueError, "reduction is 0"),
         ({"name": "resnet50", "ctx": [mx.cpu(), mx.cpu()]}, ValueError, "each device can be named once"),
         ({"name": "resnet50", "association": "right"}, ValueError, "resnet50 has none"),

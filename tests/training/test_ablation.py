@@ -1,6 +1,7 @@
 """Rows of the paper's Tables 2 and 3 in 2-D form, on small images, through flags alone."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from a2net_gluon.networks import load_weights
 from a2net_gluon.options.types import placement
 
 ROWS = [
+    ("resnet20_small", "se", "conv4:2"),
     ("resnet26", None, None),
     ("resnet29", None, None),
     *(
@@ -49,11 +51,9 @@ def test_every_row_trains(call, tmp_path, model, kind, place):
     assert Description.load(tmp_path / "run" / "model.json").options == options
     net = get_model(model, classes=10, **options)
     load_weights(net, tmp_path / "run" / "best.params")
-    blocks = {
-        name.split(".")[1] + name.split(".")[2] for name in net._collect_params_with_prefix() if "context" in name
-    }
-    expected = {f"{stage}context{unit}" for stage, units in options.get("placement", {}).items() for unit in units}
-    assert blocks == expected
+    names = [name for name in net._collect_params_with_prefix() if "context" in name]
+    blocks = {re.match(r"features\.(conv\d)\.\D+(\d)", name).groups() for name in names}
+    assert blocks == {(stage, str(unit)) for stage, units in options.get("placement", {}).items() for unit in units}
     for name, parameter in net._collect_params_with_prefix().items():
         assert np.isfinite(parameter.data().asnumpy()).all(), name
         if name.endswith("beta"):  # it starts at zero
