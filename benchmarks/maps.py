@@ -42,6 +42,7 @@ from a2net_gluon.blocks import DoubleAttention, NonLocal
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.files import output_folder, replacing, write_text
 from a2net_gluon.insight.memory import training_memory
+from a2net_gluon.options.types import count
 
 
 class Kind(typing.NamedTuple):
@@ -99,6 +100,8 @@ def main():
         print(json.dumps(measure(Case(*args.measure))))
         return 0
     try:
+        if not args.output.name:
+            raise UsageError(f"--output is {args.output}, a folder; it is the start of file names, e.g. runs/maps")
         with output_folder(args.output.parent):
             run(args)
     except (UsageError, FailureError) as error:
@@ -117,19 +120,12 @@ def parse():
     parser.add_argument(
         "--maps", nargs="+", type=lengths, default=[*map(lengths, MAPS)], metavar="TxHxW", help=" ".join(MAPS)
     )
-    parser.add_argument("--channels", type=positive, default=256, help="c (256)")
-    parser.add_argument("--width", type=positive, default=64, help="m and n (64)")
-    parser.add_argument("--rounds", type=positive, default=3, help="processes for each block, map and mode (3)")
+    parser.add_argument("--channels", type=count, default=256, help="c (256)")
+    parser.add_argument("--width", type=count, default=64, help="m and n (64)")
+    parser.add_argument("--rounds", type=count, default=3, help="processes for each block, map and mode (3)")
     parser.add_argument("--redraw", action="store_true", help="measure nothing, read the JSON file")
     parser.add_argument("--measure", type=json.loads, help=argparse.SUPPRESS)  # in a process of its own
     return parser.parse_args()
-
-
-def positive(text):
-    """A whole number from 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
 
 
 def lengths(text):
@@ -145,7 +141,10 @@ def run(args):
     if args.redraw:
         if not source.is_file():
             raise UsageError(f"{source} is not there: --redraw reads what a run with this --output has measured")
-        write_report(json.loads(source.read_text(encoding="utf-8")), args.output)
+        try:
+            write_report(json.loads(source.read_text(encoding="utf-8")), args.output)
+        except (ValueError, KeyError, TypeError):
+            raise FailureError(f"{source} is no result of this benchmark: measure again, without --redraw") from None
         return
     results = {
         "channels": args.channels,

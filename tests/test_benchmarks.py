@@ -104,7 +104,7 @@ def test_nothing_is_started_without_the_memory(monkeypatch, capsys):
     ("arguments", "message"),
     [
         (["--maps", "28"], "'28' is not a map such as 28x28 or 8x28x28"),
-        (["--rounds", "0"], "'0' is not a whole number above 0"),
+        (["--rounds", "0"], "0 is not a whole number of at least 1"),
     ],
 )
 def test_bad_arguments(arguments, message, monkeypatch, capsys):
@@ -118,3 +118,9 @@ def test_redraw_needs_a_run(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(sys, "argv", ["maps.py", "--redraw", "--output", str(tmp_path / "maps")])
     assert maps.main() == 2
     assert "maps.json is not there" in capsys.readouterr().err
+    (tmp_path / "maps.json").write_text("{}")
+    assert maps.main() == 1
+    assert "maps.json is no result of this benchmark" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["maps.py", "--output", "/"])
+    assert maps.main() == 2
+    assert "--output is /, a folder" in capsys.readouterr().err
