@@ -1,3 +1,5 @@
+import ctypes
+import gc
 import os
 import pathlib
 import subprocess
@@ -12,6 +14,14 @@ import a2net_gluon  # noqa: F401  (prepares the process before anything imports 
 
 ROOT = pathlib.Path(__file__).parent.parent
 REAL_DATA = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def memory_given_back():
+    """After each file of tests: processes are forked from this one, which takes the longer the larger it is."""
+    yield
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture(scope="session")
