@@ -9,7 +9,7 @@ from mxnet.gluon.block import HybridBlock
 from a2net_gluon.blocks.gathering import attention_widths, bilinear_pooling, flat, unflat
 from a2net_gluon.blocks.preactivation import PreActivationConv, batch_norm, check_ndim
 
-__all__ = ["ASSOCIATIONS", "DISTRIBUTION_MAPS", "GATHERING_MAPS", "DoubleAttention"]
+__all__ = ["ASSOCIATIONS", "DISTRIBUTION_MAPS", "GATHERING_MAPS", "DoubleAttention", "cheaper_association"]
 
 ASSOCIATIONS = ("left", "right")
 
@@ -17,6 +17,12 @@ ASSOCIATIONS = ("left", "right")
 # P + DISTRIBUTION_MAPS. They can be picked from the traced symbol's internals; the graph's output stays what it is.
 GATHERING_MAPS = "gathering_maps"  # (N, n, L), every row sums to 1 over the L locations
 DISTRIBUTION_MAPS = "distribution_maps"  # (N, L, n), every row sums to 1 over the n descriptors
+
+
+def cheaper_association(value_channels, attention_channels, locations):
+    """The association with fewer multiply-adds: 2·m·n·L on the left (Eq. 6), (m + n)·L² on the right (Eq. 7)."""
+    m, n = value_channels, attention_channels
+    return "left" if 2 * m * n <= (m + n) * locations else "right"
 
 
 class DoubleAttention(HybridBlock):

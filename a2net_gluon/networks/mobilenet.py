@@ -60,6 +60,10 @@ class MobileArchitecture:
         """The stages by name: ``{"conv2": InvertedStage, "conv3": InvertedStage, …}``."""
         return {f"conv{number}": stage for number, stage in enumerate(self.stages, start=2)}
 
+    def strides(self):
+        """Stride of the stem and of each stage: one tuple of int each."""
+        return [(2, 2), *((stage.stride,) * 2 for stage in self.stages)]
+
 
 # Table 2, width multiplier 1.
 MOBILENET_V2 = MobileArchitecture(
@@ -131,7 +135,8 @@ class MobileNetV2(HybridBlock):
     classes : int
         Width of the output.
     context : callable, optional
-        ``context(channels, ndim, prefix)`` returns a block that maps (N, channels, h, w) to the same shape.
+        ``context(stage, channels, ndim, prefix)`` returns a block that maps (N, channels, h, w) to the same shape;
+        `stage` is the name of the stage it is for.
     placement : dict, optional
         Stage name, conv2 to conv8, to the units (from 1) after which a context block stands.
     last_gamma : bool
@@ -212,5 +217,5 @@ class MobileNetV2(HybridBlock):
             for number in range(1, stage.units + 1)
         ]
         return stage_with_contexts(
-            name, units, lambda prefix: self._context(stage.width, 2, prefix=prefix), context_after
+            name, units, lambda prefix: self._context(name, stage.width, 2, prefix=prefix), context_after
         )

@@ -1,12 +1,13 @@
 """Where context blocks stand: a placement such as ``{"conv3": (2, 4)}`` names residual units, counted from 1."""
 
+import math
 import typing
 
 from mxnet.gluon import nn
 
 from a2net_gluon.errors import UsageError
 
-__all__ = ["check_placement", "stage_with_contexts"]
+__all__ = ["check_placement", "locations", "stage_with_contexts"]
 
 
 def check_placement(units, placement):
@@ -36,6 +37,16 @@ def check_placement(units, placement):
         for number in numbers:
             if isinstance(number, bool) or number not in range(1, units[name] + 1):
                 raise UsageError(f"placement names unit {number!r} of {name}; its units are 1 to {units[name]}")
+
+
+def locations(architecture, sizes):
+    """Number of locations of each stage's map, ``{"conv2": L, …}``, for an input of `sizes`: (h, w) or (t, h, w)."""
+    found = []
+    for stride in architecture.strides():
+        sizes = [math.ceil(size / step) for size, step in zip(sizes, stride)]  # everything is "same"-padded
+        found.append(math.prod(sizes))
+    stages = architecture.named_stages()
+    return dict(zip(stages, found[-len(stages) :]))
 
 
 def stage_with_contexts(name, units, context, after):

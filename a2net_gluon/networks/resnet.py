@@ -8,6 +8,7 @@ and ``c1x1-c``, and the projection ``c1x1-w`` of a stage's first unit.
 """
 
 import dataclasses
+import functools
 import typing
 
 from mxnet.gluon import nn
@@ -76,6 +77,10 @@ class Architecture:
         """The stages under the paper's names: ``{"conv2": Stage, "conv3": Stage, …}``."""
         return {f"conv{number}": stage for number, stage in enumerate(self.stages, start=2)}
 
+    def strides(self):
+        """Stride of the stem, of its pooling, and of each stage: one tuple of int each."""
+        return [self.stem_stride, self.pool_stride or (1,) * self.ndim, *(stage.stride for stage in self.stages)]
+
 
 def image_stages(units, widths):
     """Stages of 3×3 units for images; every stage after the first halves the size."""
@@ -114,7 +119,7 @@ class _Unit(HybridBlock):
             self.w = (
                 PreActivationConv(width, in_channels, point, stride, norm=norm, prefix="c1x1-w__") if project else None
             )
-            self.context = context(width, len(kernel), prefix="context__") if context else None
+            self.context = context(prefix="context__") if context else None
 
     def hybrid_forward(self, F, x):  # noqa: N803 (Gluon's)
         shortcut = self.w(x) if self.w is not None else x
@@ -132,7 +137,8 @@ class ResNet(HybridBlock):
     classes : int
         Width of the output.
     context : callable, optional
-        ``context(channels, ndim, prefix)`` returns a block that maps (N, channels, …) to the same shape.
+        ``context(stage, channels, ndim, prefix)`` returns a block that maps (N, channels, …) to the same shape; `stage`
+        is the name of the stage it is for.
     placement : dict, optional
         Stage name to the units (from 1) after which a context block stands.
     on_branch : bool
@@ -212,6 +218,7 @@ class ResNet(HybridBlock):
         return channels
 
     def _add_stage(self, name, stage, in_channels, with_context):
+        context = functools.partial(self._context, name, stage.width, len(stage.stride)) if self._context else None
         units = []
         for number, kernel in enumerate(stage.kernels, start=1):
             first = number == 1
@@ -223,16 +230,11 @@ class ResNet(HybridBlock):
                 project=first,
                 norm=self._norm,
                 last_gamma=self._last_gamma,
-                context=self._context if self._on_branch and number in with_context else None,
+                context=context if self._on_branch and number in with_context else None,
                 prefix=f"{name}_x__{number}_",
             )
             units.append(unit)
-        sequence = stage_with_contexts(
-            name,
-            units,
-            lambda prefix: self._context(stage.width, len(stage.stride), prefix=prefix),
-            () if self._on_branch else with_context,
-        )
+        sequence = stage_with_contexts(name, units, context, () if self._on_branch else with_context)
         self.features.register_child(sequence, name)
 
     def _add_tail(self, ndim, channels):

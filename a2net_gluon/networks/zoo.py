@@ -9,10 +9,12 @@ import warnings
 import mxnet as mx
 
 from a2net_gluon.blocks import DoubleAttention, NonLocal, SqueezeExcitation
+from a2net_gluon.blocks.double_attention import cheaper_association
 from a2net_gluon.blocks.preactivation import check_ndim
 from a2net_gluon.blocks.squeeze_excitation import REDUCTION
 from a2net_gluon.errors import UsageError, check_counts
 from a2net_gluon.networks.mobilenet import MOBILENET_V2, MobileArchitecture, MobileNetV2
+from a2net_gluon.networks.placement import locations
 from a2net_gluon.networks.resnet import Architecture, ResNet, clip_stages, image_stages
 from a2net_gluon.networks.store import MODEL_FOLDER, find_weights
 from a2net_gluon.networks.weights import ParameterFile, check_contexts
@@ -43,14 +45,17 @@ class _Context:
     on_branch: bool = False  # see `ResNet`
     reduction: typing.Optional[int] = None  # None: the network's
 
-    def factory(self, reduction, options):
-        """``context(channels, ndim, prefix)`` for `ResNet`."""
+    def factory(self, reduction, options, locations):
+        """``context(stage, channels, ndim, prefix)`` for `ResNet`; `locations` are those of each stage's map."""
 
-        def build(channels, ndim, prefix):
+        def build(stage, channels, ndim, prefix):
             width = channels // reduction
             if not width:
                 raise UsageError(f"reduction is {reduction}; a stage of {channels} channels allows at most that")
-            return self.block(channels, *[width] * self.widths, ndim=ndim, prefix=prefix, **options)
+            chosen = dict(options)
+            if chosen.get("association") == "auto":
+                chosen["association"] = cheaper_association(width, width, locations[stage])
+            return self.block(channels, *[width] * self.widths, ndim=ndim, prefix=prefix, **chosen)
 
         return build
 
@@ -192,13 +197,16 @@ def get_model(
         Squeeze-and-excitation stands in these units, at the end of the residual branch; MobileNetV2 takes none.
     last_gamma, norm_layer, norm_kwargs, prefix
         Passed to `a2net_gluon.networks.ResNet` or `MobileNetV2`.
-    association, identity_start
-        Passed to the context blocks, see `a2net_gluon.DoubleAttention`; "nl" has no association, "se" neither.
+    association : {"left", "right", "auto"}
+        Of double attention blocks, "left" unless given. The answers are equal; "auto" is what needs fewer multiply-adds
+        in each stage for an input of `input_size`, see `a2net_gluon.blocks.double_attention.cheaper_association`.
+    identity_start
+        Passed to the context blocks, see `a2net_gluon.DoubleAttention`; "se" has none.
     reduction : int
         Attention blocks get m = n = channels // reduction, squeeze-and-excitation an inner width of that. Unless
         given, 2; 4 in ResNet-26 and 29, as in the paper's ablations; 1 in MobileNetV2; 16 for "se".
     input_size : int
-        For GluonCV's scripts, which tell it to some networks: these here take any size.
+        Height and width to choose the associations for, the network's own unless given; it takes any size all the same.
 
     Returns
     -------
@@ -334,4 +342,14 @@ def _context_factory(kind, row, kwargs):
     context = _CONTEXTS[kind]
     reduction = kwargs.get("reduction", context.reduction or row.reduction)
     check_counts(reduction=reduction)
-    return context.factory(reduction, {key: kwargs[key] for key in context.options if key in kwargs})
+    options = {key: kwargs[key] for key in context.options if key in kwargs}
+    return context.factory(reduction, options, locations(row.architecture, _sizes(row, kwargs.get("input_size"))))
+
+
+def _sizes(row, input_size):
+    """Lengths of the input, (h, w) or (t, h, w): the network's own, or what GluonCV's scripts say."""
+    _, *frames, height, width = row.input_shape
+    if input_size is None:
+        return *frames, height, width
+    check_counts(input_size=input_size)
+    return *frames, input_size, input_size

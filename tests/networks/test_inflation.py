@@ -50,7 +50,7 @@ def clips(temporal=(3, 3, 1), widths=WIDTHS, **kwargs):
 
 
 def with_blocks(identity_start=False, **placement):
-    def context(channels, ndim, prefix):
+    def context(stage, channels, ndim, prefix):
         return DoubleAttention(channels, ndim=ndim, identity_start=identity_start, prefix=prefix)
 
     return {"context": context, "placement": placement}

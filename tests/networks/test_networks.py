@@ -12,6 +12,8 @@ import pytest
 
 import a2net_gluon
 from a2net_gluon.networks import input_shape
+from a2net_gluon.networks.placement import locations
+from a2net_gluon.networks.zoo import _NETWORKS
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 
@@ -60,16 +62,55 @@ def test_features_and_output_make_the_network(name):
     np.testing.assert_array_equal(net.output(net.features(x)).asnumpy(), net(x).asnumpy())
 
 
-def test_associations_agree_on_the_whole_network():
+@pytest.mark.parametrize("association", ["right", "auto"])
+def test_associations_agree_on_the_whole_network(association):
+    """Logits and all gradients, in double precision."""
     mx.random.seed(0)
-    left = a2net_gluon.get_model("a2net_resnet20_small")
-    right = a2net_gluon.get_model("a2net_resnet20_small", association="right")
-    left.initialize(mx.init.MSRAPrelu())
-    right.initialize()
-    for one, other in zip(left.collect_params().values(), right.collect_params().values()):
-        other.set_data(one.data())
-    x = small_batch("a2net_resnet20_small")
-    np.testing.assert_allclose(right(x).asnumpy(), left(x).asnumpy(), rtol=1e-4, atol=1e-5)
+    x, found = small_batch("a2net_resnet20_small").astype("float64"), []
+    parameters = None
+    for one in ("left", association):
+        net = a2net_gluon.get_model("a2net_resnet20_small", association=one)
+        net.initialize(mx.init.MSRAPrelu())
+        net.cast("float64")
+        parameters = parameters or {name: p.data() for name, p in net.collect_params().items()}
+        for name, parameter in net.collect_params().items():
+            parameter.set_data(parameters[name])
+        with mx.autograd.record():
+            logits = net(x)
+            loss = (logits * mx.nd.arange(logits.size, dtype="float64").reshape(logits.shape)).sum()
+        loss.backward()
+        trained = [p for p in net.collect_params().values() if p.grad_req != "null"]
+        found.append([logits.asnumpy(), *(p.grad().asnumpy() for p in trained)])
+    for expected, answer in zip(*found):
+        np.testing.assert_allclose(answer, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", a2net_gluon.list_models())
+def test_locations_are_those_of_the_maps(name):
+    architecture = _NETWORKS[name].architecture
+    shape = tuple(length // 2 + 1 for length in input_shape(name)[1:])  # odd in part
+    net, data = a2net_gluon.get_model(name), mx.sym.var("data")
+    for stage, expected in locations(architecture, shape).items():
+        part = mx.gluon.nn.HybridSequential(prefix="")
+        for child, block in net.features._children.items():
+            part.register_child(block, child)
+            if child == stage:
+                break
+        _, ((_, _, *lengths),), _ = part(data).infer_shape(data=(1, 3, *shape))
+        assert np.prod(lengths) == expected
+
+
+def test_auto_is_what_needs_less():
+    macs = {}
+    for association in ("left", "right", "auto"):
+        counted = a2net_gluon.cost(a2net_gluon.get_model("a2net_resnet50", association=association), (3, 224, 224))
+        macs[association] = counted.macs
+        assert counted.paper_macs == 6_538_174_464
+    # The three blocks of conv4 have m = n = 512 and L = 196 and go to the right, those of conv3 256 and 784.
+    assert macs["left"] - macs["auto"] == 3 * (2 * 512 * 512 * 196 - 1024 * 196**2)
+    assert macs["auto"] < min(macs["left"], macs["right"])
+    small = a2net_gluon.get_model("a2net_resnet50", association="auto", input_size=448)
+    assert a2net_gluon.cost(small, (3, 448, 448)).macs == a2net_gluon.cost(small, (3, 448, 448)).paper_macs
 
 
 def test_identity_start_gives_the_backbones_answer():
@@ -153,6 +194,8 @@ def test_squeeze_excitation_stands_on_the_residual_branch():
         ({"name": "a2net_resnet50", "reduction": 0}, ValueError, "reduction is 0"),
         ({"name": "resnet50", "ctx": [mx.cpu(), mx.cpu()]}, ValueError, "each device can be named once"),
         ({"name": "resnet50", "association": "right"}, ValueError, "resnet50 has none"),
+        ({"name": "a2net_resnet50", "association": "best"}, ValueError, "association is 'best'"),
+        ({"name": "a2net_resnet50", "input_size": "224"}, ValueError, "input_size is '224'"),
         ({"name": "nl_resnet50", "association": "right"}, ValueError, "not for 'nl' blocks; those have reduction, id"),
         ({"name": "se_resnet50", "identity_start": True}, ValueError, "not for 'se' blocks; those have reduction"),
         ({"name": "resnet50", "pretrained": True}, ValueError, "no published weights for resnet50"),
