@@ -24,7 +24,7 @@ from a2net_gluon.networks import find_weights, get_model, input_shape, list_mode
 from a2net_gluon.networks.weights import check_contexts
 from a2net_gluon.options import CROP_RATIOS, uses_records
 
-__all__ = ["context_options", "contexts", "network", "preprocessing", "source"]
+__all__ = ["context_options", "contexts", "fast_options", "network", "preprocessing", "source"]
 
 SYNTHETIC_BATCHES = 50  # in an epoch of --benchmark
 
@@ -47,6 +47,11 @@ def context_options(args, description=None):
     """Options of `get_model` that `args` give; where they are silent, those the `description` of parameters keeps."""
     given = {name: value for name, value in vars(args).items() if name in OPTIONS and value is not None}
     return {**(description.options if description else {}), **given}
+
+
+def fast_options(preprocessing):
+    """Options of `get_model` that leave parameters and answers alone, and make it fast on inputs of this size."""
+    return {"association": "auto", "input_size": preprocessing.size}
 
 
 def preprocessing(args, model, description=None, clips=False):
@@ -132,7 +137,13 @@ def network(args, clips=False):
     description = Description.beside(path) if path else None
     prepared = preprocessing(args, args.model, description, clips)
     options = context_options(args, description)
-    net = get_model(args.model, classes=None if path else args.classes, pretrained=path or False, **options)
+    net = get_model(
+        args.model,
+        classes=None if path else args.classes,
+        pretrained=path or False,
+        **options,
+        **fast_options(prepared),
+    )
     if not path:
         net.initialize(mx.init.MSRAPrelu())
     count = net.output.weight.shape[0]

@@ -199,7 +199,8 @@ def get_model(
         Passed to `a2net_gluon.networks.ResNet` or `MobileNetV2`.
     association : {"left", "right", "auto"}
         Of double attention blocks, "left" unless given. The answers are equal; "auto" is what needs fewer multiply-adds
-        in each stage for an input of `input_size`, see `a2net_gluon.blocks.double_attention.cheaper_association`.
+        in each stage for an input of `input_size`, see `a2net_gluon.blocks.double_attention.cheaper_association`;
+        networks without such blocks take it too.
     identity_start
         Passed to the context blocks, see `a2net_gluon.DoubleAttention`; "se" has none.
     reduction : int
@@ -327,7 +328,7 @@ def _resolve_context(name, row, context, placement, kwargs):
 
 
 def _check_context_options(name, kind, kwargs):
-    given = [key for key in _CONTEXT_OPTIONS if key in kwargs]
+    given = [key for key in _CONTEXT_OPTIONS if key in kwargs and kwargs[key] != "auto"]
     if given and kind is None:
         raise UsageError(f"{given[0]}={kwargs[given[0]]!r} is for context blocks, and {name} has none")
     known = ("reduction", *_look_up(_CONTEXTS, kind, "context").options) if kind is not None else ()

@@ -6,7 +6,7 @@ import mxnet as mx
 
 from a2net_gluon.data import NORMALIZATIONS, Description, Preprocessing
 from a2net_gluon.errors import UsageError
-from a2net_gluon.from_options import context_options
+from a2net_gluon.from_options import context_options, fast_options
 from a2net_gluon.networks import get_model, load_backbone, load_weights
 from a2net_gluon.training.learner import Optimization
 from a2net_gluon.training.objective import Objective
@@ -44,9 +44,10 @@ def description(args, classes, preprocessing):
     return Description(args.model, tuple(classes), preprocessing, options=context_options(args))
 
 
-def net_maker(args, contexts, classes):
+def net_maker(args, contexts, description):
     """A function that builds the network with its first weights on `contexts`."""
-    options = {"classes": classes, "last_gamma": args.last_gamma, **_norm(args, contexts), **context_options(args)}
+    options = {"classes": len(description.classes), "last_gamma": args.last_gamma, **_norm(args, contexts)}
+    options.update(description.options, **fast_options(description.preprocessing))
 
     def make():
         net = get_model(args.model, pretrained=args.use_pretrained, ctx=contexts, **options)

@@ -68,8 +68,8 @@ def _check_training(args, contexts, source, preprocessing):
     """The parts of a run, made as it would make them, and the room they take."""
     steps = build.steps_per_epoch(args, source)
     yield _check_schedule(args, steps, len(contexts))
-    net = build.net_maker(args, contexts, len(source.classes))()
     description = build.description(args, source.classes, preprocessing)
+    net = build.net_maker(args, contexts, description)()
     build.objective(args, contexts, description, steps)  # loads the teacher
     parameters = cost(net, (3, preprocessing.size, preprocessing.size)).params
     yield Finding("ok", "network", f"{description.network}, {parameters:,} parameters, {len(source.classes)} classes")

@@ -35,7 +35,7 @@ def evaluate(args, on_skip=None):
     classes = description.classes if description else None
     source = from_options.source(args, preprocessing, len(contexts), training=False, classes=classes, on_skip=on_skip)
     options = from_options.context_options(args, description)
-    net = get_model(args.model, classes=len(source.classes), **options)
+    net = get_model(args.model, classes=len(source.classes), **options, **from_options.fast_options(preprocessing))
     load_weights(net, params, contexts)
     net.hybridize(static_alloc=True, static_shape=True)
     measured = evaluate_batches(net, source.validation(), contexts, preprocessing, len(source.classes))

@@ -85,7 +85,7 @@ class _Run:
         self.steps_per_epoch = build.steps_per_epoch(args, source)
         self.schedule = build.schedule(args, self.steps_per_epoch)
         self.learner = Learner(
-            build.net_maker(args, contexts, len(source.classes)),
+            build.net_maker(args, contexts, self.description),
             contexts,
             preprocessing,
             build.objective(args, contexts, self.description, self.steps_per_epoch),

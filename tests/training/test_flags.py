@@ -58,14 +58,19 @@ def test_start_from_parameters_and_states(train):
     assert "no published weights" in said
 
 
+def maker(args, classes):
+    prepared = from_options.preprocessing(args, args.model)
+    return build.net_maker(args, [mx.cpu()], build.description(args, map(str, range(classes)), prepared))
+
+
 def test_start_from_published_parameters():
     args = options.complete(options.parse_training(["--use-pretrained"]))
     published = get_model(args.model, pretrained=True)
     x = mx.nd.random.normal(shape=(2, 3, 32, 32))
-    same = build.net_maker(args, [mx.cpu()], 10)()
+    same = maker(args, 10)()
     np.testing.assert_allclose(same(x).asnumpy(), published(x).asnumpy(), rtol=1e-4, atol=1e-4)
     with pytest.warns(UserWarning, match="trained for 10 classes, the network has 3: loaded all but the output layer"):
-        other = build.net_maker(args, [mx.cpu()], 3)()
+        other = maker(args, 3)()
     np.testing.assert_allclose(other.features(x).asnumpy(), published.features(x).asnumpy(), rtol=1e-4, atol=1e-4)
 
 
@@ -73,7 +78,7 @@ def test_start_from_a_trained_backbone(train):
     base, _ = train("--num-epochs", 1, "--model", "resnet20_small")
     path = base / "best.params"
     args = options.complete(options.parse_training(["--pretrained-base", str(path)]))
-    net = build.net_maker(args, [mx.cpu()], 10)()
+    net = maker(args, 10)()
     backbone = get_model("resnet20_small", pretrained=path)
     x = mx.nd.random.normal(shape=(2, 3, 16, 16))
     np.testing.assert_allclose(net(x).asnumpy(), backbone(x).asnumpy(), rtol=1e-4, atol=1e-4)
