@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import maps
 
-from .conftest import ROOT
+from ..conftest import ROOT
 
 KINDS = ("left", "right", "nl")
 
