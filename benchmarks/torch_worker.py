@@ -1,0 +1,97 @@
+"""Contenders in PyTorch. Run by `benchmarks.speed` in the peers' environment."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks import peer, worker
+
+
+def make(task):
+    """Build what a task asks for, see `worker.serve`."""
+    # Attention far from a location gets weights too small for normal floats, which processors multiply slowly. Our
+    # ONNX sessions have the same setting; MXNet's softmax gives zeros, mostly. Threads that start later inherit it.
+    torch.set_flush_denormal(True)
+    torch.manual_seed(0)
+    kinds = {"inference": inference, "training": training, "sgemm": sgemm}
+    run = kinds[task["kind"]](task)
+    return run, {"version": f"torch {torch.__version__}"}
+
+
+def inference(task):
+    """Logits of a batch."""
+    inputs = _channels_last(task, torch.from_numpy(worker.images(task)))
+    forms = {"eager": lambda net: net, "frozen": lambda net: _frozen(net, inputs), "compiled": _compiled_inference}
+    net = _network(task).eval()
+    with torch.inference_mode(task["form"] == "eager"), torch.no_grad():
+        forward = forms[task["form"]](net)
+        for _ in range(3):  # the graph executor of a frozen network optimises in its first runs
+            logits = forward(inputs)
+    worker.save_answers(task, {"logits": logits.numpy()})
+
+    def run():
+        with torch.inference_mode(task["form"] == "eager"), torch.no_grad():
+            forward(inputs)
+
+    return run
+
+
+def _frozen(net, inputs):
+    return torch.jit.optimize_for_inference(torch.jit.freeze(torch.jit.trace(net, inputs)))
+
+
+def _compiled_inference(net):
+    import torch._inductor.config
+
+    torch._inductor.config.freezing = True  # weights are constants: folds BN and packs weights
+    return torch.compile(net)
+
+
+def training(task):
+    """A step of SGD with Nesterov momentum."""
+    net = _network(task).train()
+    inputs = _channels_last(task, torch.from_numpy(worker.images(task)))
+    labels = torch.from_numpy(worker.labels(task)).long()
+    options = {"momentum": worker.MOMENTUM, "weight_decay": worker.WEIGHT_DECAY, "nesterov": True, "fused": True}
+    optimizer = torch.optim.SGD(net.parameters(), worker.LEARNING_RATE, **options)
+    forward = torch.compile(net) if task["form"] == "compiled" else net
+    criterion = nn.CrossEntropyLoss()
+
+    def backward():
+        optimizer.zero_grad(set_to_none=True)
+        loss = criterion(forward(inputs), labels)
+        loss.backward()
+        return loss.item()
+
+    def run():
+        backward()
+        optimizer.step()
+
+    loss = backward()
+    ours = peer.our_names(task["weights"])
+    gradients = {ours[name]: parameter.grad.numpy() for name, parameter in net.named_parameters()}
+    worker.save_answers(task, {"loss": np.array(loss), **gradients})
+    run()
+    return run
+
+
+def sgemm(task):
+    """A product of two large matrices."""
+    a, b = (torch.from_numpy(matrix) for matrix in worker.matrices(task))
+    run = lambda: torch.mm(a, b)  # noqa: E731
+    run()
+    return run
+
+
+def _network(task):
+    net = peer.build(task["network"], task["placement"])
+    peer.load(net, task["weights"])
+    return _channels_last(task, net.to(getattr(torch, task.get("dtype", "float32"))))
+
+
+def _channels_last(task, thing):
+    return thing.to(memory_format=torch.channels_last) if task["channels_last"] else thing
+
+
+if __name__ == "__main__":
+    worker.serve(make)
