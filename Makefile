@@ -1,13 +1,16 @@
 # make quickstart   environment, training on handwritten digits, export, a prediction
 # make test         environment, all tests
 # make lint         style and formatting
+# make bench        speed and memory beside PyTorch, in runs/speed; BENCH="--quick" passes options on
 # PYTHON=python3.10 chooses the Python of a new environment.
 
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/quickstart
+PEERS := .venv-bench
+BENCH :=
 
-.PHONY: venv quickstart test test-fast lint format clean
+.PHONY: venv quickstart test test-fast lint format bench peers clean
 
 venv: $(VENV)/.installed
 
@@ -41,5 +44,17 @@ format: venv
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The peers need an environment of their own. TORCH_INDEX names an index with PyTorch's small builds for the CPU.
+peers: $(PEERS)/.installed
+
+$(PEERS)/.installed: requirements/bench.txt | venv
+	rm -rf $(PEERS)
+	$(BIN)/python -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r $<
+	touch $@
+
+bench: venv peers
+	$(BIN)/python -m benchmarks.speed $(BENCH)
+
 clean:
-	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) runs build dist *.egg-info .pytest_cache .ruff_cache

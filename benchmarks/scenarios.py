@@ -1,0 +1,135 @@
+"""What is measured: the contenders of each scenario.
+
+A scenario is a function from `Settings` to a dict: "rows", and what else there is to say. `ratios.py` compares the
+rows, `report.py` writes them.
+"""
+
+from benchmarks.stage import TOLERANCE, difference, open_stage, row
+
+__all__ = ["SCENARIOS"]
+
+# A step multiplies three times: forward, for the gradients of what goes into a layer, and for those of its weights.
+PASSES = {"inference": 1, "training": 3}
+
+
+def inference(settings):
+    """Logits of a batch, in every form that ours and the peers have."""
+    with open_stage(settings) as stage:
+        contenders = []
+        for network in (settings.network, settings.plain):
+            stage.add(network, export=True)
+            contenders += _inference_contenders(stage, network)
+        rows = _side_by_side(stage, "inference", contenders)
+        references = {each.task["network"]: each for each in reversed(contenders)}  # the first of each network
+        for contender, line in zip(contenders, rows):
+            if "error" not in line:
+                _judge(line, difference(contender, references[line["network"]]))
+        return {"rows": rows}
+
+
+def _inference_contenders(stage, network):
+    """Every form; of the plain network those that tell what the blocks cost."""
+    forms = [
+        ("MXNet, hybridized", "mxnet", "hybrid", False),
+        ("MXNet, optimized export", "mxnet", "optimized", False),
+        ("ONNX Runtime, our export", "onnxruntime", "onnx", False),
+        ("PyTorch, frozen", "torch", "frozen", True),
+        ("PyTorch, compiled", "torch", "compiled", True),
+    ]
+    if network == stage.settings.network:
+        forms += [
+            ("MXNet, hybridized", "mxnet", "hybrid", True),
+            ("MXNet, optimized export", "mxnet", "optimized", True),
+            ("ONNX Runtime, our export", "onnxruntime", "onnx", True),
+            ("ONNX Runtime, our export, 8 bits", "onnxruntime", "int8", False),
+            ("PyTorch, eager, as it comes", "torch", "eager", False),
+            ("PyTorch, eager", "torch", "eager", True),
+        ]
+    return [
+        stage.contender(name, family, "inference", form, network, tuned=tuned, channels_last=tuned)
+        for name, family, form, tuned in _present(stage, forms)
+    ]
+
+
+def training(settings):
+    """A training step: forward, backward, update."""
+    with open_stage(settings) as stage:
+        contenders = []
+        for network in (settings.network, settings.plain):
+            stage.add(network)
+            contenders += _training_contenders(stage, network)
+        gradients = _gradients_in_double(stage)
+        rows = _side_by_side(stage, "training", contenders)
+        for line in rows[: len(contenders)]:
+            if "error" not in line:
+                _judge(line, gradients[line["network"], line["family"], line["form"]])
+        return {"rows": rows}
+
+
+def _training_contenders(stage, network, **sizes):
+    forms = [
+        ("MXNet, hybridized", "mxnet", "hybrid", False),
+        ("MXNet, hybridized", "mxnet", "hybrid", True),
+        ("PyTorch, eager", "torch", "eager", True),
+        ("PyTorch, compiled", "torch", "compiled", True),
+    ]
+    return [
+        stage.contender(name, family, "training", form, network, tuned=tuned, **sizes)
+        for name, family, form, tuned in _present(stage, forms)
+    ]
+
+
+def _present(stage, forms):
+    return [form for form in forms if stage.settings.torch or form[1] != "torch"]
+
+
+def _gradients_in_double(stage):
+    """How far loss and gradients of one small batch are from MXNet's, by network, family and form.
+
+    In single precision they differ by percents, between any two of them: rounding turns a ReLU here and there.
+    """
+    found = {}
+    for network in stage.macs:
+        small = {"dtype": "float64", "batch": 2, "size": min(64, stage.settings.size)}
+        contenders = [each for each in _training_contenders(stage, network, **small) if each.task["channels_last"]]
+        contenders = list({(each.family, each.task["form"]): each for each in contenders}.values())
+        stage.run(contenders)
+        for each in contenders:
+            found[network, each.family, each.task["form"]] = difference(each, contenders[0])
+    return found
+
+
+def _side_by_side(stage, kind, contenders):
+    """Rows of contenders that take turns; then those of the machine's peak, and of the time it allows at best."""
+    sgemm = stage.sgemm()
+    results = stage.run([*sgemm, *contenders], stage.settings.rounds)
+    rows = [row(each, result, each.task["batch"]) for each, result in zip(contenders, results[len(sgemm) :])]
+    peaks = [row(each, result, 1) for each, result in zip(sgemm, results)]
+    return [*rows, *_floors(stage, kind, peaks), *peaks]
+
+
+def _floors(stage, kind, peaks):
+    """How long the multiply-adds of each network take the fastest product of matrices."""
+    flops = 2 * stage.settings.square**3
+    for peak in peaks:
+        if "ms" in peak:
+            peak["gflops"] = flops / peak["min_ms"] / 1e6
+    best = {what: min(peak[what] for peak in peaks if "ms" in peak) for what in ("min_ms", "median_ms")}
+    for network, macs in stage.macs.items():
+        share = 2 * macs * PASSES[kind] / flops
+        yield {
+            "name": "the same multiply-adds in sgemm",
+            "family": "floor",
+            "network": network,
+            **{what: share * milliseconds for what, milliseconds in best.items()},
+        }
+
+
+def _judge(line, found):
+    """Note how far a contender's answers are from MXNet's; who computes something else is out."""
+    line["difference"] = found
+    if line["form"] != "int8" and not (found is not None and found <= TOLERANCE):
+        line["error"] = f"differs from MXNet by {found}, more than {TOLERANCE}"
+
+
+SCENARIOS = {"inference": inference, "training": training}
