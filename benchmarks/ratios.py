@@ -12,10 +12,12 @@ class Ratio(typing.NamedTuple):
     ----------
     text : str
     over, under : dict
-        What the rows have to have; a tuple means one of its values. "network" is "attended" or "plain".
+        What the rows have to have; a tuple means one of its values, a word of `evaluate` what it stands for.
     target : float, optional
     at_least : bool
         The target is a lower limit.
+    of : tuple of str
+        What is compared; the target is for the first.
     """
 
     text: str
@@ -23,6 +25,7 @@ class Ratio(typing.NamedTuple):
     under: dict
     target: typing.Optional[float] = None
     at_least: bool = False
+    of: typing.Tuple[str, ...] = ("min_ms", "median_ms")
 
 
 _A, _PLAIN = {"network": "attended"}, {"network": "plain"}
@@ -30,6 +33,7 @@ _SINGLE = ("hybrid", "optimized", "onnx", "eager", "frozen", "compiled")  # form
 _MXNET, _ORT, _TORCH = ({"family": family, "form": _SINGLE} for family in ("mxnet", "onnxruntime", "torch"))
 _OURS = {"family": ("mxnet", "onnxruntime"), "form": _SINGLE}
 _FLOOR = {"family": "floor"}
+_PEAK = ("peak_mb",)
 
 RATIOS = {
     "inference": (
@@ -58,37 +62,53 @@ RATIOS = {
         Ratio("A²-Net / ResNet, best PyTorch", {**_TORCH, **_A}, {**_TORCH, **_PLAIN}),
         Ratio("A²-Net / ResNet in multiply-adds", {**_FLOOR, **_A}, {**_FLOOR, **_PLAIN}),
     ),
+    "memory": (
+        Ratio(
+            "MXNet as it comes / least of PyTorch, largest batch",
+            {"family": "mxnet", "tuned": False, "batch": "largest", **_A},
+            {**_TORCH, "batch": "largest", **_A},
+            1.0,
+            of=_PEAK,
+        ),
+        Ratio(
+            "MXNet as it comes / PyTorch eager, tuned, largest batch",
+            {"family": "mxnet", "tuned": False, "batch": "largest", **_A},
+            {"form": "eager", "tuned": True, "batch": "largest", **_A},
+            of=_PEAK,
+        ),
+    ),
 }
 
 
-def evaluate(ratios, rows, networks):
-    """Ratios as dicts with "min", "median" (of the fastest by each) and "met"; those of rows that are not there lack.
+def evaluate(ratios, rows, words):
+    """Ratios as dicts with "values" and "met"; those of rows that are not there lack.
 
     Parameters
     ----------
     ratios : sequence of Ratio
     rows : list of dict
-    networks : dict
-        Names of the networks "attended" and "plain".
+    words : dict
+        What "attended", "plain" (names of networks) and "largest" (a batch) stand for.
     """
     found = []
     for ratio in ratios:
-        sides = [_select(rows, wanted, networks) for wanted in (ratio.over, ratio.under)]
+        sides = [_select(rows, wanted, words, ratio.of) for wanted in (ratio.over, ratio.under)]
         if not all(sides):
             continue
-        line = {"text": ratio.text, "target": ratio.target, "at_least": ratio.at_least}
-        for what in ("min", "median"):
-            over, under = (min(each[f"{what}_ms"] for each in side) for side in sides)
-            line[what] = over / under
+        line = {"text": ratio.text, "values": {}, "target": ratio.target, "at_least": ratio.at_least}
+        for what in ratio.of:
+            over, under = (min(each[what] for each in side) for side in sides)
+            line["values"][what] = over / under
         if ratio.target:
-            line["met"] = line["min"] >= ratio.target if ratio.at_least else line["min"] <= ratio.target
+            first = line["values"][ratio.of[0]]
+            line["met"] = first >= ratio.target if ratio.at_least else first <= ratio.target
         found.append(line)
     return found
 
 
-def _select(rows, wanted, networks):
-    wanted = {**wanted, "network": networks[wanted["network"]]}
-    return [line for line in rows if "min_ms" in line and "error" not in line and _fits(line, wanted)]
+def _select(rows, wanted, words, of):
+    wanted = {key: value if isinstance(value, tuple) else words.get(value, value) for key, value in wanted.items()}
+    return [line for line in rows if set(of) <= set(line) and "error" not in line and _fits(line, wanted)]
 
 
 def _fits(line, wanted):

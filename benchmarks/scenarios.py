@@ -4,6 +4,8 @@ A scenario is a function from `Settings` to a dict: "rows", and what else there 
 rows, `report.py` writes them.
 """
 
+import numpy as np
+
 from benchmarks.stage import TOLERANCE, difference, open_stage, row
 
 __all__ = ["SCENARIOS"]
@@ -132,4 +134,109 @@ def _judge(line, found):
         line["error"] = f"differs from MXNet by {found}, more than {TOLERANCE}"
 
 
-SCENARIOS = {"inference": inference, "training": training}
+def memory(settings):
+    """Resident memory of a training step, over batch sizes; every figure from a process of its own.
+
+    The peak is that of the steps after the first two: what a compiler needs is not counted.
+    """
+    rows = []
+    with open_stage(settings) as stage:
+        for network in (settings.network, settings.plain):
+            stage.add(network)
+            for batch in settings.batches:
+                contenders = _training_contenders(stage, network, batch=batch)
+                for contender in [*contenders, *_as_it_comes(stage, network, batch)]:
+                    (result,) = stage.run([contender], rounds=1)
+                    rows.append(row(contender, result, batch))
+    return {"rows": rows, "slopes": _slopes(rows, settings.network, settings.plain)}
+
+
+def _as_it_comes(stage, network, batch):
+    if stage.settings.torch:
+        yield stage.contender("PyTorch, eager", "torch", "training", "eager", network, batch=batch)
+
+
+def _slopes(rows, attended, plain):
+    """For each contender "peak_mb" by batch, and "slope_mb", what an image adds; "blocks": their share in that."""
+    lines = {}
+    for each in rows:
+        if "error" not in each:
+            key = tuple(each[what] for what in ("network", "name", "family", "form", "tuned"))
+            lines.setdefault(key, {})[each["batch"]] = each["peak_mb"]
+    slopes = {key: float(np.polyfit(list(peaks), list(peaks.values()), 1)[0]) for key, peaks in lines.items()}
+    found = []
+    for key, peaks in lines.items():
+        line = dict(zip(("network", "name", "family", "form", "tuned"), key), peak_mb=peaks, slope_mb=slopes[key])
+        without = (plain, *key[1:])
+        if key[0] == attended and without in slopes:
+            line["blocks"] = 1 - slopes[without] / slopes[key]
+        found.append(line)
+    return found
+
+
+def growth(settings):
+    """Time an image over the image size, the batch size, the number of blocks and the number of contexts."""
+    rows = []
+    with open_stage(settings) as stage:
+        for network in (settings.network, settings.plain):
+            stage.add(network)
+        for axis, points in _axes(stage).items():
+            settings.tell(f"--- growth with {axis}")
+            results = stage.run([contender for _, contender in points], settings.rounds)
+            for (value, contender), result in zip(points, results):
+                rows.append({"axis": axis, "value": value, **row(contender, result, contender.task["batch"])})
+    return {"rows": rows}
+
+
+def _axes(stage):
+    """What grows, each with its points: the value and a contender."""
+    settings = stage.settings
+    few = max(1, settings.batch // 4)
+    return {
+        "image size": [(size, each) for size in settings.sizes for each in _growing(stage, size=size, batch=few)],
+        "batch size": [(batch, each) for batch in (1, *settings.batches) for each in _growing(stage, batch=batch)],
+        "blocks": list(_blocks(stage)),
+        "contexts": [(contexts, _on_contexts(stage, contexts)) for contexts in (1, 2)],
+    }
+
+
+def _growing(stage, **sizes):
+    """Inference as it is written first: hybridized, and eager."""
+    settings = stage.settings
+    for network, name in ((settings.network, "A²-Net"), (settings.plain, "ResNet")):
+        yield stage.contender(f"{name}, MXNet hybridized", "mxnet", "inference", "hybrid", network, **sizes)
+    if settings.torch:
+        yield stage.contender(
+            "A²-Net, PyTorch eager", "torch", "inference", "eager", settings.network, tuned=True, **sizes
+        )
+
+
+def _blocks(stage):
+    """The network with none, one, two … of its blocks: inference and training."""
+    settings, batch = stage.settings, max(2, stage.settings.batch // 2)
+    for count in range(len(settings.blocks) + 1):
+        placement = {}
+        for name, unit in settings.blocks[:count]:
+            placement[name] = (*placement.get(name, ()), unit)
+        network = settings.network if count else settings.plain
+        if count:
+            stage.add(network, placement)
+        options = {"network": network, "placement": placement or None, "batch": batch}
+        yield count, stage.contender("inference, MXNet hybridized", "mxnet", "inference", "hybrid", **options)
+        yield count, stage.contender("training, MXNet hybridized", "mxnet", "training", "hybrid", **options)
+        if settings.torch:
+            yield (
+                count,
+                stage.contender("inference, PyTorch eager", "torch", "inference", "eager", tuned=True, **options),
+            )
+
+
+def _on_contexts(stage, contexts):
+    """A training step on one or several CPU contexts, which share the cores."""
+    settings = stage.settings
+    threads = max(1, settings.threads // contexts)
+    options = {"network": settings.network, "contexts": contexts, "threads": threads}
+    return stage.contender("training, MXNet hybridized", "mxnet", "training", "hybrid", **options)
+
+
+SCENARIOS = {"inference": inference, "training": training, "memory": memory, "growth": growth}

@@ -82,7 +82,7 @@ def _settings(args):
 def _report(scenario, settings):
     started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     found = SCENARIOS[scenario](settings)
-    networks = {"attended": settings.network, "plain": settings.plain}
+    words = {"attended": settings.network, "plain": settings.plain, "largest": max(settings.batches)}
     sizes = {name: getattr(settings, name) for name in ("network", "size", "batch", "rounds", "runs", "square")}
     return {
         "scenario": scenario,
@@ -90,7 +90,7 @@ def _report(scenario, settings):
         "commit": _commit(),
         "machine": {"processor": _processor(), "threads": settings.threads, "kernel": platform.release()},
         "settings": sizes,
-        "ratios": evaluate(RATIOS.get(scenario, ()), found["rows"], networks),
+        "ratios": evaluate(RATIOS.get(scenario, ()), found["rows"], words),
         **found,
     }
 

@@ -72,10 +72,17 @@ def reset_peak_memory():
 
 
 def images(task):
-    """The batch of a task, the same for every contender: (N, 3, h, w), of the size normalised pixels have."""
-    shape = (task["batch"], 3, task["size"], task["size"])
-    # RandomState gives the same numbers in every version of NumPy.
-    return np.random.RandomState(0).standard_normal(shape).astype(task.get("dtype", "float32"))
+    """The batch of a task, the same for every contender: (N, 3, h, w), with the mean and spread of normalised pixels.
+
+    Noise in octaves, as photos have it: the parts of every size are equally strong.
+    """
+    size, random = task["size"], np.random.RandomState(0)  # the same numbers in every version of NumPy
+    total = np.zeros((task["batch"], 3, size, size))
+    for width in (32, 16, 8, 4, 2, 1):
+        patches = -(-size // width)
+        noise = random.standard_normal((task["batch"], 3, patches, patches))
+        total += noise.repeat(width, axis=2).repeat(width, axis=3)[:, :, :size, :size]
+    return (total / total.std()).astype(task.get("dtype", "float32"))
 
 
 def labels(task):

@@ -1,0 +1,90 @@
+"""A scenario's report as a picture."""
+
+from matplotlib.figure import Figure  # without pyplot: no global state, no display
+
+__all__ = ["draw"]
+
+_COLOURS = {"mxnet": "tab:blue", "onnxruntime": "tab:cyan", "torch": "tab:orange"}
+
+
+def draw(report):
+    """The report as a matplotlib Figure."""
+    return _PICTURES[report["scenario"]](report)
+
+
+def _sound(rows, value):
+    return [line for line in rows if value in line and "error" not in line]
+
+
+def _bars(report):
+    """A bar for each contender, a panel for each network, and the time of the same sgemm as a line."""
+    rows = [line for line in _sound(report["rows"], "min_ms") if "network" in line]
+    networks = list(dict.fromkeys(line["network"] for line in rows))
+    groups = [[line for line in rows if line["network"] == network] for network in networks]
+    figure = Figure(figsize=(10, 1.5 + 0.32 * len(rows)), layout="constrained")
+    shape = {"squeeze": False, "sharex": True, "gridspec_kw": {"height_ratios": [len(group) for group in groups]}}
+    panels = figure.subplots(len(groups), 1, **shape)[:, 0]
+    for axes, network, group in zip(panels, networks, groups):
+        _bars_of(axes, group)
+        axes.set_title(network)
+    panels[0].legend(loc="lower right")
+    panels[-1].set_xlabel(f"{report['scenario']}: ms an image, minimum")
+    return figure
+
+
+def _bars_of(axes, group):
+    lines = sorted((line for line in group if line["family"] != "floor"), key=lambda line: -line["min_ms"])
+    heights = range(len(lines))
+    drawn = axes.barh(
+        heights, [line["min_ms"] for line in lines], color=[_COLOURS[line["family"]] for line in lines], alpha=0.8
+    )
+    axes.bar_label(drawn, fmt="%.1f", padding=12)
+    axes.plot([line["median_ms"] for line in lines], heights, "k|", label="median")
+    for line in group:
+        if line["family"] == "floor":
+            axes.axvline(line["min_ms"], color="k", linestyle=":", label="sgemm")
+    axes.set_yticks(heights)
+    axes.set_yticklabels([_name(line) for line in lines])
+    axes.margins(x=0.1)
+
+
+def _name(line):
+    return line["name"] + (", tuned" if line["tuned"] else "")
+
+
+def _memory(report):
+    """Peaks over batch sizes: a panel for each network."""
+    networks = list(dict.fromkeys(line["network"] for line in report["slopes"]))
+    figure = Figure(figsize=(6 * len(networks), 4.2), layout="constrained")
+    for axes, network in zip(figure.subplots(1, len(networks), squeeze=False, sharey=True)[0], networks):
+        for line in report["slopes"]:
+            if line["network"] == network:
+                style = {"color": _COLOURS[line["family"]], "linestyle": "--" if line["tuned"] else "-"}
+                marker = "s" if line["form"] == "compiled" else "o"
+                axes.plot(*zip(*line["peak_mb"].items()), label=_name(line), marker=marker, **style)
+        axes.set(title=network, xlabel="batch size")
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("resident memory of a training step, MB")
+    figure.axes[0].legend()
+    return figure
+
+
+def _growth(report):
+    """A panel for each thing that grows."""
+    rows = _sound(report["rows"], "min_ms")
+    kinds = list(dict.fromkeys(line["axis"] for line in rows))
+    figure = Figure(figsize=(4.2 * len(kinds), 4.2), layout="constrained")
+    for axes, kind in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds):
+        own = [line for line in rows if line["axis"] == kind]
+        for name in dict.fromkeys(line["name"] for line in own):
+            points = [(line["value"], line["min_ms"]) for line in own if line["name"] == name]
+            axes.plot(*zip(*points), label=name, marker="o")
+        axes.set(xlabel=kind, ylim=(0, None))
+        axes.set_xticks(sorted({line["value"] for line in own}))
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="small")
+    figure.axes[0].set_ylabel("ms an image, minimum")
+    return figure
+
+
+_PICTURES = {"inference": _bars, "training": _bars, "memory": _memory, "growth": _growth}
