@@ -1,0 +1,159 @@
+"""That the benchmarks run and clean up; no word about how fast anything is."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from benchmarks.contenders import Contender, ContenderError, Worker, peers_python, take_turns
+from benchmarks.ratios import Ratio, evaluate
+from benchmarks.stage import difference
+
+ROOT = pathlib.Path(__file__).parent.parent
+SGEMM = {"kind": "sgemm", "form": "numpy", "size": 64}
+QUICK = [sys.executable, "-m", "benchmarks.speed", "--quick"]
+needs_torch = pytest.mark.skipif(not peers_python().is_file(), reason="make bench installs PyTorch, which is not there")
+
+
+def run(scenario, folder, *options):
+    done = subprocess.run(
+        [*QUICK, "--only", scenario, "--output", str(folder), *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (folder / f"{scenario}.png").read_bytes().startswith(b"\x89PNG")
+    assert {path.name for path in folder.iterdir()} == {f"{scenario}.{ending}" for ending in ("json", "md", "png")}
+    report = json.loads((folder / f"{scenario}.json").read_text())
+    assert [line["name"] + ": " + line["error"] for line in report["rows"] if "error" in line] == []
+    return report, (folder / f"{scenario}.md").read_text()
+
+
+@pytest.mark.slow
+def test_inference_leaves_every_time_and_a_table(tmp_path):
+    report, table = run("inference", tmp_path, "--no-torch", "--rounds", "2")
+    forms = {
+        line["form"]: line for line in report["rows"] if line.get("network") == "a2net_resnet20_small" if "form" in line
+    }
+    assert set(forms) == {"hybrid", "optimized", "onnx", "int8"}
+    assert all(len(line["ms"]) == 2 and line["min_ms"] == min(line["ms"]) for line in forms.values())
+    assert all(line["difference"] <= 1e-4 for form, line in forms.items() if form != "int8")
+    assert "| MXNet, optimized export |" in table
+    assert "PyTorch" not in table
+    assert any("A²-Net / ResNet" in ratio["text"] for ratio in report["ratios"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", ["memory", "growth"])
+def test_scenarios_over_several_sizes(scenario, tmp_path):
+    report, _ = run(scenario, tmp_path, "--no-torch")
+    if scenario == "memory":
+        assert all(line["slope_mb"] != 0 and set(line["peak_mb"]) == {"2", "4"} for line in report["slopes"])
+    else:
+        assert {line["axis"] for line in report["rows"]} == {"image size", "batch size", "blocks", "contexts"}
+
+
+@needs_torch
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", ["inference", "training"])
+def test_torch_computes_the_same(scenario, tmp_path):
+    report, _ = run(scenario, tmp_path)
+    lines = [line for line in report["rows"] if line["family"] == "torch"]
+    assert {line["form"] for line in lines} >= {"eager", "compiled"}
+    assert all(line["difference"] <= (1e-4 if scenario == "inference" else 1e-9) for line in lines)
+
+
+def test_a_contender_that_cannot_run_does_not_stop_the_others():
+    lines = []
+    contenders = [
+        Contender("wrong", "sgemm", {**SGEMM, "kind": "no such kind"}),
+        Contender("right", "sgemm", SGEMM),
+    ]
+    wrong, right = take_turns(contenders, 1, rounds=2, runs=3, timeout=120, tell=lines.append)
+    assert wrong == {"error": "KeyError: 'no such kind'"}
+    assert len(right["seconds"]) == 6
+    assert right["version"].startswith("numpy")
+    assert lines == ["wrong is out: KeyError: 'no such kind'", "right: ready", "round 1/2", "round 2/2"]
+
+
+def test_a_contender_that_says_nothing_is_out():
+    worker = Worker(Contender("slow", "sgemm", SGEMM), threads=1, timeout=0.01)
+    with pytest.raises(ContenderError, match="no answer for 0 s"):
+        worker.start()
+    worker.close()
+
+
+def test_a_contender_without_its_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("PEERS_PYTHON", str(tmp_path / "python"))
+    with pytest.raises(ContenderError, match="no such environment; make bench installs it"):
+        Worker(Contender("torch", "torch", SGEMM), threads=1, timeout=1).start()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_leave_no_process_and_no_file(number, tmp_path):
+    mark = f"A2NET_TEST_MARK={os.getpid()}-{number}"
+    name, _, value = mark.partition("=")
+    command = [*QUICK, "--only", "inference", "--no-torch", "--output", str(tmp_path / "out")]
+    environment = {**os.environ, name: value, "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdout.readline() == b"--- inference\n"
+    while len(marked(mark)) < 2:
+        time.sleep(0.05)
+    process.send_signal(number)
+    process.stdout.close()
+    assert process.wait(60) == 128 + number
+    assert marked(mark) == []
+    assert list(tmp_path.glob("a2net-benchmark-*")) == []
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def marked(mark):
+    """Processes that have `mark` in their environment."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark.encode() in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+        except OSError:  # ended meanwhile, or somebody else's
+            continue
+    return found
+
+
+def test_difference_is_relative_to_each_array(tmp_path):
+    contenders = []
+    for number, arrays in enumerate(({"a": [1.0, 100.0], "b": [1e-3]}, {"a": [2.0, 100.0], "b": [1.1e-3]})):
+        path = tmp_path / f"{number}.npz"
+        np.savez(path, **{name: np.array(values) for name, values in arrays.items()})
+        contenders.append(Contender("", "", {"answers": str(path)}))
+    assert difference(contenders[1], contenders[0]) == pytest.approx(0.1)
+    contenders[1].task["answers"] = str(tmp_path / "none.npz")
+    assert difference(contenders[1], contenders[0]) is None
+
+
+def test_ratios_take_the_fastest_that_is_sound():
+    ours, theirs = {"family": "ours", "network": "attended"}, {"family": ("theirs", "others"), "network": "attended"}
+    rows = [
+        {"family": "ours", "network": "net", "min_ms": 3.0, "median_ms": 4.0},
+        {"family": "ours", "network": "net", "min_ms": 1.0, "median_ms": 1.0, "error": "computes something else"},
+        {"family": "theirs", "network": "net", "min_ms": 6.0, "median_ms": 9.0},
+        {"family": "others", "network": "net", "min_ms": 4.0, "median_ms": 5.0},
+        {"family": "others", "network": "other net", "min_ms": 0.1, "median_ms": 0.1},
+        {"family": "others", "network": "net"},
+    ]
+    ratios = (
+        Ratio("upper", ours, theirs, 0.75),
+        Ratio("lower", ours, theirs, 0.76, at_least=True),
+        Ratio("none", ours, {"family": "nobody"}),
+    )
+    upper, lower = evaluate(ratios, rows, {"attended": "net"})
+    assert upper["values"] == {"min_ms": 0.75, "median_ms": 0.8}
+    assert upper["met"]
+    assert not lower["met"]
