@@ -191,13 +191,18 @@ def growth(settings):
 def _axes(stage):
     """What grows, each with its points: the value and a contender."""
     settings = stage.settings
-    few = max(1, settings.batch // 4)
+    few = _few(settings)
     return {
         "image size": [(size, each) for size in settings.sizes for each in _growing(stage, size=size, batch=few)],
         "batch size": [(batch, each) for batch in (1, *settings.batches) for each in _growing(stage, batch=batch)],
         "blocks": list(_blocks(stage)),
         "contexts": [(contexts, _on_contexts(stage, contexts)) for contexts in (1, 2)],
     }
+
+
+def _few(settings):
+    """A batch of which many contenders fit into the memory at once."""
+    return max(1, settings.batch // 4)
 
 
 def _growing(stage, **sizes):
@@ -213,7 +218,7 @@ def _growing(stage, **sizes):
 
 def _blocks(stage):
     """The network with none, one, two … of its blocks: inference and training."""
-    settings, batch = stage.settings, max(2, stage.settings.batch // 2)
+    settings, batch = stage.settings, _few(stage.settings)
     for count in range(len(settings.blocks) + 1):
         placement = {}
         for name, unit in settings.blocks[:count]:

@@ -23,14 +23,14 @@ def inference(task):
     inputs = _channels_last(task, torch.from_numpy(worker.images(task)))
     forms = {"eager": lambda net: net, "frozen": lambda net: _frozen(net, inputs), "compiled": _compiled_inference}
     net = _network(task).eval()
-    with torch.inference_mode(task["form"] == "eager"), torch.no_grad():
+    with torch.no_grad():
         forward = forms[task["form"]](net)
         for _ in range(3):  # the graph executor of a frozen network optimises in its first runs
             logits = forward(inputs)
     worker.save_answers(task, {"logits": logits.numpy()})
 
     def run():
-        with torch.inference_mode(task["form"] == "eager"), torch.no_grad():
+        with torch.no_grad():
             forward(inputs)
 
     return run
