@@ -27,25 +27,23 @@ def _bars(report):
     for axes, network, group in zip(panels, networks, groups):
         _bars_of(axes, group)
         axes.set_title(network)
-    panels[0].legend(loc="lower right")
-    panels[-1].set_xlabel(f"{report['scenario']}: ms an image, minimum")
+    panels[-1].legend(loc="lower right")
+    panels[-1].set_xlabel(f"{report['scenario']}: ms an image, minimum / median")
     return figure
 
 
 def _bars_of(axes, group):
     lines = sorted((line for line in group if line["family"] != "floor"), key=lambda line: -line["min_ms"])
-    heights = range(len(lines))
-    drawn = axes.barh(
-        heights, [line["min_ms"] for line in lines], color=[_COLOURS[line["family"]] for line in lines], alpha=0.8
-    )
-    axes.bar_label(drawn, fmt="%.1f", padding=12)
-    axes.plot([line["median_ms"] for line in lines], heights, "k|", label="median")
+    heights, colours = range(len(lines)), [_COLOURS[line["family"]] for line in lines]
+    medians = axes.barh(heights, [line["median_ms"] for line in lines], color=colours, alpha=0.3)
+    axes.barh(heights, [line["min_ms"] for line in lines], color=colours)
+    axes.bar_label(medians, [f"{line['min_ms']:.1f} / {line['median_ms']:.1f}" for line in lines], padding=4)
     for line in group:
         if line["family"] == "floor":
-            axes.axvline(line["min_ms"], color="k", linestyle=":", label="sgemm")
+            axes.axvline(line["min_ms"], color="k", linestyle=":", label="the same in sgemm")
     axes.set_yticks(heights)
     axes.set_yticklabels([_name(line) for line in lines])
-    axes.margins(x=0.1)
+    axes.margins(x=0.2)
 
 
 def _name(line):
@@ -63,6 +61,7 @@ def _memory(report):
                 marker = "s" if line["form"] == "compiled" else "o"
                 axes.plot(*zip(*line["peak_mb"].items()), label=_name(line), marker=marker, **style)
         axes.set(title=network, xlabel="batch size")
+        axes.set_xticks(sorted({line["batch"] for line in report["rows"]}))
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("resident memory of a training step, MB")
     figure.axes[0].legend()
