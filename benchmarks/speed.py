@@ -81,13 +81,14 @@ def _settings(args):
 
 def _report(scenario, settings):
     started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    commit = _commit()  # before the run: the files may change meanwhile
     found = SCENARIOS[scenario](settings)
     words = {"attended": settings.network, "plain": settings.plain, "largest": max(settings.batches)}
     sizes = {name: getattr(settings, name) for name in ("network", "size", "batch", "rounds", "runs", "square")}
     return {
         "scenario": scenario,
         "started": started,
-        "commit": _commit(),
+        "commit": commit,
         "machine": {"processor": _processor(), "threads": settings.threads, "kernel": platform.release()},
         "settings": sizes,
         "ratios": evaluate(RATIOS.get(scenario, ()), found["rows"], words),
