@@ -28,13 +28,13 @@ def prepare(task):
     np.savez(task["weights"], **{name: parameter.data().asnumpy() for name, parameter in parameters.items()})
     if task["export"]:
         _export(task)
-    counted = a2net_gluon.cost(net, (3, task["size"], task["size"]))
+    counted = a2net_gluon.cost(_build(task, association="auto"), (3, task["size"], task["size"]))
     return (lambda: None), {"macs": counted.macs, "params": counted.params}
 
 
-def network(task, contexts=None):
-    """Our network of a task, with the shared parameters."""
-    net = _build(task)
+def network(task, contexts=None, association="auto"):
+    """Our network of a task, with the shared parameters; associations as in training and export, unless given."""
+    net = _build(task, association=association)
     net.initialize(mx.init.Zero(), ctx=contexts or mx.cpu())
     with np.load(task["weights"]) as file:
         for name, parameter in net._collect_params_with_prefix().items():
@@ -45,7 +45,7 @@ def network(task, contexts=None):
 
 
 def _build(task, **kwargs):
-    return a2net_gluon.get_model(task["network"], placement=task["placement"], **kwargs)
+    return a2net_gluon.get_model(task["network"], placement=task["placement"], input_size=task["size"], **kwargs)
 
 
 def _settled(task):
