@@ -15,7 +15,8 @@ from benchmarks.contenders import Contender, ContenderError, Worker, peers_pytho
 from benchmarks.ratios import Ratio, evaluate
 from benchmarks.stage import difference
 
-ROOT = pathlib.Path(__file__).parent.parent
+from ..conftest import ROOT
+
 SGEMM = {"kind": "sgemm", "form": "numpy", "size": 64}
 QUICK = [sys.executable, "-m", "benchmarks.speed", "--quick"]
 needs_torch = pytest.mark.skipif(not peers_python().is_file(), reason="make bench installs PyTorch, which is not there")
@@ -51,6 +52,7 @@ def test_inference_leaves_every_time_and_a_table(tmp_path):
     assert any("A²-Net / ResNet" in ratio["text"] for ratio in report["ratios"])
 
 
+@needs_torch  # not for PyTorch: it takes a minute, of those who run benchmarks
 @pytest.mark.slow
 @pytest.mark.parametrize("scenario", ["memory", "growth"])
 def test_scenarios_over_several_sizes(scenario, tmp_path):
