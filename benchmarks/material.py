@@ -32,9 +32,9 @@ def prepare(task):
     return (lambda: None), {"macs": counted.macs, "params": counted.params}
 
 
-def network(task, contexts=None, association="auto"):
-    """Our network of a task, with the shared parameters; associations as in training and export, unless given."""
-    net = _build(task, association=association)
+def network(task, contexts=None, **kwargs):
+    """Our network of a task, with the shared parameters; `kwargs` are further options of `get_model`."""
+    net = _build(task, **kwargs)
     net.initialize(mx.init.Zero(), ctx=contexts or mx.cpu())
     with np.load(task["weights"]) as file:
         for name, parameter in net._collect_params_with_prefix().items():
@@ -62,7 +62,7 @@ def _settled(task):
 def _export(task):
     classes = tuple(f"class {number}" for number in range(task["classes"]))
     description = Description(task["network"], classes, Preprocessing(size=task["size"]))
-    export(network(task), task["export"], description, forms=("optimized", "onnx"))
+    export(network(task, association="auto"), task["export"], description, forms=("optimized", "onnx"))
     model, quantized = (exported_files(task["export"], [form])[0] for form in ("onnx", "int8"))
     # Not by `export`: what 8 bits do to the accuracy of random parameters means nothing, and it would refuse them.
     write_int8(model, quantized, worker.images({**task, "batch": CALIBRATION}))

@@ -28,7 +28,7 @@ def inference(task):
 
 def hybrid(task, inputs):
     """The network as `get_model` gives it, unless asked otherwise."""
-    net, batch = material.network(task, association="left"), mx.nd.array(inputs)
+    net, batch = material.network(task), mx.nd.array(inputs)
     net.hybridize(static_alloc=True, static_shape=True)
     return lambda: net(batch).asnumpy()
 
@@ -48,7 +48,7 @@ def _onnxruntime_version():
 def training(task):
     """A step of SGD with Nesterov momentum, with the parts that a2net_gluon.training puts together."""
     contexts = [mx.cpu(number) for number in range(task["contexts"])]
-    net = material.network(task, contexts)
+    net = material.network(task, contexts, association="auto")  # as the commands do
     net.hybridize(static_alloc=True, static_shape=True)
     options = {"learning_rate": worker.LEARNING_RATE, "momentum": worker.MOMENTUM, "wd": worker.WEIGHT_DECAY}
     kvstore = "device" if len(contexts) > 1 else None
