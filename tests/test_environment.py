@@ -6,7 +6,7 @@ import pytest
 
 from a2net_gluon import _environment
 
-SET_BY_US = ("OMP_NUM_THREADS", "GOMP_SPINCOUNT")
+SET_BY_US = ("OMP_NUM_THREADS", "GOMP_SPINCOUNT", "OPENBLAS_CORETYPE")
 
 
 def python(script, **environment):
@@ -34,6 +34,29 @@ def test_spinning_is_limited_unless_the_user_chose():
     assert python(script) == "10000"
     assert python(script, GOMP_SPINCOUNT="5") == "5"
     assert python(script, OMP_WAIT_POLICY="active") == "None"
+
+
+def test_matrix_products_use_the_vector_units():
+    core = "l = ctypes.CDLL(glob.glob(mxnet.__path__[0] + '/libopenblas*')[0]).openblas_get_corename; "
+    script = f"import a2net_gluon, mxnet, ctypes, glob; {core}l.restype = ctypes.c_char_p; print(l().decode())"
+    if {"avx2", "fma"} <= _environment._processor_flags():
+        assert python(script) == "Haswell"  # by itself Prescott, on processors newer than the library
+    assert python(script, OPENBLAS_CORETYPE="Nehalem") == "Nehalem"
+
+
+@pytest.mark.parametrize(
+    ("flags", "core"),
+    [
+        ("sse sse2", "None"),
+        ("sse fma avx avx2", "Haswell"),
+        ("fma avx2 avx512f avx512cd", "Haswell"),
+        ("fma avx2 avx512f avx512cd avx512bw avx512dq avx512vl avx512_vnni", "SkylakeX"),
+    ],
+)
+def test_kernels_for_a_processor(monkeypatch, flags, core):
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    _environment.choose_blas_kernels({*flags.split()})
+    assert str(os.environ.get("OPENBLAS_CORETYPE")) == core
 
 
 def test_several_cpu_contexts_get_a_thread_each():
