@@ -113,7 +113,7 @@ def test_new_blocks_stay_as_they_are():
 def with_scales(**placement):
     """Squeeze-and-excitation, on the residual branch."""
 
-    def context(channels, ndim, prefix):
+    def context(stage, channels, ndim, prefix):
         return SqueezeExcitation(channels, 4, ndim=ndim, prefix=prefix)
 
     return {"context": context, "placement": placement, "on_branch": True}
