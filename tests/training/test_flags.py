@@ -227,7 +227,7 @@ def test_other_ways_to_compute(flags, train):
 
 def test_sync_bn_of_one_device_is_bn(train):
     results = [epochs(train("--norm", norm, "--num-epochs", 1, name=norm)[0])[0] for norm in ("batch", "sync")]
-    assert float(results[0]["train_loss"]) == pytest.approx(float(results[1]["train_loss"]), rel=0.02)
+    assert float(results[0]["train_loss"]) == pytest.approx(float(results[1]["train_loss"]), rel=0.05)
 
 
 def test_sync_bn_on_several_cpu_contexts(train, monkeypatch):
