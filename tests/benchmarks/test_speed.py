@@ -19,6 +19,7 @@ from ..conftest import ROOT
 
 SGEMM = {"kind": "sgemm", "form": "numpy", "size": 64}
 QUICK = [sys.executable, "-m", "benchmarks.speed", "--quick"]
+# Whole runs take half a minute each: they are for those who run the benchmarks.
 needs_torch = pytest.mark.skipif(not peers_python().is_file(), reason="make bench installs PyTorch, which is not there")
 
 
@@ -38,6 +39,7 @@ def run(scenario, folder, *options):
     return report, (folder / f"{scenario}.md").read_text()
 
 
+@needs_torch
 @pytest.mark.slow
 def test_inference_leaves_every_time_and_a_table(tmp_path):
     report, table = run("inference", tmp_path, "--no-torch", "--rounds", "2")
@@ -52,7 +54,7 @@ def test_inference_leaves_every_time_and_a_table(tmp_path):
     assert any("A²-Net / ResNet" in ratio["text"] for ratio in report["ratios"])
 
 
-@needs_torch  # not for PyTorch: it takes a minute, of those who run benchmarks
+@needs_torch
 @pytest.mark.slow
 @pytest.mark.parametrize("scenario", ["memory", "growth"])
 def test_scenarios_over_several_sizes(scenario, tmp_path):

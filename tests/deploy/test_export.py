@@ -56,7 +56,7 @@ def small_photos(real_data, tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list_models())
 def test_every_form_equals_the_live_network_on_real_photos_or_clips(name, tmp_path, real_data, small_photos):
-    net, description = make(name), describe(name, size=64 if name == "a2net_resnet50" else 32)
+    net, description = make(name), describe(name, size=32)
     if description.frames:
         photos = frames_of_clips(tmp_path, real_data("video_clips.tar"), description.frames)
     else:
