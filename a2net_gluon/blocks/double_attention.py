@@ -6,7 +6,7 @@ in this file are the paper's.
 
 from mxnet.gluon.block import HybridBlock
 
-from a2net_gluon.blocks.gathering import attention_widths, bilinear_pooling, flat, unflat
+from a2net_gluon.blocks.gathering import attention_widths, bilinear_pooling, expansion, flat, unflat
 from a2net_gluon.blocks.preactivation import PreActivationConv, batch_norm, check_ndim
 
 __all__ = ["ASSOCIATIONS", "DISTRIBUTION_MAPS", "GATHERING_MAPS", "DoubleAttention", "cheaper_association"]
@@ -97,14 +97,7 @@ class DoubleAttention(HybridBlock):
             self.phi = PreActivationConv(value_channels, channels, point, norm=norm, prefix="phi__")
             self.theta = PreActivationConv(attention_channels, channels, point, norm=norm, prefix="theta__")
             self.rho = PreActivationConv(attention_channels, channels, point, norm=norm, prefix="rho__")
-            self.expand = PreActivationConv(
-                channels,
-                value_channels,
-                point,
-                norm=norm,
-                weight_initializer="zeros" if identity_start else None,
-                prefix="expand__",
-            )
+            self.expand = expansion(channels, value_channels, point, norm, identity_start)
 
     def hybrid_forward(self, F, x):  # noqa: D102, N803 (Gluon's)
         values = flat(F, self.phi(x), self._ndim)  # A: (N, m, L)

@@ -1,12 +1,13 @@
-"""What context blocks share: locations in a row, bilinear pooling, checks of their widths.
+"""What attention blocks share: locations in a row, bilinear pooling, widths, the output convolution.
 
 Equation numbers are those of Chen et al., "A²-Nets: Double Attention Networks" (NeurIPS 2018). docs/blocks.md shows how
 each block is a gathering and a distribution, the paper's Eq. 1.
 """
 
+from a2net_gluon.blocks.preactivation import PreActivationConv
 from a2net_gluon.errors import check_counts
 
-__all__ = ["attention_widths", "bilinear_pooling", "flat", "unflat"]
+__all__ = ["attention_widths", "bilinear_pooling", "expansion", "flat", "unflat"]
 
 
 def bilinear_pooling(F, a, b, name=None):  # noqa: N803 (Gluon's)
@@ -42,6 +43,14 @@ def flat(F, x, ndim):  # noqa: N803
 def unflat(F, z, like, ndim):  # noqa: N803
     """Undo `flat`: (N, channels, L) with the `ndim` lengths of `like`."""
     return F.reshape_like(z, like, lhs_begin=2, lhs_end=3, rhs_begin=2, rhs_end=2 + ndim)
+
+
+def expansion(channels, value_channels, point, norm, identity_start):
+    """The output convolution of an attention block; with `identity_start` its weight starts at zero."""
+    initializer = "zeros" if identity_start else None
+    return PreActivationConv(
+        channels, value_channels, point, norm=norm, weight_initializer=initializer, prefix="expand__"
+    )
 
 
 def attention_widths(channels, value_channels, attention_channels):

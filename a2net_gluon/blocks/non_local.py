@@ -9,7 +9,7 @@ import functools
 import mxnet as mx
 from mxnet.gluon.block import HybridBlock
 
-from a2net_gluon.blocks.gathering import attention_widths, flat, unflat
+from a2net_gluon.blocks.gathering import attention_widths, expansion, flat, unflat
 from a2net_gluon.blocks.preactivation import PreActivationConv, batch_norm, check_ndim
 
 __all__ = ["ATTENTION_MAPS", "NonLocal"]
@@ -87,14 +87,7 @@ class NonLocal(HybridBlock):
             self.theta = scored(attention_channels, channels, point, norm=norm, prefix="theta__")
             self.phi = scored(attention_channels, channels, point, norm=norm, prefix="phi__")
             self.g = PreActivationConv(value_channels, channels, point, norm=norm, prefix="g__")
-            self.expand = PreActivationConv(
-                channels,
-                value_channels,
-                point,
-                norm=norm,
-                weight_initializer="zeros" if identity_start else None,
-                prefix="expand__",
-            )
+            self.expand = expansion(channels, value_channels, point, norm, identity_start)
 
     def hybrid_forward(self, F, x):  # noqa: D102, N803 (Gluon's)
         queries = flat(F, self.theta(x), self._ndim)  # (N, n, L)

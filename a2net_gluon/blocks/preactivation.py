@@ -68,10 +68,8 @@ def batch_norm(norm_layer=None, norm_kwargs=None, ndim=2):
         2 for images, 3 for clips.
     """
     own = nn.BatchNorm if ndim == 2 else ClipBatchNorm
-    layer, defaults = (
-        own if norm_layer in (None, nn.BatchNorm) else norm_layer,
-        {"epsilon": BN_EPSILON, "momentum": BN_MOMENTUM},
-    )
+    layer = own if norm_layer in (None, nn.BatchNorm) else norm_layer
+    defaults = {"epsilon": BN_EPSILON, "momentum": BN_MOMENTUM}
     if not (isinstance(layer, type) and issubclass(layer, nn.BatchNorm)):
         # GroupNorm, which GluonCV's --use-gn passes, has no momentum.
         known = inspect.signature(layer).parameters
