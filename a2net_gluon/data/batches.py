@@ -1,9 +1,11 @@
 """Batches from lists of images that Python reads, one by one, in worker processes."""
 
 import contextlib
-import multiprocessing.pool
+import multiprocessing
 import os
+import types
 import typing
+import weakref
 
 import mxnet as mx
 import numpy as np
@@ -148,8 +150,12 @@ class ImageSource:
         self.batch_size = batch_size
         self.problems = Problems()
         self._on_skip = on_skip
+        readers = []
+        self._end_readers = weakref.finalize(self, _kill, readers)
         self._train = self._loader(train, preprocessing, augmentation, workers, seed) if train is not None else None
         self._val = self._loader(val, preprocessing, None, workers, None)
+        for _, loader in filter(None, (self._train, self._val)):
+            readers.extend(_take_readers(loader))
 
     def image_lists(self):
         """The images of each part, ``{"training": ImageList, "validation": ImageList}``."""
@@ -176,13 +182,7 @@ class ImageSource:
         Without waiting for them: one that was ended by a signal, as a batch system sends it to all processes, may
         have taken a lock with it, and the pool's own `terminate` would wait for that for ever.
         """
-        for part in (self._train, self._val):
-            pool = part and part[1]._worker_pool
-            if pool:
-                pool._worker_handler._state = multiprocessing.pool.TERMINATE  # do not replace those that end
-                pool._terminate.cancel()
-                for process in pool._pool:
-                    process.kill()
+        self._end_readers()
 
     def _loader(self, images, preprocessing, augmentation, workers, seed):
         sampler = _EpochSampler(len(images.names), self.batch_size, seed, self._shard)
@@ -212,6 +212,27 @@ class ImageSource:
                 for name, reason in new.items():
                     self._on_skip(name, reason)
             yield Batch(pixels, labels, count)
+
+
+def _take_readers(loader):
+    """The processes of a loader, which from now on neither replaces nor ends them.
+
+    A reader that ended has taken its batch with it, so that another one in its place is of no use, and the pool would
+    fork it at any moment from a thread: MXNet stops its engine for a fork, and what the main thread is computing
+    just then may never end. In a signal to all processes every reader ends at once.
+    """
+    pool = loader._worker_pool
+    if pool is None:
+        return []
+    pool._terminate.cancel()
+    readers = list(pool._pool)
+    pool._pool[:] = [types.SimpleNamespace(exitcode=None)] * len(readers)  # it looks for those that have exited
+    return readers
+
+
+def _kill(processes):
+    for process in processes:
+        process.kill()
 
 
 _making_readers = False

@@ -1,5 +1,6 @@
 """Folders, records, digits and synthetic batches."""
 
+import multiprocessing
 import shutil
 import struct
 
@@ -395,10 +396,24 @@ def test_files_that_vanish_in_an_epoch(workers, image_folder):
 
 
 def test_closed_source_leaves_no_reader(image_folder):
+    others = set(multiprocessing.active_children())
     source = folder_source(image_folder, **options(workers=2))
     next(iter(source.train(1)))
-    readers = [process for part in (source._train, source._val) for process in part[1]._worker_pool._pool]
+    readers = set(multiprocessing.active_children()) - others
+    assert len(readers) == 4
     source.close()
     for process in readers:
         process.join(10)
         assert process.exitcode == -9
+
+
+def test_reader_that_ended_is_not_replaced(image_folder):
+    """Nothing is forked while the main thread computes; the others go on."""
+    others = set(multiprocessing.active_children())
+    source = folder_source(image_folder, **options(workers=2))
+    first, *rest = sorted(set(multiprocessing.active_children()) - others, key=lambda reader: reader.pid)
+    first.kill()  # one of training
+    first.join(10)
+    list(source.validation())
+    assert set(multiprocessing.active_children()) - others == set(rest)
+    source.close()

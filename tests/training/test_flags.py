@@ -3,6 +3,7 @@
 import csv
 import json
 import time
+from types import SimpleNamespace
 
 import mxnet as mx
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from a2net_gluon import cli, from_options, get_model, options
 from a2net_gluon.data import Batch, digits
-from a2net_gluon.training import build
+from a2net_gluon.training import build, progress
 from a2net_gluon.training.run import _Run
 
 SHORT = ("--input-size", "16", "--batch-size", "32", "--num-epochs", "2", "--warmup-epochs", "0", "-j", "1")
@@ -114,14 +115,16 @@ def test_input_alone_and_network_alone(train, tmp_path):
     assert float(epochs(run)[0]["data_wait"]) < 0.2
 
 
-def slow_source(open_source):
+def slow_source(open_source, clock):
+    """Sources whose every batch takes 100 s, by `clock`."""
+
     def opened(*args, **kwargs):
         source = open_source(*args, **kwargs)
         read = source.train
 
         def slowly(*epoch):
             for batch in read(*epoch):
-                time.sleep(0.5)
+                clock.lost += 100
                 yield Batch(*batch)
 
         source.train = slowly
@@ -133,7 +136,9 @@ def slow_source(open_source):
 def test_slow_reader_is_told(train, monkeypatch):
     _, said = train("--benchmark", "--model", "a2net_resnet20_small", "--batch-size", 2, "--num-epochs", 1)
     assert "training waits for images" not in said
-    monkeypatch.setattr(from_options, "source", slow_source(from_options.source))
+    clock = SimpleNamespace(lost=0)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + clock.lost))
+    monkeypatch.setattr(from_options, "source", slow_source(from_options.source, clock))
     run, said = train("--num-epochs", 1, name="slow")
     waited = float(epochs(run)[0]["data_wait"])
     assert waited > 0.2

@@ -1,5 +1,5 @@
 import json
-import time
+from types import SimpleNamespace
 
 import mxnet as mx
 import numpy as np
@@ -8,6 +8,7 @@ import pytest
 from a2net_gluon import get_model
 from a2net_gluon.data import Batch, Preprocessing
 from a2net_gluon.errors import FailureError, UsageError
+from a2net_gluon.training import progress as progress_module
 from a2net_gluon.training.learner import Learner, Optimization, _all_finite, evaluate_batches
 from a2net_gluon.training.objective import Objective
 from a2net_gluon.training.optimizer_state import load_optimizer, save_optimizer
@@ -296,16 +297,20 @@ def test_epoch_goes_on_where_it_was_stopped():
         np.testing.assert_array_equal(parameters(halves.net)[name], value)
 
 
-def test_waiting_for_data_is_measured():
+def test_waiting_for_data_is_measured(monkeypatch):
+    """By a clock that goes on by 3 s for every batch that is read, and by 1 s for every step of training."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(progress_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+
     def slowly():
         for batch in make_batches(4):
-            time.sleep(0.3)
+            clock.now += 3
             yield batch
 
-    learner = make_learner()
-    train(learner, make_batches(1))  # the first step compiles
-    assert train(learner, slowly()).data_wait > 0.5
-    assert train(learner, make_batches(4)).data_wait < 0.5
+    def goes_on(progress):
+        clock.now += 1
+
+    assert train(make_learner(), slowly(), on_step=goes_on).data_wait == 12 / 16
 
 
 @pytest.mark.parametrize("bad", [None, 0, 199, 200, 449])
