@@ -13,6 +13,7 @@ from a2net_gluon.deploy.proof import crops_of, in_batches, prove
 from a2net_gluon.deploy.quantization import write_int8
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.files import output_folder, staging_folder
+from a2net_gluon.networks.fusion import fuse_relu
 
 __all__ = ["AGREEMENT", "TOLERANCE", "export"]
 
@@ -147,7 +148,7 @@ def _write(live, staged, prefix, forms, calibration):
         if "optimized" in forms:
             arguments = mx.model.load_params(str(staged), 0)
             optimized = mx.sym.load(str(symbol)).optimize_for("MKLDNN", *arguments, skip_infer=True)
-            optimized.save(str(exported_files(staged, ["optimized"])[0]))
+            fuse_relu(optimized, gradients=False).save(str(exported_files(staged, ["optimized"])[0]))
         if {"onnx", "int8"} & set(forms):
             model = exported_files(staged, ["onnx"])[0]
             write_onnx(symbol, params, model, live.description)

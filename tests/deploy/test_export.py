@@ -115,7 +115,9 @@ def test_the_optimized_graph_is_fused(tmp_path):
 
     plain, fused = operators("-symbol.json"), operators("-optimized-symbol.json")
     assert plain["Convolution"] == fused["_sg_mkldnn_conv"] == 30
-    assert fused["BatchNorm"] == plain["BatchNorm"] - 13  # one after the stem, two in each of six units
+    in_convolutions = 13  # one after the stem, two in each of six units
+    assert fused["_contrib_BatchNormWithReLU"] == plain["BatchNorm"] - in_convolutions
+    assert not {"BatchNorm", "Activation"} & set(fused)
 
 
 def test_onnx_file_says_what_it_is(tmp_path):
