@@ -44,6 +44,14 @@ def set_thread_count(cpu_contexts=1):
         os.environ[THREADS] = str(physical_cores() if cpu_contexts == 1 else 1)
 
 
+def thread_count():
+    """Threads that one computation may have: what the user or `set_thread_count` chose."""
+    try:
+        return max(1, int(os.environ[THREADS].split(",")[0]))  # OpenMP takes a list, for nested loops
+    except (KeyError, ValueError):
+        return physical_cores()
+
+
 def limit_spinning():
     """Have OpenMP threads that wait give up their processor soon, unless the user has chosen.
 

@@ -5,6 +5,7 @@ import os
 import pathlib
 
 import mxnet as mx
+from scipy.stats import binom
 
 from a2net_gluon.deploy.forms import FORMS, exported_files, load_form, load_module
 from a2net_gluon.deploy.normalization import WithNormalization
@@ -18,7 +19,7 @@ from a2net_gluon.networks.fusion import fuse_relu
 __all__ = ["AGREEMENT", "TOLERANCE", "export"]
 
 TOLERANCE = 1e-4  # of the largest logit; the same operators in the same order differ by much less
-AGREEMENT = 0.99  # share of images to which the 8-bit form must give the same class
+AGREEMENT = 0.99  # share of all images of this kind to which the 8-bit form must give the same class
 CALIBRATION = 20  # images needed at least, half of them to compare
 _ENDINGS = ("-optimized", "-int8")  # of what stands before the ending in the files of some forms
 
@@ -60,8 +61,8 @@ def export(net, prefix, description, forms=(), images=(), calibration=(), pixels
         If `prefix` names a folder, an image cannot be read, or the description does not fit the network; for a network
         that takes clips, if there are fewer images than frames, or `pixels` or "int8" are asked for.
     FailureError
-        If the folder cannot be written, or a form differs by more than `TOLERANCE`; for "int8", if less than
-        `AGREEMENT` of the images get the same class.
+        If the folder cannot be written, or a form differs by more than `TOLERANCE`; for "int8", if so few images get
+        the same class that it would be less than `AGREEMENT` of all images of this kind.
     """
     prefix = pathlib.Path(prefix)
     _check_prefix(prefix)
@@ -163,14 +164,19 @@ def _prove(prefix, form, forward, sample):
     inputs, expected = sample
     proof = prove(in_batches(forward, inputs), expected)
     if form == "int8":
-        if not proof.agreement >= AGREEMENT:
+        if not proof.agreement >= _least_agreement(proof.images):
             raise FailureError(
                 f"{prefix}: as int8 only {100 * proof.agreement:.2f} % of {proof.images} images get the same class, "
-                f"less than {100 * AGREEMENT:.0f} %: calibrate with more images, of the kind it was trained on"
+                f"too few for {100 * AGREEMENT:.0f} % of all: calibrate with more images, of the kind it was trained on"
             )
     elif not proof.difference <= TOLERANCE:
         raise FailureError(f"{prefix}: loaded as {form}, the export differs by {proof.difference:.2g} (relative)")
     return proof
+
+
+def _least_agreement(images):
+    """Agreement on so many images that 19 of 20 samples reach if it is `AGREEMENT` on all there are."""
+    return 1 - binom.ppf(0.95, images, 1 - AGREEMENT) / images
 
 
 def _replace(staged, prefix, forms):

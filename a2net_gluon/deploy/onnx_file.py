@@ -8,6 +8,8 @@ import os
 import mxnet as mx
 import numpy as np
 
+from a2net_gluon.deploy.onnx_graph import note_ranks, shorten_transposes
+
 __all__ = ["OPSET", "write_onnx"]
 
 OPSET = 13  # the converter's operators are those of opset 13, whatever the installed onnx calls its newest
@@ -52,6 +54,8 @@ def write_onnx(symbol, params, path, description):
         )
     model = onnx.load(os.fspath(path))
     _repair(model, len(description.classes))
+    shorten_transposes(model.graph)
+    note_ranks(model.graph, mx.sym.load(os.fspath(symbol)), shape)
     onnx.helper.set_model_props(model, {"description": json.dumps(dataclasses.asdict(description))})
     onnx.checker.check_model(model)
     onnx.save(model, os.fspath(path))
@@ -80,20 +84,14 @@ def _mended(onnx):
 def _repair(model, classes):
     graph = model.graph
     model.ir_version = _IR_VERSION
-    # The converter lists constants as inputs, which keeps runtimes from folding them, and leaves some without a use.
+    # The converter lists constants as inputs, which keeps runtimes from folding them.
     constants = {constant.name for constant in graph.initializer}
-    used = {name for node in graph.node for name in node.input}
-    _keep(graph.input, lambda value: value.name not in constants)
-    _keep(graph.initializer, lambda constant: constant.name in used)
+    inputs = [value for value in graph.input if value.name not in constants]
+    del graph.input[:]
+    graph.input.extend(inputs)
     output = graph.output[0]
     for node in graph.node:
         node.output[:] = ["logits" if name == output.name else name for name in node.output]
     output.name = "logits"
     batch, width = output.type.tensor_type.shape.dim  # the converter knows neither
     batch.dim_param, width.dim_value = "N", classes
-
-
-def _keep(field, wanted):
-    kept = [entry for entry in field if wanted(entry)]
-    del field[:]
-    field.extend(kept)

@@ -1,6 +1,8 @@
 """8 bits on trained weights and real photographs."""
 
+import math
 import sys
+from fractions import Fraction
 
 import mxnet as mx
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from a2net_gluon import get_model
 from a2net_gluon.data import Description
 from a2net_gluon.deploy import export, load_form
+from a2net_gluon.deploy.export import _least_agreement as least_agreement
 from a2net_gluon.deploy.proof import crops_of, in_batches
 from a2net_gluon.errors import FailureError
 from a2net_gluon.networks import find_weights
@@ -61,10 +64,22 @@ def test_it_is_nearly_the_same_at_any_batch_and_size(tmp_path, trained, image_fo
         assert 1e-5 < np.abs(coarse - plain).max() / np.abs(plain).max() < 0.2
 
 
+def test_what_chance_may_change():
+    """The limit of a sample, from the binomial distribution added up by hand."""
+    for images in (11, 250, 5000):
+        allowed = round(images * (1 - least_agreement(images)))
+        chances = [
+            math.comb(images, k) * Fraction(1, 100) ** k * Fraction(99, 100) ** (images - k) for k in range(allowed + 1)
+        ]
+        assert sum(chances[:-1]) < Fraction(95, 100) <= sum(chances)
+
+
 def test_too_little_agreement_fails_and_leaves_nothing(tmp_path, trained, image_folder, monkeypatch):
     net, description = trained
-    monkeypatch.setattr(sys.modules["a2net_gluon.deploy.export"], "AGREEMENT", 1.01)
+    monkeypatch.setattr(sys.modules["a2net_gluon.deploy.export"], "_least_agreement", lambda images: 1.01)
     paths = sorted(image_folder.rglob("*.jpg"))
-    with pytest.raises(FailureError, match=r"as int8 only \d+.\d\d % of 11 images get the same class, less than 101 %"):
+    with pytest.raises(
+        FailureError, match=r"as int8 only \d+.\d\d % of 11 images get the same class, too few for 99 % of all"
+    ):
         export(net, tmp_path / "out" / "model", description, ["int8"], calibration=paths)
     assert not (tmp_path / "out").exists()
