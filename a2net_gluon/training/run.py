@@ -178,7 +178,7 @@ class _Run:
         line = {
             "epoch": number,
             "learning_rate": progress.learning_rate,
-            "images_per_second": round(progress.images_per_second * images / progress.images, 1),
+            "images_per_second": round(progress.images_per_second * images / progress.images, 3),
             "data_wait": round(progress.data_wait, 4),
             "skipped_steps": progress.skipped_steps,
             **{f"train_{name}": value for name, value in type(progress.meter)(sums).metrics.items()},
