@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 
-__all__ = ["Contender", "ContenderError", "Worker", "peers_python", "take_turns"]
+__all__ = ["Contender", "ContenderError", "Worker", "environment", "peers_python", "take_turns"]
 
 ROOT = pathlib.Path(__file__).parent.parent
 # Large arrays stay in the heap instead of being mapped and unmapped, faulted in page by page, in every layer; and lie
@@ -38,7 +38,7 @@ class Contender:
     name : str
         As the tables have it.
     family : str
-        "mxnet", "onnxruntime", "torch" or "sgemm".
+        "mxnet", "onnxruntime", "torch", "sgemm" or "command" (commands.py).
     task : dict
         See mxnet_worker.py and torch_worker.py.
     tuned : bool
@@ -75,7 +75,7 @@ class Worker:
 
     def __init__(self, contender, threads, timeout):
         self.contender, self._timeout = contender, timeout
-        self._environment = _environment(contender, threads)
+        self._environment = environment(contender, threads)
         self._process, self._received = None, b""
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (until `close`)
 
@@ -140,13 +140,14 @@ class Worker:
         return f"ended with {code}: {lines[-1][:300]}"
 
 
-def _environment(contender, threads):
-    environment = {name: value for name, value in os.environ.items() if name not in ("GLIBC_TUNABLES", "PYTHONPATH")}
-    environment.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads)))
-    environment["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # no pool of compilers that stays
+def environment(contender, threads):
+    """The environment variables of a contender's process."""
+    variables = {name: value for name, value in os.environ.items() if name not in ("GLIBC_TUNABLES", "PYTHONPATH")}
+    variables.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads)))
+    variables["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # no pool of compilers that stays
     if contender.tuned:
-        environment["GLIBC_TUNABLES"] = TUNED_MALLOC
-    return environment
+        variables["GLIBC_TUNABLES"] = TUNED_MALLOC
+    return variables
 
 
 def take_turns(contenders, threads, rounds, runs, timeout, tell):

@@ -6,12 +6,19 @@ import numpy as np
 from mxnet import autograd, gluon
 
 from a2net_gluon.deploy.forms import load_form
-from benchmarks import material, worker
+from benchmarks import material, photographs, readers, worker
 
 
 def make(task):
     """Build what a task asks for, see `worker.serve`."""
-    kinds = {"inference": inference, "training": training, "sgemm": sgemm, "material": material.prepare}
+    kinds = {
+        "inference": inference,
+        "training": training,
+        "sgemm": sgemm,
+        "input": readers.reading,
+        "material": material.prepare,
+        "photographs": photographs.prepare,
+    }
     run, facts = kinds[task["kind"]](task)
     return run, {"version": f"mxnet {mx.__version__}", **facts}
 

@@ -4,7 +4,7 @@ from matplotlib.figure import Figure  # without pyplot: no global state, no disp
 
 __all__ = ["draw"]
 
-_COLOURS = {"mxnet": "tab:blue", "onnxruntime": "tab:cyan", "torch": "tab:orange"}
+_COLOURS = {"mxnet": "tab:blue", "onnxruntime": "tab:cyan", "torch": "tab:orange", "command": "tab:green"}
 
 
 def draw(report):
@@ -19,16 +19,33 @@ def _sound(rows, value):
 def _bars(report):
     """A bar for each contender, a panel for each network, and the time of the same sgemm as a line."""
     rows = [line for line in _sound(report["rows"], "min_ms") if "network" in line]
-    networks = list(dict.fromkeys(line["network"] for line in rows))
-    groups = [[line for line in rows if line["network"] == network] for network in networks]
-    figure = Figure(figsize=(10, 1.5 + 0.32 * len(rows)), layout="constrained")
-    shape = {"squeeze": False, "sharex": True, "gridspec_kw": {"height_ratios": [len(group) for group in groups]}}
+    networks = dict.fromkeys(line["network"] for line in rows)
+    groups = {network: [line for line in rows if line["network"] == network] for network in networks}
+    figure = _panels_of_bars(groups, report["scenario"], sharex=True)
+    figure.axes[-1].legend(loc="lower right")
+    return figure
+
+
+def _input(report):
+    """A bar for each contender, a panel for readers and one for training."""
+    rows = _sound(report["rows"], "min_ms")
+    groups = {
+        "crops for training": [line for line in rows if line["family"] != "command"],
+        f"training steps of {report['settings']['network']}": [line for line in rows if line["family"] == "command"],
+    }
+    groups = {title: group for title, group in groups.items() if group}
+    return _panels_of_bars(groups, "input", sharex=False)
+
+
+def _panels_of_bars(groups, what, sharex):
+    heights = [len(group) for group in groups.values()]
+    figure = Figure(figsize=(10, 1.5 + 0.32 * sum(heights)), layout="constrained")
+    shape = {"squeeze": False, "sharex": sharex, "gridspec_kw": {"height_ratios": heights}}
     panels = figure.subplots(len(groups), 1, **shape)[:, 0]
-    for axes, network, group in zip(panels, networks, groups):
+    for axes, (title, group) in zip(panels, groups.items()):
         _bars_of(axes, group)
-        axes.set_title(network)
-    panels[-1].legend(loc="lower right")
-    panels[-1].set_xlabel(f"{report['scenario']}: ms an image, minimum / median")
+        axes.set_title(title)
+    panels[-1].set_xlabel(f"{what}: ms an image, minimum / median")
     return figure
 
 
@@ -86,4 +103,4 @@ def _growth(report):
     return figure
 
 
-_PICTURES = {"inference": _bars, "training": _bars, "memory": _memory, "growth": _growth}
+_PICTURES = {"inference": _bars, "training": _bars, "memory": _memory, "growth": _growth, "input": _input}

@@ -34,6 +34,10 @@ _MXNET, _ORT, _TORCH = ({"family": family, "form": _SINGLE} for family in ("mxne
 _OURS = {"family": ("mxnet", "onnxruntime"), "form": _SINGLE}
 _FLOOR = {"family": "floor"}
 _PEAK = ("peak_mb",)
+_DATALOADER = {"family": "torch", "form": "dataloader"}
+_PYTHON, _NATIVE = ({"family": "mxnet", "form": form} for form in (("records", "folder"), "native"))
+_COMMAND = {"family": "command"}
+_BENCHMARK = {**_COMMAND, "form": "benchmark"}
 
 
 def _of_both(wanted, **more):
@@ -82,6 +86,13 @@ RATIOS = {
             {"form": "eager", "tuned": True, "batch": "largest", **_A},
             of=_PEAK,
         ),
+    ),
+    "input": (
+        Ratio("PyTorch's DataLoader / best of our readers", _DATALOADER, {"family": "mxnet"}, 1.5, True),
+        Ratio("PyTorch's DataLoader / our Python readers", _DATALOADER, _PYTHON, 1.5, True),
+        Ratio("PyTorch's DataLoader / our native reader", _DATALOADER, _NATIVE),
+        Ratio("training: --benchmark / records, native reader", _BENCHMARK, {**_COMMAND, "form": "native"}, 0.95, True),
+        Ratio("training: --benchmark / records, Python readers", _BENCHMARK, {**_COMMAND, "form": "records"}),
     ),
 }
 

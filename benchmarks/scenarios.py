@@ -6,6 +6,7 @@ rows, `report.py` writes them.
 
 import numpy as np
 
+from benchmarks.feeding import feeding
 from benchmarks.stage import TOLERANCE, difference, open_stage, row
 
 __all__ = ["SCENARIOS"]
@@ -250,4 +251,4 @@ def _on_contexts(stage, contexts):
     return stage.contender("training, MXNet hybridized", "mxnet", "training", "hybrid", **options)
 
 
-SCENARIOS = {"inference": inference, "training": training, "memory": memory, "growth": growth}
+SCENARIOS = {"inference": inference, "training": training, "memory": memory, "growth": growth, "input": feeding}

@@ -1,7 +1,8 @@
 """Speed and memory of A²-Net beside PyTorch and ONNX Runtime, on the CPU.
 
-    make bench                                                   everything; 40 minutes on 2 cores
+    make bench                                                   everything; 55 minutes on 2 cores
     python -m benchmarks.speed --only inference --output runs/speed
+    python -m benchmarks.speed --only input --images FOLDER      photographs instead of JPEGs made for it
     python -m benchmarks.speed --quick                           small sizes, to see whether everything runs
 
 Every contender is a process of its own with the same threads, the same parameters and the same images; they take turns,
@@ -27,6 +28,7 @@ from benchmarks.ratios import RATIOS, evaluate
 from benchmarks.report import write_report
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.stage import QUICK, Settings
+from benchmarks.worker import find_jpegs
 
 
 def main(arguments=None):
@@ -57,6 +59,7 @@ def _parser():
     parser.add_argument("--rounds", type=int, help=f"turns of each contender ({Settings.rounds})")
     parser.add_argument("--batch-size", type=int, help=f"of inference and training ({Settings.batch})")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("runs/speed"), help="folder (runs/speed)")
+    parser.add_argument("--images", type=pathlib.Path, help="folder of JPEGs for input, searched recursively (made)")
     parser.add_argument("--quick", action="store_true", help="small sizes; the figures mean nothing")
     parser.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
     return parser
@@ -66,6 +69,8 @@ def _settings(args):
     chosen = {"rounds": args.rounds, "batch": args.batch_size}
     if any(value is not None and value < 1 for value in chosen.values()):
         _parser().error("--rounds and --batch-size must be at least 1")
+    if args.images and not find_jpegs(args.images):
+        _parser().error(f"--images: {args.images} holds no JPEG")
     if not args.no_torch and not peers_python().is_file():
         _parser().error(f"{peers_python()}: no such file; make bench installs PyTorch there, --no-torch leaves it out")
     return Settings(
@@ -73,6 +78,7 @@ def _settings(args):
             **(QUICK if args.quick else {}),
             **{name: value for name, value in chosen.items() if value is not None},
             "threads": int(os.environ.get(THREADS, physical_cores())),
+            "images": args.images,
             "torch": not args.no_torch,
             "tell": lambda line: print(line, flush=True),
         }
@@ -84,13 +90,13 @@ def _report(scenario, settings):
     commit = _commit()  # before the run: the files may change meanwhile
     found = SCENARIOS[scenario](settings)
     words = {"attended": settings.network, "plain": settings.plain, "largest": max(settings.batches)}
-    sizes = {name: getattr(settings, name) for name in ("network", "size", "batch", "rounds", "runs", "square")}
+    sizes = ("network", "size", "batch", "rounds", "runs", "square", "turns")
     return {
         "scenario": scenario,
         "started": started,
         "commit": commit,
         "machine": {"processor": _processor(), "threads": settings.threads, "kernel": platform.release()},
-        "settings": sizes,
+        "settings": {name: getattr(settings, name) for name in sizes},
         "ratios": evaluate(RATIOS.get(scenario, ()), found["rows"], words),
         **found,
     }

@@ -5,12 +5,13 @@ import dataclasses
 import pathlib
 import statistics
 import tempfile
+import typing
 
 import numpy as np
 
 from benchmarks.contenders import Contender, ContenderError, take_turns
 
-__all__ = ["QUICK", "Settings", "Stage", "open_stage"]
+__all__ = ["QUICK", "Settings", "Stage", "load_answers", "open_stage"]
 
 TOLERANCE = 1e-4  # of the largest value: what differs by more is no equal and has no place in a comparison
 
@@ -32,6 +33,18 @@ class Settings:
         Size of the matrices whose product gives the machine's peak.
     rounds, runs : int
         See `contenders.take_turns`.
+    images : Path or None
+        A folder with JPEGs, which the scenario input reads; it makes some unless given.
+    edges : (int, int)
+        Height and width of those it makes.
+    made, stored : int
+        How many it makes, and how many files an epoch has, given or made: the same take turns in it.
+    reads : int
+        Batches of a run of a reader.
+    readers : tuple of int
+        Numbers of workers that readers are tried with.
+    steps, epochs, turns : int
+        Of the scenario's commands: steps of an epoch, epochs of a command, and commands of each kind.
     threads : int
     timeout : float
         Seconds for one answer of a contender.
@@ -52,6 +65,15 @@ class Settings:
     square: int = 4096
     rounds: int = 7
     runs: int = 2
+    images: typing.Optional[pathlib.Path] = None
+    edges: typing.Tuple[int, int] = (375, 500)
+    made: int = 64
+    stored: int = 1024
+    reads: int = 16
+    readers: tuple = (1, 2, 3)
+    steps: int = 6
+    epochs: int = 3
+    turns: int = 2
     threads: int = 1
     timeout: float = 900
     torch: bool = True
@@ -71,6 +93,14 @@ QUICK = {
     "square": 256,
     "rounds": 1,
     "runs": 1,
+    "edges": (48, 64),
+    "made": 6,
+    "stored": 24,
+    "reads": 2,
+    "readers": (1,),
+    "steps": 2,
+    "epochs": 2,
+    "turns": 1,
     "timeout": 180,
 }
 
@@ -101,10 +131,60 @@ class Stage:
         maker = self.contender(f"parameters of {network}", "mxnet", "material", "", network, placement)
         if not export:
             maker.task["export"] = None
+        self.macs[network] = self._made(maker, network)["macs"]
+
+    def add_photographs(self):
+        """Lay out JPEGs, in folders and packed as records; returns what they are."""
+        settings, folder = self.settings, self._folder / "photographs"
+        folder.mkdir()
+        task = {
+            "kind": "photographs",
+            "form": "",
+            "folder": str(folder),
+            "images": settings.images and str(settings.images),
+            "edges": settings.edges,
+            "made": settings.made,
+            "parts": {"train": settings.stored, "short": settings.steps * settings.batch, "val": settings.batch},
+        }
+        facts = self._made(Contender("photographs", "mxnet", task), "photographs")
+        of = f"JPEGs of {settings.images.resolve().name}" if settings.images else "made JPEGs of noise"
+        return {"of": of, **{key: facts[key] for key in ("different", "kilobytes", "height", "width")}}
+
+    def _made(self, maker, what):
         (facts,) = self.run([maker])
         if "error" in facts:
-            raise ContenderError(f"{network}: {facts['error']}")
-        self.macs[network] = facts["macs"]
+            raise ContenderError(f"{what}: {facts['error']}")
+        return facts
+
+    def reader(self, name, family, form, workers):
+        """A contender that reads the photographs of `add_photographs`."""
+        settings = self.settings
+        self._count += 1
+        task = {
+            "kind": "input",
+            "form": form,
+            "network": settings.network,
+            "folder": str(self._folder / "photographs"),
+            "flags": self.reader_flags(form, workers, "train"),
+            "answers": str(self._folder / f"answers-{self._count}.npz"),
+            "batch": settings.batch,
+            "size": settings.size,
+            "workers": workers,
+            "reads": settings.reads,
+        }
+        return Contender(name, family, task)
+
+    def reader_flags(self, form, workers, part):
+        """Flags of our command line for those photographs: form "native", "records" or "folder"."""
+        folder = self._folder / "photographs"
+        if form == "folder":
+            return ["--data-dir", str(folder / "images"), "-j", str(workers)]
+        flags = ["--rec-train", f"{folder / part}.rec", "--rec-val", f"{folder / 'val'}.rec", "-j", str(workers)]
+        return [*flags, "--native-reader"] if form == "native" else flags
+
+    def folder_for_runs(self):
+        """Where run folders may lie."""
+        return self._folder / "runs"
 
     def contender(self, name, family, kind, form, network, placement=None, tuned=False, **sizes):
         """A contender whose task is about a network."""
@@ -147,7 +227,8 @@ class Stage:
 def row(contender, result, unit):
     """A row of a table: what ran, and the milliseconds of each of `unit` images (or products)."""
     task = contender.task
-    known = {key: task[key] for key in ("network", "form", "batch", "size", "contexts", "dtype") if key in task}
+    sizes = ("network", "form", "batch", "size", "contexts", "dtype", "workers")
+    known = {key: task[key] for key in sizes if key in task}
     told = {key: result[key] for key in ("version", "error", "peak_mb", "first_peak_mb") if key in result}
     times = [1000 * seconds / unit for seconds in result.get("seconds", ())]
     measured = {"ms": times, "min_ms": min(times), "median_ms": statistics.median(times)} if times else {}
@@ -159,11 +240,19 @@ def difference(contender, reference):
 
     None if one of them has computed nothing.
     """
-    paths = [pathlib.Path(each.task["answers"]) for each in (contender, reference)]
-    if not all(path.is_file() for path in paths):
+    answers, expected = load_answers(contender), load_answers(reference)
+    if answers is None or expected is None:
         return None
-    with np.load(paths[0]) as answers, np.load(paths[1]) as expected:
-        return max(_relative(answers[name], expected[name]) for name in expected.files)
+    return max(_relative(answers[name], expected[name]) for name in expected)
+
+
+def load_answers(contender):
+    """What a contender has computed, a dict of arrays; None if there is nothing."""
+    path = pathlib.Path(contender.task["answers"])
+    if not path.is_file():
+        return None
+    with np.load(path) as file:
+        return dict(file)
 
 
 def _relative(answers, expected):

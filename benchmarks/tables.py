@@ -118,4 +118,48 @@ def _growth_cells(name, own, values):
     return [name, *(f"{times[value]:.2f}" if value in times else "" for value in values), growth]
 
 
-_TABLES = {"inference": _times, "training": _times, "memory": _memory, "growth": _growth}
+def _input(report):
+    """Readers; training with what they read and without."""
+    settings, images = report["settings"], report["images"]
+    yield (
+        f"{images['different']} {images['of']}, {images['width']:.0f}×{images['height']:.0f} and "
+        f"{images['kilobytes']:.0f} kB on average, read over and over: the files are in memory. Each is decoded in "
+        "full, and makes a crop for training with the augmentation dpn."
+    )
+    yield f"## Batches of {settings['batch']} crops, {settings['size']}×{settings['size']}"
+    yield (
+        "Milliseconds an image, and images a second at the minimum; behind the names the number of workers: processes, "
+        "with the native reader threads, of which MXNet takes at most one less than half of the processors, and at "
+        "least one. All hand over uint8 in channels first and labels; our Python readers and the DataLoader draw for "
+        "every image, the native reader once an epoch for each place in the batch. *difference*: grey levels, on "
+        "average, between crops with the same random numbers and those of our records."
+    )
+    readers = [line for line in report["rows"] if line["family"] != "command"]
+    titles = ["", "minimum", "median", "images/s"]
+    yield _table([*titles, "difference"], [_input_cells(line, _levels(line)) for line in readers])
+    yield f"## Training steps of {settings['network']}"
+    yield (
+        "Of train_imagenet.py, whole epochs without the first; runs take turns. *waiting for data*: share of the time "
+        "in which a batch was not there yet."
+    )
+    commands = [line for line in report["rows"] if line["family"] == "command"]
+    yield _table([*titles, "waiting for data"], [_input_cells(line, _waiting(line)) for line in commands])
+    yield from _ratios(report, ["of minima", "of medians"])
+
+
+def _input_cells(line, last):
+    if "error" in line:
+        return [line["name"], f"out: {_plain(line['error'])}", "", "", ""]
+    times = [f"{line['min_ms']:.2f}", f"{line['median_ms']:.2f}"]
+    return [line["name"], *times, f"{1000 / line['min_ms']:.1f}", last]
+
+
+def _levels(line):
+    return f"{line['levels']:.2f}" if line.get("levels") is not None else ""
+
+
+def _waiting(line):
+    return f"{100 * line['data_wait']:.1f} %" if "data_wait" in line else ""
+
+
+_TABLES = {"inference": _times, "training": _times, "memory": _memory, "growth": _growth, "input": _input}

@@ -13,7 +13,7 @@ def make(task):
     # ONNX sessions have the same setting; MXNet's softmax gives zeros, mostly. Threads that start later inherit it.
     torch.set_flush_denormal(True)
     torch.manual_seed(0)
-    kinds = {"inference": inference, "training": training, "sgemm": sgemm}
+    kinds = {"inference": inference, "training": training, "sgemm": sgemm, "input": reading}
     run = kinds[task["kind"]](task)
     return run, {"version": f"torch {torch.__version__}"}
 
@@ -73,6 +73,13 @@ def training(task):
     worker.save_answers(task, {"loss": np.array(loss), **gradients})
     run()
     return run
+
+
+def reading(task):
+    """Take batches of a DataLoader."""
+    from benchmarks import torch_reader  # has OpenCV, which nothing else here needs
+
+    return torch_reader.reading(task)
 
 
 def sgemm(task):

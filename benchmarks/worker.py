@@ -5,6 +5,7 @@ round, answered with the seconds of each run. Only the standard library and NumP
 """
 
 import ctypes
+import itertools
 import json
 import os
 import pathlib
@@ -81,12 +82,29 @@ def give_memory_back():
     ctypes.CDLL(None).malloc_trim(0)
 
 
+def taking(stream, count):
+    """A run that takes `count` batches from an endless stream."""
+    return lambda: [None for _ in itertools.islice(stream, count)]
+
+
+def find_jpegs(folder):
+    """All JPEGs below a folder, sorted."""
+    paths = sorted(pathlib.Path(folder).resolve().rglob("*"))
+    return [path for path in paths if path.suffix.lower() in (".jpg", ".jpeg") and path.is_file()]
+
+
+def first_photographs(task):
+    """The files whose crops are compared."""
+    return find_jpegs(pathlib.Path(task["folder"]) / "images" / "train")[:8]
+
+
 def images(task):
     """The batch of a task, the same for every contender: (N, 3, h, w), with the mean and spread of normalised pixels.
 
     Noise in octaves, as photos have it: the parts of every size are equally strong.
     """
-    size, random = task["size"], np.random.RandomState(0)  # the same numbers in every version of NumPy
+    random = np.random.RandomState(task.get("seed", 0))  # the same numbers in every version of NumPy
+    size = task["size"]
     total = np.zeros((task["batch"], 3, size, size))
     for width in (32, 16, 8, 4, 2, 1):
         patches = -(-size // width)

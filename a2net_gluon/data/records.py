@@ -206,7 +206,7 @@ class RecordSource:
     preprocessing, augmentation, batch_size, seed, shard
         As for `ImageSource`, but a process shuffles within its own part of the file.
     workers : int
-        Threads that decode; MXNet uses at most half of the processors.
+        Threads that decode; MXNet uses at most one less than half of the processors, and at least one.
 
     Notes
     -----

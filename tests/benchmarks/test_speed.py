@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks.contenders import Contender, ContenderError, Worker, peers_python, take_turns
+from benchmarks.photographs import make_jpegs
 from benchmarks.ratios import Ratio, evaluate
 from benchmarks.stage import difference
 
@@ -73,6 +74,34 @@ def test_torch_computes_the_same(scenario, tmp_path):
     lines = [line for line in report["rows"] if line["family"] == "torch"]
     assert {line["form"] for line in lines} >= {"eager", "compiled"}
     assert all(line["difference"] <= (1e-4 if scenario == "inference" else 1e-9) for line in lines)
+
+
+@needs_torch
+@pytest.mark.slow
+def test_readers_make_the_same_crops(tmp_path):
+    report, table = run("input", tmp_path / "out", "--images", str(photographs(tmp_path / "photographs")))
+    forms = {line["form"]: line for line in report["rows"] if line["family"] != "command"}
+    assert set(forms) == {"native", "records", "folder", "dataloader"}
+    assert forms["records"]["levels"] == forms["folder"]["levels"] == 0
+    assert forms["dataloader"]["levels"] < 0.5
+    commands = [line for line in report["rows"] if line["family"] == "command"]
+    assert [line["form"] for line in commands] == ["native", "records", "benchmark"]
+    assert all(len(line["ms"]) == 1 for line in commands)
+    assert [ratio["target"] for ratio in report["ratios"]] == [1.5, 1.5, None, 0.95, None]
+    assert report["images"]["of"] == "JPEGs of photographs"
+    assert report["images"]["different"] == 3
+    assert "PyTorch's DataLoader, OpenCV, 1" in table
+
+
+def photographs(folder):
+    make_jpegs(folder / "some" / "where", 3, 40, 60)
+    return folder
+
+
+def test_images_must_hold_a_jpeg(tmp_path):
+    done = subprocess.run([*QUICK, "--no-torch", "--images", str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "holds no JPEG" in done.stderr
 
 
 def test_a_contender_that_cannot_run_does_not_stop_the_others():

@@ -1,0 +1,100 @@
+"""That readers of the scenario input are given the same, and do the same."""
+
+import numpy as np
+import pytest
+
+from a2net_gluon.data import AUGMENTATIONS
+from a2net_gluon.data.folder import read_image
+from a2net_gluon.data.preprocessing import Augmentation
+from benchmarks import peer_images, worker
+from benchmarks.commands import alternate
+from benchmarks.contenders import Contender
+from benchmarks.feeding import LEVELS
+from benchmarks.photographs import lay_out, make_jpegs
+from benchmarks.ratios import RATIOS, evaluate
+from benchmarks.stage import QUICK, Settings
+
+
+@pytest.fixture(scope="module")
+def jpegs(tmp_path_factory):
+    return make_jpegs(tmp_path_factory.mktemp("jpegs") / "made", 4, 120, 160)
+
+
+def test_made_jpegs_are_different(jpegs):
+    images = [read_image(path).asnumpy() for path in jpegs]
+    assert {image.shape for image in images} == {(120, 160, 3)}
+    assert len({image.tobytes() for image in images}) == 4
+
+
+def test_photographs_are_found_and_take_turns(jpegs, tmp_path):
+    found = worker.find_jpegs(jpegs[0].parent.parent)
+    assert found == jpegs
+    (tmp_path / "note.txt").write_text("no JPEG")
+    lay_out(found, tmp_path / "images", 6)
+    linked = worker.find_jpegs(tmp_path)
+    assert [path.parent.name for path in linked] == ["class0"] * 3 + ["class1"] * 3
+    assert sorted(path.read_bytes() for path in linked) == sorted(path.read_bytes() for path in [*found, *found[:2]])
+
+
+def test_peer_decodes_the_same(jpegs):
+    for path in jpegs:
+        assert np.abs(peer_images.decode(path).astype(int) - read_image(path).asnumpy()).max() <= 1
+
+
+@pytest.mark.parametrize("shape", [(120, 160), (160, 120), (40, 400)])  # of the last, few crops fit
+def test_peer_augments_the_same(jpegs, shape):
+    images = [read_image(path) for path in jpegs]
+    for seed in range(24):
+        image = images[seed % len(images)]
+        image = image.tile((2, 3, 1))[: shape[0], : shape[1]]
+        ours, theirs = np.random.default_rng(seed), np.random.default_rng(seed)
+        expected = AUGMENTATIONS["dpn"].apply(image, 64, ours)
+        draws = peer_images.draw(theirs, shape[1], shape[0])
+        crop = peer_images.augment(image.asnumpy(), draws, 64)
+        assert ours.random() == theirs.random()  # as many numbers drawn
+        assert (crop.shape, crop.dtype) == (expected.shape, expected.dtype)
+        # OpenCV's versions round bicubic resizing differently, and the jitter spreads that.
+        assert np.abs(crop.astype(int) - expected).mean() < LEVELS / 2
+
+
+def test_peer_draws_from_the_same_limits():
+    theirs = Augmentation(
+        min_area=peer_images.AREA[0],
+        aspect=peer_images.ASPECT,
+        mirror=True,
+        hue=peer_images.HUE,
+        saturation=peer_images.SATURATION,
+        lightness=peer_images.LIGHTNESS,
+    )
+    assert theirs == AUGMENTATIONS["dpn"]
+    assert peer_images.AREA[1] == 1
+
+
+def test_peer_gives_crops_in_channels_first(jpegs):
+    photographs = peer_images.Photographs(jpegs, [0, 1, 2, 3], 32)
+    crop, label = photographs[3]
+    assert (crop.shape, crop.dtype, label) == ((3, 32, 32), np.uint8, 3)
+    numbers = iter(peer_images.Endless(len(photographs)))
+    epochs = [sorted(next(numbers) for _ in range(4)) for _ in range(2)]
+    assert epochs == [[0, 1, 2, 3]] * 2
+
+
+def test_a_command_that_fails_is_out(tmp_path):
+    lines = []
+    settings = Settings(**QUICK, threads=1, tell=lines.append)
+    task = {"network": settings.network, "form": "native", "flags": ["--rec-val", str(tmp_path / "none.rec")]}
+    (result,) = alternate([Contender("records", "command", task)], settings, tmp_path / "runs")
+    assert result["error"].startswith("ended with 2: ")
+    assert "--use-rec needs --rec-train FILE" in result["error"]
+    assert lines == [f"records is out: {result['error']}"]
+
+
+def test_targets_of_speed_are_lower_limits():
+    times = {("torch", "dataloader"): 6.0, ("mxnet", "records"): 4.0, ("mxnet", "native"): 5.0}
+    times.update({("command", "benchmark"): 94.0, ("command", "native"): 100.0})
+    rows = [{"family": family, "form": form, "min_ms": ms, "median_ms": ms} for (family, form), ms in times.items()]
+    best, python, native, training = evaluate(RATIOS["input"], rows, {})
+    assert (best["values"]["min_ms"], best["met"]) == (1.5, True)
+    assert (python["values"]["min_ms"], python["met"]) == (1.5, True)
+    assert native["values"]["min_ms"] == 1.2
+    assert (training["values"]["min_ms"], training["met"]) == (0.94, False)
