@@ -56,7 +56,7 @@ class ImageList(typing.NamedTuple):
         Names for messages, e.g. paths.
     labels : sequence of int
     read : callable
-        ``read(number)`` returns an RGB NDArray (h, w, 3) of uint8 or raises `DecodeError`.
+        ``read(number)`` returns an RGB array (h, w, 3) of uint8 or raises `DecodeError`.
     """
 
     names: typing.Sequence[str]

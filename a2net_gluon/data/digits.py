@@ -5,7 +5,6 @@ The UCI "Optical Recognition of Handwritten Digits" test set: 1,797 grey images 
 """
 
 import cv2
-import mxnet as mx
 import numpy as np
 
 from a2net_gluon.data.batches import ImageList, ImageSource
@@ -53,4 +52,4 @@ def write_folder(folder):
 
 def _image_list(images, labels, first):
     names = [f"digit {first + number}" for number in range(len(images))]
-    return ImageList(names, labels, lambda number: mx.nd.array(images[number], dtype=np.uint8))
+    return ImageList(names, labels, lambda number: images[number])

@@ -2,7 +2,6 @@
 
 import typing
 
-import mxnet as mx
 import numpy as np
 
 from a2net_gluon.data.digits import load_digits
@@ -52,10 +51,7 @@ def crops_of(paths, preprocessing):
     UsageError
         If a file is no image.
     """
-    if paths:
-        images = (_read(path) for path in paths)
-    else:
-        images = (mx.nd.array(digit, dtype=np.uint8) for digit in load_digits()[0][:DIGITS])
+    images = (_read(path) for path in paths) if paths else load_digits()[0][:DIGITS]
     return np.stack([preprocessing.centre_crop(image) for image in images])
 
 

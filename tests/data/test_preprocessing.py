@@ -1,7 +1,10 @@
+import io
 import json
 
+import cv2
 import mxnet as mx
 import numpy as np
+import PIL.Image
 import pytest
 
 from a2net_gluon.data import AUGMENTATIONS, NORMALIZATIONS, Augmentation, Description, Preprocessing
@@ -31,7 +34,7 @@ def test_the_three_normalizations_are_their_projects():
 @pytest.mark.parametrize("shape", [(300, 400), (400, 300), (224, 224), (100, 60), (1, 500)])
 def test_centre_crop_is_the_middle(shape):
     ramp = np.linspace(0, 255, shape[1]).astype("uint8")
-    image = mx.nd.array(np.broadcast_to(ramp[:, None], (*shape, 3)), dtype="uint8")
+    image = np.broadcast_to(ramp[:, None], (*shape, 3))
     crop = Preprocessing(size=48, crop_ratio=0.75).centre_crop(image)
     assert crop.shape == (48, 48, 3)
     assert abs(float(crop.mean()) - 127) < 3  # symmetric around the middle of the ramp
@@ -43,7 +46,7 @@ def test_resize_is_gluoncvs():
 
 
 def test_augmentation_is_a_function_of_its_random_numbers():
-    image = mx.nd.array(np.random.default_rng(0).integers(0, 256, (50, 70, 3)), dtype="uint8")
+    image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype="uint8")
     augmentation = AUGMENTATIONS["dpn"]
     once, again, other = (augmentation.apply(image, 32, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert once.shape == (32, 32, 3)
@@ -64,7 +67,7 @@ def test_crops_keep_to_their_limits():
 
 
 def test_jitter_moves_hue_within_limits():
-    red = mx.nd.array(np.broadcast_to(np.array([200, 40, 40]), (8, 8, 3)), dtype="uint8")
+    red = np.broadcast_to(np.array([200, 40, 40], "uint8"), (8, 8, 3))
     results = [Augmentation(lightness=50).apply(red, 8, np.random.default_rng(seed)) for seed in range(20)]
     brightness = [float(result.astype(int).mean()) for result in results]
     assert max(brightness) - min(brightness) > 30
@@ -72,13 +75,57 @@ def test_jitter_moves_hue_within_limits():
 
 
 def test_mirror_happens_half_of_the_time():
-    ramp = np.broadcast_to(np.arange(16)[:, None] * 10, (16, 16, 3))
-    image = mx.nd.array(ramp, dtype="uint8")
+    image = np.broadcast_to(np.arange(16, dtype="uint8")[:, None] * 10, (16, 16, 3))
     mirrored = 0
     for seed in range(200):
         crop = Augmentation(mirror=True).apply(image, 16, np.random.default_rng(seed))
         mirrored += int(crop[0, 0, 0] > crop[0, -1, 0])
     assert 70 < mirrored < 130
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+@pytest.mark.parametrize("sampling", ["411", "420", "422", "440", "444"])
+@pytest.mark.parametrize("shape", [(1, 1), (7, 10), (61, 43)])
+def test_jpegs_have_the_pixels_that_mxnet_decodes(shape, sampling, progressive):
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype="uint8")
+    flags = {
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR: getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{sampling}"),
+        cv2.IMWRITE_JPEG_PROGRESSIVE: progressive,
+    }
+    content = cv2.imencode(".jpg", image, [number for pair in flags.items() for number in pair])[1].tobytes()
+    np.testing.assert_array_equal(decode(content), mx.image.imdecode(content).asnumpy())
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "TIFF"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK", "RGBA", "P", "1"])
+def test_images_have_the_pixels_that_mxnet_decodes(mode, kind):
+    image = PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 20, 3), dtype="uint8")).convert(mode)
+    file = io.BytesIO()
+    try:
+        image.save(file, kind)
+    except OSError:
+        pytest.skip(f"{kind} has no {mode}")
+    content = file.getvalue()
+    np.testing.assert_array_equal(decode(content), mx.image.imdecode(content).asnumpy())
+
+
+def test_augmentation_takes_the_crop_that_mxnet_makes():
+    image = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype="uint8")
+    augmentation = Augmentation(min_area=0.1, aspect=4 / 3)
+    for seed in range(10):
+        box = augmentation._crop_box(70, 90, np.random.default_rng(seed))
+        expected = mx.image.fixed_crop(mx.nd.array(image, dtype="uint8"), *box, (32, 32), 2).asnumpy()
+        np.testing.assert_array_equal(augmentation.apply(image, 32, np.random.default_rng(seed)), expected)
+
+
+def test_an_image_is_left_as_it_is():
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype="uint8")
+    before = image.copy()
+    crops = [Preprocessing(32, 1.0).centre_crop(image), Augmentation().apply(image, 32, np.random.default_rng(0))]
+    for crop in crops:
+        crop[:] = 0
+    np.testing.assert_array_equal(image, before)
+    assert image.flags.writeable
 
 
 @pytest.mark.parametrize(("content", "reason"), [(b"", "empty file"), (b"not an image", "not an image")])
@@ -92,6 +139,13 @@ def test_truncated_jpeg_is_not_half_an_image(image_folder):
     assert decode(content).shape == (40, 50, 3)
     with pytest.raises(DecodeError, match="truncated JPEG"):
         decode(content[: len(content) // 2])
+
+
+def test_jpeg_with_damaged_tables_is_no_image(image_folder):
+    content = bytearray((image_folder / "train" / "cat" / "0.jpg").read_bytes())
+    content[content.index(b"\xff\xc4") + 5] = 255  # more codes of one bit than there can be
+    with pytest.raises(DecodeError, match="not an image"):
+        decode(bytes(content))
 
 
 @pytest.mark.parametrize("arguments", [{"size": 0}, {"crop_ratio": 0}, {"crop_ratio": 1.2}])

@@ -42,7 +42,7 @@ def copied(exported, tmp_path):
 def test_predictions_are_the_networks(exported, image_folder, form):
     net, prefix = exported
     paths = sorted((image_folder / "val").rglob("*.jpg"))
-    crops = [PREPROCESSING.centre_crop(mx.image.imread(str(path))) for path in paths]
+    crops = [PREPROCESSING.centre_crop(mx.image.imread(str(path)).asnumpy()) for path in paths]
     pixels = mx.nd.array(np.stack(crops).transpose(0, 3, 1, 2), dtype="uint8")
     expected = mx.nd.softmax(net(PREPROCESSING.normalize(pixels))).asnumpy()
     for prediction, row in zip(Predictor(prefix, form).predict(paths, top=3, batch_size=4), expected):

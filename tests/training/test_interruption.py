@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 WAITING = """
 import contextlib, time
 import a2net_gluon
-import mxnet as mx
+import numpy as np
 from a2net_gluon.data import Preprocessing, ImageSource
 from a2net_gluon.data.batches import ImageList
 from a2net_gluon.training.interruption import Interruption
@@ -22,7 +22,7 @@ from a2net_gluon.training.interruption import Interruption
 def read(number):
     if number == 3:
         time.sleep(1000)
-    return mx.nd.zeros((8, 8, 3), dtype="uint8")
+    return np.zeros((8, 8, 3), dtype="uint8")
 
 with Interruption() as interruption:
     images = ImageList([str(number) for number in range(4)], [0] * 4, read)
