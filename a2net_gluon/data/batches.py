@@ -7,6 +7,7 @@ import types
 import typing
 import weakref
 
+import cv2
 import mxnet as mx
 import numpy as np
 
@@ -240,7 +241,7 @@ _making_readers = False
 
 @contextlib.contextmanager
 def _binding_readers():
-    """Processes that are forked meanwhile end with this one: pool workers would wait for ever for one killed."""
+    """Processes that are forked meanwhile are set up as readers, see `_begin_reader`."""
     global _making_readers
     _making_readers = True
     try:
@@ -249,7 +250,16 @@ def _binding_readers():
         _making_readers = False
 
 
-os.register_at_fork(after_in_child=lambda: end_with_parent() if _making_readers else None)
+def _begin_reader():
+    """Have a reader end with its parent, for which it would wait for ever, and compute on one processor.
+
+    There are as many readers as are to compute. And OpenCV's threads do not survive a fork.
+    """
+    end_with_parent()
+    cv2.setNumThreads(0)
+
+
+os.register_at_fork(after_in_child=lambda: _begin_reader() if _making_readers else None)
 
 
 class _EpochSampler:

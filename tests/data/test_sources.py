@@ -4,6 +4,7 @@ import multiprocessing
 import shutil
 import struct
 
+import cv2
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
@@ -20,6 +21,7 @@ from a2net_gluon.data import (
     pack_folder,
     record_source,
 )
+from a2net_gluon.data.batches import ImageList, ImageSource
 from a2net_gluon.data.folder import read_image
 from a2net_gluon.errors import FailureError, UsageError
 from tests.conftest import make_image_folder
@@ -393,6 +395,17 @@ def test_files_that_vanish_in_an_epoch(workers, image_folder):
     with pytest.raises(FailureError, match="12 images in a row cannot be read, .*: are the data still there"):
         list(source.train(3))
     source.close()
+
+
+def test_readers_compute_on_one_processor():
+    """Each on several, they would wait for each other, and OpenCV's threads do not survive the fork."""
+    threads = ImageList(["image"], [0], lambda number: np.full((8, 8, 3), cv2.getNumThreads(), np.uint8))
+    mine = cv2.getNumThreads()
+    source = ImageSource("threads", ["class"], None, threads, **options(size=8, batch_size=1, workers=1))
+    (batch,) = source.validation()
+    source.close()
+    assert (batch.pixels == 1).asnumpy().all()
+    assert cv2.getNumThreads() == mine
 
 
 def test_closed_source_leaves_no_reader(image_folder):
