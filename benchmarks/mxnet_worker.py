@@ -5,7 +5,9 @@ import mxnet as mx
 import numpy as np
 from mxnet import autograd, gluon
 
-from a2net_gluon.deploy.forms import load_form
+from a2net_gluon._environment import thread_count
+from a2net_gluon.deploy.forms import load_form, onnx_session
+from a2net_gluon.networks.fusion import fused
 from benchmarks import material, photographs, readers, worker
 
 
@@ -41,7 +43,10 @@ def hybrid(task, inputs):
 
 
 def exported(task, inputs):
-    """A form of the export, run as everything in the project runs it."""
+    """A form of the export, run as everything in the project runs it; "whole" is ONNX Runtime as it comes."""
+    if task["form"] == "whole":
+        session = onnx_session(f"{task['export']}.onnx", thread_count())
+        return lambda: session.run(None, {"data": inputs})[0]
     run = load_form(task["export"], task["form"])
     return lambda: run(inputs)
 
@@ -56,7 +61,8 @@ def training(task):
     """A step of SGD with Nesterov momentum, with the parts that a2net_gluon.training puts together."""
     contexts = [mx.cpu(number) for number in range(task["contexts"])]
     net = material.network(task, contexts, association="auto")  # as the commands do
-    net.hybridize(static_alloc=True, static_shape=True)
+    quick = fused(net) if task.get("dtype", "float32") == "float32" else net
+    quick.hybridize(static_alloc=True, static_shape=True)
     options = {"learning_rate": worker.LEARNING_RATE, "momentum": worker.MOMENTUM, "wd": worker.WEIGHT_DECAY}
     kvstore = "device" if len(contexts) > 1 else None
     trainer = gluon.Trainer(net.collect_params(), "nag", options, kvstore=kvstore, update_on_kvstore=False)
@@ -67,7 +73,7 @@ def training(task):
 
     def backward():
         with autograd.record():
-            losses = [criterion(net(inputs), labels) for inputs, labels in parts]
+            losses = [criterion(quick(inputs), labels) for inputs, labels in parts]
         autograd.backward(losses)
         return float(np.mean([part.mean().asscalar() for part in losses]))
 

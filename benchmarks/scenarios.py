@@ -35,7 +35,7 @@ def _inference_contenders(stage, network):
     forms = [
         ("MXNet, hybridized", "mxnet", "hybrid", False),
         ("MXNet, optimized export", "mxnet", "optimized", False),
-        ("ONNX Runtime, our export", "onnxruntime", "onnx", False),
+        ("ONNX Runtime, our export, as predict runs it", "onnxruntime", "onnx", False),
         ("PyTorch, frozen", "torch", "frozen", True),
         ("PyTorch, compiled", "torch", "compiled", True),
     ]
@@ -43,10 +43,11 @@ def _inference_contenders(stage, network):
         forms += [
             ("MXNet, hybridized", "mxnet", "hybrid", True),
             ("MXNet, optimized export", "mxnet", "optimized", True),
-            ("ONNX Runtime, our export", "onnxruntime", "onnx", True),
+            ("ONNX Runtime, our export, all images at once", "onnxruntime", "whole", False),
             ("ONNX Runtime, our export, 8 bits", "onnxruntime", "int8", False),
             ("PyTorch, eager, as it comes", "torch", "eager", False),
             ("PyTorch, eager", "torch", "eager", True),
+            ("PyTorch, frozen, a pair of images for each core", "torch", "frozen-pairs", True),
         ]
     return [
         stage.contender(name, family, "inference", form, network, tuned=tuned, channels_last=tuned)

@@ -2,7 +2,8 @@
 
 A folder and a .rec file of the same images give the same pixels to the last bit, also with MXNet's C++ record iterator,
 whose OpenCV is its own. The opencv-python wheel decodes all usual JPEGs to the same pixels in less time. It resizes to
-others, by one level here and there: that is left to MXNet.
+others, by one level here and there: that is left to MXNet, but for the random crops of training, which the
+iterator draws in its own way.
 """
 
 import dataclasses
@@ -131,8 +132,7 @@ class Augmentation:
     def apply(self, image, size, rng):
         """Crop `image`, an RGB array (h, w, 3), to (size, size, 3) and jitter it; random numbers from `rng`."""
         x, y, width, height = self._crop_box(image.shape[1], image.shape[0], rng)
-        crop = _for_mxnet(image[y : y + height, x : x + width])
-        crop = mx.image.imresize(crop, size, size, INTERPOLATION).asnumpy()
+        crop = cv2.resize(image[y : y + height, x : x + width], (size, size), interpolation=INTERPOLATION)
         if self.mirror and rng.random() < 0.5:
             crop = cv2.flip(crop, 1)
         if self.hue or self.saturation or self.lightness:

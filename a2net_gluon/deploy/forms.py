@@ -17,7 +17,16 @@ from a2net_gluon._environment import thread_count
 from a2net_gluon.data.description import EXPORTED
 from a2net_gluon.errors import UsageError
 
-__all__ = ["FORMS", "Form", "check_files", "exported_files", "load_form", "load_module", "written_forms"]
+__all__ = [
+    "FORMS",
+    "Form",
+    "check_files",
+    "exported_files",
+    "load_form",
+    "load_module",
+    "onnx_session",
+    "written_forms",
+]
 
 _PAIR = 2  # images a core computes at a time
 
@@ -53,7 +62,7 @@ def _load_onnx(model, ctx=None):
     images on 2 cores, a pair at a time each, took 0.88 of the time, in float32 and in 8 bits.
     """
     cores = thread_count()
-    session = functools.lru_cache(maxsize=None)(functools.partial(_onnx_session, model))
+    session = functools.lru_cache(maxsize=None)(functools.partial(onnx_session, model))
     pool = concurrent.futures.ThreadPoolExecutor(cores)
     session(cores)  # a damaged file is told at once
 
@@ -67,7 +76,8 @@ def _load_onnx(model, ctx=None):
     return forward
 
 
-def _onnx_session(model, threads):
+def onnx_session(model, threads):
+    """ONNX Runtime's session of a file, on the CPU."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
