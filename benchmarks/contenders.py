@@ -108,6 +108,11 @@ class Worker:
             raise ContenderError(answer["error"])
         return answer
 
+    def written(self):
+        """What the process has written to its standard error so far, libraries' output among it."""
+        file = self._log.fileno()  # where the process writes next is not to be moved
+        return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
+
     def close(self):
         """End the process and all it has started."""
         if self._process is None:
@@ -135,8 +140,7 @@ class Worker:
 
     def _last_words(self):
         code = self._process.wait()
-        self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").strip().splitlines() or [""]
+        lines = self.written().strip().splitlines() or [""]
         return f"ended with {code}: {lines[-1][:300]}"
 
 

@@ -47,8 +47,11 @@ def _readers(stage):
 
 def _judge(line, answers, reference):
     """Note how far crops are from ours; who makes something else of the images is out."""
-    line["levels"] = found = None if None in (answers, reference) else _levels(answers["pixels"], reference["pixels"])
-    if found is None or found > LEVELS:
+    if answers is None or reference is None:
+        line["error"] = "no crops to compare"
+        return
+    line["levels"] = found = _levels(answers["pixels"], reference["pixels"])
+    if found > LEVELS:
         line["error"] = f"crops differ from ours by {found} levels on average, more than {LEVELS}"
 
 

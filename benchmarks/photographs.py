@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from a2net_gluon.data import pack_folder
+from a2net_gluon.data.folder import read_image
 from benchmarks import worker
 
 __all__ = ["lay_out", "make_jpegs", "prepare"]
@@ -28,7 +29,7 @@ def prepare(task):
         lay_out(found, folder / "images" / part, count)
         pack_folder(folder / "images" / part, folder / part)
     used = found[: max(task["parts"].values())]
-    heights, widths = zip(*(cv2.imread(str(path)).shape[:2] for path in used[:50]))
+    heights, widths = zip(*(read_image(path).shape[:2] for path in used[:50]))
     facts = {"different": len(used), "kilobytes": float(np.mean([path.stat().st_size for path in used])) / 1e3}
     return (lambda: None), {**facts, "height": float(np.mean(heights)), "width": float(np.mean(widths))}
 

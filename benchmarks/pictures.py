@@ -38,6 +38,8 @@ def _input(report):
 
 
 def _panels_of_bars(groups, what, sharex):
+    if not groups:  # all contenders are out
+        return Figure()
     heights = [len(group) for group in groups.values()]
     figure = Figure(figsize=(10, 1.5 + 0.32 * sum(heights)), layout="constrained")
     shape = {"squeeze": False, "sharex": sharex, "gridspec_kw": {"height_ratios": heights}}

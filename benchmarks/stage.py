@@ -141,7 +141,7 @@ class Stage:
             "kind": "photographs",
             "form": "",
             "folder": str(folder),
-            "images": settings.images and str(settings.images),
+            "images": settings.images and str(settings.images.resolve()),
             "edges": settings.edges,
             "made": settings.made,
             "parts": {"train": settings.stored, "short": settings.steps * settings.batch, "val": settings.batch},

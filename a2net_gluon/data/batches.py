@@ -152,7 +152,7 @@ class ImageSource:
         self.problems = Problems()
         self._on_skip = on_skip
         readers = []
-        self._end_readers = weakref.finalize(self, _kill, readers)
+        self._end_readers = weakref.finalize(self, _end, os.getpid(), readers)
         self._train = self._loader(train, preprocessing, augmentation, workers, seed) if train is not None else None
         self._val = self._loader(val, preprocessing, None, workers, None)
         for _, loader in filter(None, (self._train, self._val)):
@@ -231,9 +231,11 @@ def _take_readers(loader):
     return readers
 
 
-def _kill(processes):
-    for process in processes:
-        process.kill()
+def _end(owner, readers):
+    """End the readers of the process `owner`; in one forked from it, do nothing."""
+    if os.getpid() == owner:
+        for process in readers:
+            process.kill()
 
 
 _making_readers = False

@@ -203,7 +203,7 @@ class Preprocessing:
 
     def centre_crop(self, image):
         """Resize and crop `image`, an RGB array (h, w, 3), for validation: a uint8 array (size, size, 3)."""
-        image = mx.image.resize_short(_for_mxnet(image), self.resize, INTERPOLATION).asnumpy()
+        image = mx.image.resize_short(mx.nd.array(image, dtype=np.uint8), self.resize, INTERPOLATION).asnumpy()
         y, x = (image.shape[0] - self.size) // 2, (image.shape[1] - self.size) // 2
         return image[y : y + self.size, x : x + self.size]
 
@@ -211,11 +211,6 @@ class Preprocessing:
         """Turn uint8 crops (N, 3, size, size), an NDArray on any device, into a network's float32 input."""
         mean, scale = (_per_channel(values, pixels.context) for values in (self.mean, self.scale))
         return (pixels.astype("float32") - mean) * scale
-
-
-def _for_mxnet(pixels):
-    """An NDArray of `pixels`; of a copy, since MXNet takes an array's memory for its own."""
-    return mx.nd.from_numpy(np.array(pixels, np.uint8, order="C"))
 
 
 @functools.lru_cache(maxsize=None)

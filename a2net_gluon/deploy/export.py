@@ -14,7 +14,7 @@ from a2net_gluon.deploy.proof import crops_of, in_batches, prove
 from a2net_gluon.deploy.quantization import write_int8
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.files import output_folder, staging_folder
-from a2net_gluon.networks.fusion import fuse_relu
+from a2net_gluon.networks.fusion import can_fuse, fuse_relu
 
 __all__ = ["AGREEMENT", "TOLERANCE", "export"]
 
@@ -149,7 +149,9 @@ def _write(live, staged, prefix, forms, calibration):
         if "optimized" in forms:
             arguments = mx.model.load_params(str(staged), 0)
             optimized = mx.sym.load(str(symbol)).optimize_for("MKLDNN", *arguments, skip_infer=True)
-            fuse_relu(optimized, gradients=False).save(str(exported_files(staged, ["optimized"])[0]))
+            if can_fuse():
+                optimized = fuse_relu(optimized, gradients=False)
+            optimized.save(str(exported_files(staged, ["optimized"])[0]))
         if {"onnx", "int8"} & set(forms):
             model = exported_files(staged, ["onnx"])[0]
             write_onnx(symbol, params, model, live.description)
@@ -176,7 +178,7 @@ def _prove(prefix, form, forward, sample):
 
 def _least_agreement(images):
     """Agreement on so many images that 19 of 20 samples reach if it is `AGREEMENT` on all there are."""
-    return 1 - binom.ppf(0.95, images, 1 - AGREEMENT) / images
+    return (images - binom.ppf(0.95, images, 1 - AGREEMENT)) / images
 
 
 def _replace(staged, prefix, forms):

@@ -8,7 +8,7 @@ import os
 import mxnet as mx
 import numpy as np
 
-from a2net_gluon.deploy.onnx_graph import note_ranks, shorten_transposes
+from a2net_gluon.deploy.onnx_graph import channels_last_first, note_ranks, shorten_transposes
 
 __all__ = ["OPSET", "write_onnx"]
 
@@ -55,6 +55,7 @@ def write_onnx(symbol, params, path, description):
     model = onnx.load(os.fspath(path))
     _repair(model, len(description.classes))
     shorten_transposes(model.graph)
+    channels_last_first(model.graph)
     note_ranks(model.graph, mx.sym.load(os.fspath(symbol)), shape)
     onnx.helper.set_model_props(model, {"description": json.dumps(dataclasses.asdict(description))})
     onnx.checker.check_model(model)

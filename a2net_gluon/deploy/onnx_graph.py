@@ -1,8 +1,10 @@
 """What runtimes need to make a converted graph fast: few nodes, ranks they can see. The functions change the graph."""
 
+import collections
+
 import numpy as np
 
-__all__ = ["batch_norm_as_convolution", "drop_unused", "note_ranks", "shorten_transposes"]
+__all__ = ["batch_norm_as_convolution", "channels_last_first", "drop_unused", "note_ranks", "shorten_transposes"]
 
 
 def shorten_transposes(graph):
@@ -18,6 +20,32 @@ def shorten_transposes(graph):
             if transpose and reshape:
                 transpose.input[0] = reshape.input[0]
                 node.input[number] = transpose.output[0]
+    drop_unused(graph)
+
+
+def channels_last_first(graph):
+    """Have what a convolution puts out transposed to channels last before its locations are put in a row, not after.
+
+    The same numbers; but runtimes compute convolutions in a layout of their own, from which channels last is one step.
+    """
+    from onnx import helper, numpy_helper
+
+    makers = {node.output[0]: node for node in graph.node}
+    weights = {constant.name: constant.dims for constant in graph.initializer}
+    readers = collections.Counter(name for node in graph.node for name in node.input)
+    for node in graph.node:
+        reshape = makers.get(node.input[0]) if node.op_type == "Transpose" else None
+        convolution = makers.get(reshape.input[0]) if reshape is not None and reshape.op_type == "Reshape" else None
+        if convolution is None or convolution.op_type != "Conv" or readers[node.input[0]] > 1:
+            continue
+        if list(node.attribute[0].ints) != [0, 2, 1]:
+            continue
+        channels, *kernel = weights[convolution.input[1]]
+        order = [0, *range(2, len(kernel) + 1), 1]
+        name, last = node.output[0], f"{node.output[0]}_last"
+        graph.initializer.append(numpy_helper.from_array(np.array([0, -1, channels]), f"{name}_shape"))
+        reshape.CopyFrom(helper.make_node("Transpose", [convolution.output[0]], [last], reshape.name, perm=order))
+        node.CopyFrom(helper.make_node("Reshape", [last, f"{name}_shape"], [name], node.name))
     drop_unused(graph)
 
 
@@ -49,7 +77,7 @@ def note_ranks(graph, symbol, shape):
     known = dict(zip(internals.list_outputs(), shapes))
     for node in graph.node:
         found = known.get(f"{node.output[0]}_output")
-        if node.op_type == "Reshape" and found:
+        if node.op_type == "Reshape" and found and len(found) > 1:
             lengths = [None, found[1], *([None] * (len(found) - 2))]  # the others change with the input
             graph.value_info.append(helper.make_tensor_value_info(node.output[0], TensorProto.FLOAT, lengths))
 
@@ -65,7 +93,7 @@ def batch_norm_as_convolution(graph):
     for node in graph.node:
         if node.op_type != "BatchNormalization":
             continue
-        epsilon = {attribute.name: attribute.f for attribute in node.attribute}["epsilon"]
+        epsilon = {attribute.name: attribute.f for attribute in node.attribute}.get("epsilon", 1e-5)
         gamma, beta, mean, variance = (
             numpy_helper.to_array(constants[name]).astype(np.float64) for name in node.input[1:]
         )

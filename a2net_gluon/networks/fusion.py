@@ -6,14 +6,20 @@ alone, and ONNX does not know it: networks are therefore written without it, and
 """
 
 import json
+import os
 import warnings
 
 import mxnet as mx
 
-__all__ = ["fuse_relu", "fused"]
+__all__ = ["can_fuse", "fuse_relu", "fused"]
 
 _FUSED = "_contrib_BatchNormWithReLU"
 _BLOCK = 16  # channels that oneDNN keeps together, at most
+
+
+def can_fuse():
+    """Whether this MXNet computes with oneDNN, which the operator belongs to."""
+    return mx.runtime.Features().is_enabled("MKLDNN") and os.environ.get("MXNET_MKLDNN_ENABLED") != "0"
 
 
 def fused(net):
@@ -56,7 +62,7 @@ def fuse_relu(symbol, gradients=True):
     readers = _readers(nodes, graph["heads"])
     replaced = {}
     for number, node in enumerate(nodes):
-        if not (node["op"] == "Activation" and node["attrs"]["act_type"] == "relu"):
+        if not (node["op"] == "Activation" and _attribute(node, "act_type") == "relu"):
             continue
         source, output, *_ = node["inputs"][0]
         norm = nodes[source]
@@ -77,18 +83,21 @@ def _readers(nodes, heads):
 
 
 def _can_fuse(nodes, norm, gradients):
-    if norm["attrs"].get("axis", "1") != "1":
+    if _attribute(norm, "axis", "1") != "1":
         return False
-    return not gradients or (
-        norm["attrs"].get("use_global_stats", "False") == "False" and _laid_out(nodes, norm["inputs"][0][0])
-    )
+    own_statistics = _attribute(norm, "use_global_stats", "False") == "False"
+    return not gradients or (own_statistics and _laid_out(nodes, norm["inputs"][0][0]))
+
+
+def _attribute(node, name, default=None):
+    return node.get("attrs", {}).get(name, default)
 
 
 def _laid_out(nodes, number):
     """Whether oneDNN has certainly chosen the layout of what a node puts out."""
     node = nodes[number]
     if node["op"] == "Convolution":
-        return int(node["attrs"]["num_filter"]) % _BLOCK == 0
+        return _attribute(node, "num_group", "1") == "1" and int(_attribute(node, "num_filter")) % _BLOCK == 0
     if node["op"] in ("elemwise_add", "Pooling", "Activation", "BatchNorm", _FUSED):
         data = node["inputs"] if node["op"] == "elemwise_add" else node["inputs"][:1]
         return all(_laid_out(nodes, source) for source, *_ in data)

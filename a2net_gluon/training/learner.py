@@ -8,7 +8,7 @@ import mxnet as mx
 from mxnet import autograd, gluon
 
 from a2net_gluon.errors import FailureError, UsageError
-from a2net_gluon.networks.fusion import fused
+from a2net_gluon.networks.fusion import can_fuse, fused
 from a2net_gluon.training.averaging import WeightAverage
 from a2net_gluon.training.exchange import Exchange
 from a2net_gluon.training.progress import Meter
@@ -156,8 +156,8 @@ class Learner:
 
     def _quick(self, net):
         """What computes the same as `net`, with the same parameters, in less time."""
-        if self.contexts[0].device_type != "cpu" or not net._active:  # --mode imperative: operator by operator
-            return net
+        if self.contexts[0].device_type != "cpu" or not net._active or not can_fuse():
+            return net  # not hybridized: --mode imperative runs operator by operator
         quick = fused(net)
         quick.hybridize(static_alloc=True, static_shape=True)
         return quick

@@ -115,7 +115,8 @@ def test_augmentation_takes_the_crop_that_mxnet_makes():
     for seed in range(10):
         box = augmentation._crop_box(70, 90, np.random.default_rng(seed))
         expected = mx.image.fixed_crop(mx.nd.array(image, dtype="uint8"), *box, (32, 32), 2).asnumpy()
-        np.testing.assert_array_equal(augmentation.apply(image, 32, np.random.default_rng(seed)), expected)
+        crop = augmentation.apply(image, 32, np.random.default_rng(seed)).astype(int)
+        assert np.abs(crop - expected).max() <= 1  # OpenCV's versions round differently
 
 
 def test_an_image_is_left_as_it_is():

@@ -80,10 +80,12 @@ def test_what_is_fused():
 
 
 @pytest.mark.parametrize(
-    "why", ["channels", "product", "statistics", "axis", "read twice", "sum with a product", "no ReLU"]
+    "why", ["channels", "groups", "product", "statistics", "axis", "read twice", "sum with a product", "no ReLU"]
 )
 def test_what_is_not_fused(why):
-    data = mx.sym.Convolution(mx.sym.var("data"), kernel=(1, 1), num_filter=8 if why == "channels" else 16)
+    data = mx.sym.Convolution(
+        mx.sym.var("data"), kernel=(1, 1), num_filter=8 if why == "channels" else 16, num_group=1 + (why == "groups")
+    )
     if "product" in why:
         product = mx.sym.broadcast_mul(data, mx.sym.var("scale"))
         data = data + product if "sum" in why else product
