@@ -1,8 +1,8 @@
 """RecordIO files: read image by image in Python, or by MXNet's C++ ImageRecordIter.
 
-The iterator takes less time for an image. But a record it cannot decode ends the whole process with a signal (mxnet
-1.9.1), it draws one augmentation for a position in the batch, and it cannot begin in the middle of an epoch. So it is
-there for those who ask for it.
+The iterator needs no processes. But it has fewer threads than half of the processors, a record it cannot decode ends
+the whole process with a signal (mxnet 1.9.1), it draws one augmentation for a position in the batch, and it cannot
+begin in the middle of an epoch. So it is there for those who ask for it.
 """
 
 import contextlib

@@ -33,7 +33,7 @@ def add_data_options(parser):
     group.add_argument("--data-dir", help="image folder with train/<class>/ and val/<class>/")
     group.add_argument("--use-rec", action="store_true", help="read RecordIO files")
     group.add_argument(
-        "--native-reader", action="store_true", help="read records with MXNet's C++ iterator: faster, for sound files"
+        "--native-reader", action="store_true", help="read records with MXNet's C++ iterator; for sound files"
     )
     group.add_argument("--rec-train", help="training records (.rec)")
     group.add_argument("--rec-train-idx", help="their index; --rec-train with the ending .idx unless given")

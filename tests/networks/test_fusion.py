@@ -19,7 +19,7 @@ def operators(symbol):
 
 
 def images():
-    return mx.nd.array(photographs.batch(4, 64)[0])
+    return mx.nd.array(photographs.batch(4, 32)[0])
 
 
 def small_network(name, **options):
@@ -54,7 +54,7 @@ def test_gradients_are_those_of_the_plain_network(name):
         np.testing.assert_allclose(found[key], array, rtol=0, atol=1e-6 * max(np.abs(array).max(), 1e-30), err_msg=key)
 
 
-@pytest.mark.parametrize("name", list_models(ndim=2))
+@pytest.mark.parametrize("name", ["a2net_resnet20_small", "se_resnet50", "nl_resnet50", "a2net_mobilenet_v2"])
 def test_logits_are_those_of_the_plain_network(name):
     """Also where only gradients would be wrong."""
     net, inputs = small_network(name), images()
