@@ -32,7 +32,8 @@ def main(arguments=None):
     args = parser.parse_args(arguments)
     if args.batch_size < 1 or args.size < 1:
         parser.error("--batch-size and --size must be at least 1")
-    settings = Settings(network=args.network, size=args.size, batch=args.batch_size, threads=thread_count())
+    sizes = {"network": args.network, "size": args.size, "batch": args.batch_size}
+    settings = Settings(**sizes, threads=thread_count(), tell=lambda line: print(line, file=sys.stderr))
     try:
         seconds, lines = measure(settings, args.kind)
     except ContenderError as error:
