@@ -71,11 +71,13 @@ class Worker:
         Of everything it may compute with.
     timeout : float
         Seconds for an answer; compilation and the first run are in the first.
+    variables : dict of str to str
+        Of its environment, besides those every contender has.
     """
 
-    def __init__(self, contender, threads, timeout):
+    def __init__(self, contender, threads, timeout, variables=None):
         self.contender, self._timeout = contender, timeout
-        self._environment = environment(contender, threads)
+        self._environment = {**environment(contender, threads), **(variables or {})}
         self._process, self._received = None, b""
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (until `close`)
 

@@ -9,7 +9,6 @@ the machine does not; the sum is what the network would take if every operation 
 
 import argparse
 import collections
-import os
 import sys
 
 from a2net_gluon._environment import thread_count
@@ -45,10 +44,10 @@ def main(arguments=None):
 
 def measure(settings, kind):
     """Seconds of each run of the hybridized network, and what oneDNN said meanwhile, in lines."""
-    os.environ["DNNL_VERBOSE"] = "1"  # for the process of the contender
     with open_stage(settings) as stage:
         stage.add(settings.network)
-        worker = Worker(stage.contender("", "mxnet", kind, "hybrid", settings.network), settings.threads, 900)
+        contender = stage.contender("", "mxnet", kind, "hybrid", settings.network)
+        worker = Worker(contender, settings.threads, settings.timeout, {"DNNL_VERBOSE": "1"})
         try:
             worker.start()
             before = len(worker.written())
