@@ -47,7 +47,7 @@ def test_inference_leaves_every_time_and_a_table(tmp_path):
     forms = {
         line["form"]: line for line in report["rows"] if line.get("network") == "a2net_resnet20_small" if "form" in line
     }
-    assert set(forms) == {"hybrid", "optimized", "onnx", "int8"}
+    assert set(forms) == {"hybrid", "optimized", "onnx", "whole", "int8"}
     assert all(len(line["ms"]) == 2 and line["min_ms"] == min(line["ms"]) for line in forms.values())
     assert all(line["difference"] <= 1e-4 for form, line in forms.items() if form != "int8")
     assert "| MXNet, optimized export |" in table

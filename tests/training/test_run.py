@@ -290,7 +290,9 @@ def test_full_size_photographs_through_the_papers_network(real_data, tmp_path, c
         target.mkdir(parents=True, exist_ok=True)
         shutil.copy(photo, target)
     run = tmp_path / "run"
-    flags = ("--data-dir", folder, "--num-epochs", "1", "--batch-size", "4", "--lr", "0.01", "-j", "1")
+    # After four steps at a higher rate BN's running statistics are far off and logits in the thousands: float32 is no
+    # longer exact enough for the export's proof.
+    flags = ("--data-dir", folder, "--num-epochs", "1", "--batch-size", "4", "--lr", "0.001", "-j", "1")
     done = command("train_imagenet.py", *flags, "--log-interval", "1", "--save-dir", run)
     assert "a2net_resnet50, " in done.stdout
     assert "input 3×224×224" in done.stdout
