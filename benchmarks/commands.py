@@ -1,15 +1,12 @@
 """Our own command line as a contender: whole runs of training, one after the other."""
 
-import contextlib
 import csv
-import os
 import pathlib
-import signal
 import subprocess
 import sys
 import tempfile
 
-from benchmarks.contenders import ROOT, ContenderError, environment
+from benchmarks.contenders import ROOT, ContenderError, end_group, environment, last_words
 
 __all__ = ["alternate", "train"]
 
@@ -78,10 +75,8 @@ def _run(command, variables, timeout):
         except subprocess.TimeoutExpired:
             raise ContenderError(f"not done after {timeout:.0f} s") from None
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            end_group(process)
         log.seek(0)
-        lines = log.read().decode(errors="replace").strip().splitlines() or [""]
+        written = log.read().decode(errors="replace")
     if code:
-        raise ContenderError(f"ended with {code}: {lines[-1][:300]}")
+        raise ContenderError(last_words(code, written))

@@ -13,7 +13,16 @@ import sys
 import tempfile
 import time
 
-__all__ = ["Contender", "ContenderError", "Worker", "environment", "peers_python", "take_turns"]
+__all__ = [
+    "Contender",
+    "ContenderError",
+    "Worker",
+    "end_group",
+    "environment",
+    "last_words",
+    "peers_python",
+    "take_turns",
+]
 
 ROOT = pathlib.Path(__file__).parent.parent
 # Large arrays stay in the heap instead of being mapped and unmapped, faulted in page by page, in every layer; and lie
@@ -119,9 +128,7 @@ class Worker:
         """End the process and all it has started."""
         if self._process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        end_group(self._process)
         self._process.stdin.close()
         self._process.stdout.close()
         self._log.close()
@@ -142,8 +149,20 @@ class Worker:
 
     def _last_words(self):
         code = self._process.wait()
-        lines = self.written().strip().splitlines() or [""]
-        return f"ended with {code}: {lines[-1][:300]}"
+        return last_words(code, self.written())
+
+
+def end_group(process):
+    """End a process that has a group of its own, and all it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def last_words(code, written):
+    """Why a process is out that ended with `code` after it had `written` that."""
+    lines = written.strip().splitlines() or [""]
+    return f"ended with {code}: {lines[-1][:300]}"
 
 
 def environment(contender, threads):

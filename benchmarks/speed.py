@@ -13,14 +13,13 @@ leaves OUTPUT/<scenario>.json with every single time, .md with tables and .png. 
 import argparse
 import contextlib
 import datetime
-import os
 import pathlib
 import platform
 import signal
 import subprocess
 import sys
 
-from a2net_gluon._environment import THREADS, physical_cores
+from a2net_gluon._environment import thread_count
 from a2net_gluon.errors import FailureError
 from a2net_gluon.files import folder_for_output
 from benchmarks.contenders import ContenderError, peers_python
@@ -77,7 +76,7 @@ def _settings(args):
         **{
             **(QUICK if args.quick else {}),
             **{name: value for name, value in chosen.items() if value is not None},
-            "threads": int(os.environ.get(THREADS, physical_cores())),
+            "threads": thread_count(),
             "images": args.images,
             "torch": not args.no_torch,
             "tell": lambda line: print(line, flush=True),

@@ -151,12 +151,10 @@ class ImageSource:
         self.batch_size = batch_size
         self.problems = Problems()
         self._on_skip = on_skip
-        readers = []
-        self._end_readers = weakref.finalize(self, _end, os.getpid(), readers)
+        self._readers = []
+        self._end_readers = weakref.finalize(self, _end, os.getpid(), self._readers)
         self._train = self._loader(train, preprocessing, augmentation, workers, seed) if train is not None else None
         self._val = self._loader(val, preprocessing, None, workers, None)
-        for _, loader in filter(None, (self._train, self._val)):
-            readers.extend(_take_readers(loader))
 
     def image_lists(self):
         """The images of each part, ``{"training": ImageList, "validation": ImageList}``."""
@@ -195,6 +193,7 @@ class ImageSource:
                 num_workers=workers,
                 timeout=_TIMEOUT,
             )
+        self._readers += _take_readers(loader)
         return sampler, loader
 
     def _batches(self, loader):

@@ -5,7 +5,6 @@ import os
 import pathlib
 
 import mxnet as mx
-from scipy.stats import binom
 
 from a2net_gluon.deploy.forms import FORMS, exported_files, load_form, load_module
 from a2net_gluon.deploy.normalization import WithNormalization
@@ -178,6 +177,8 @@ def _prove(prefix, form, forward, sample):
 
 def _least_agreement(images):
     """Agreement on so many images that 19 of 20 samples reach if it is `AGREEMENT` on all there are."""
+    from scipy.stats import binom  # takes long to import, and only 8 bits need it
+
     return (images - binom.ppf(0.95, images, 1 - AGREEMENT)) / images
 
 

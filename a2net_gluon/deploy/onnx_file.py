@@ -8,7 +8,7 @@ import os
 import mxnet as mx
 import numpy as np
 
-from a2net_gluon.deploy.onnx_graph import channels_last_first, note_ranks, shorten_transposes
+from a2net_gluon.deploy.onnx_graph import channels_last_first, note_ranks, replace_entries, shorten_transposes
 
 __all__ = ["OPSET", "write_onnx"]
 
@@ -87,9 +87,7 @@ def _repair(model, classes):
     model.ir_version = _IR_VERSION
     # The converter lists constants as inputs, which keeps runtimes from folding them.
     constants = {constant.name for constant in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in constants]
-    del graph.input[:]
-    graph.input.extend(inputs)
+    replace_entries(graph.input, [value for value in graph.input if value.name not in constants])
     output = graph.output[0]
     for node in graph.node:
         node.output[:] = ["logits" if name == output.name else name for name in node.output]

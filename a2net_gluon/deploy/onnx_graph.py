@@ -4,7 +4,14 @@ import collections
 
 import numpy as np
 
-__all__ = ["batch_norm_as_convolution", "channels_last_first", "drop_unused", "note_ranks", "shorten_transposes"]
+__all__ = [
+    "batch_norm_as_convolution",
+    "channels_last_first",
+    "drop_unused",
+    "note_ranks",
+    "replace_entries",
+    "shorten_transposes",
+]
 
 
 def shorten_transposes(graph):
@@ -57,11 +64,14 @@ def drop_unused(graph):
         if needed & set(node.output):
             needed.update(node.input)
             kept.append(node)
-    del graph.node[:]
-    graph.node.extend(reversed(kept))
-    constants = [constant for constant in graph.initializer if constant.name in needed]
-    del graph.initializer[:]
-    graph.initializer.extend(constants)
+    replace_entries(graph.node, kept[::-1])
+    replace_entries(graph.initializer, [constant for constant in graph.initializer if constant.name in needed])
+
+
+def replace_entries(field, entries):
+    """Make the list `entries` all that a repeated field of a model holds."""
+    del field[:]
+    field.extend(entries)
 
 
 def note_ranks(graph, symbol, shape):
