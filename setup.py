@@ -24,7 +24,7 @@ setup(
         # mxnet 1.9.1 needs numpy 1; from 1.24 on it also needs an alias that importing a2net_gluon sets
         'numpy>=1.18,<1.24; python_version < "3.12"',
         'numpy>=1.26,<1.27; python_version >= "3.12"',
-        "opencv-python>=4.5,<4.12",
+        "opencv-python>=4.11,<4.12",  # decodes to RGB at once
         "Pillow>=9",
         "portalocker>=2",
         "requests>=2.20",

@@ -1,6 +1,7 @@
 """Batches from lists of images that Python reads, one by one, in worker processes."""
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import types
@@ -345,19 +346,27 @@ class _Batchify:
 
     def __call__(self, samples):
         good = [sample for sample in samples if sample.crop is not None]
-        pixels = np.zeros((self._batch_size, 3, self._size, self._size), np.uint8)
+        ctx = mx.Context("cpu_shared", 0) if self._shared else mx.cpu()
+        pixels = mx.nd.empty((self._batch_size, 3, self._size, self._size), ctx=ctx, dtype=np.uint8)
         labels = np.zeros((self._batch_size,), np.float32)
+        memory = _memory(pixels)
+        if not good:
+            memory.fill(0)
         for row in range(self._batch_size if good else 0):
             sample = good[row % len(good)]
-            pixels[row] = sample.crop.transpose(2, 0, 1)
+            cv2.split(sample.crop, list(memory[row]))
             labels[row] = sample.label
         skipped = {name: reason for sample in samples for name, reason in sample.skipped.items()}
         enlarged = [sample.name for sample in good if sample.enlarged]
-        ctx = mx.Context("cpu_shared", 0) if self._shared else mx.cpu()
-        return (
-            mx.nd.array(pixels, ctx=ctx, dtype=np.uint8),
-            mx.nd.array(labels, ctx=ctx, dtype=np.float32),
-            len(good),
-            skipped,
-            enlarged,
-        )
+        return pixels, mx.nd.array(labels, ctx=ctx, dtype=np.float32), len(good), skipped, enlarged
+
+
+def _memory(array):
+    """The memory of an NDArray on the CPU, of uint8, as a NumPy array; it must not outlive the NDArray.
+
+    Assigning to the NDArray instead copies what has been copied to make it one array; that was an eighth of the time in
+    which a reader makes a crop.
+    """
+    address = ctypes.c_void_p()
+    mx.base.check_call(mx.base._LIB.MXNDArrayGetData(array.handle, ctypes.byref(address)))
+    return np.ctypeslib.as_array(ctypes.cast(address, ctypes.POINTER(ctypes.c_uint8)), array.shape)

@@ -53,10 +53,9 @@ def decode(content):
 def _decode_fast(content):
     """Decode with opencv-python; None if it cannot. Of some damaged images MXNet makes what lay in the memory."""
     try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:  # larger than it allows
         return None
-    return image if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
 
 
 def _decode_as_mxnet(content):
@@ -152,9 +151,9 @@ class Augmentation:
     def _jitter(self, crop, rng):
         limits = np.array([self.hue, self.lightness, self.saturation])
         shift = rng.integers(-limits, limits + 1)
-        hls = cv2.add(cv2.cvtColor(crop, cv2.COLOR_RGB2HLS), (*map(float, shift), 0.0))  # clips to 0 and 255
-        hls[..., 0] = np.minimum(hls[..., 0], 180)
-        return cv2.cvtColor(hls, cv2.COLOR_HLS2RGB)
+        planes = cv2.split(cv2.cvtColor(crop, cv2.COLOR_RGB2HLS))
+        hue, *others = (cv2.add(plane, float(value)) for plane, value in zip(planes, shift))  # clips to 0 and 255
+        return cv2.cvtColor(cv2.merge([cv2.min(hue, 180.0), *others]), cv2.COLOR_HLS2RGB)
 
 
 AUGMENTATIONS = {
