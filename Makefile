@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 RUN := runs/quickstart
 PEERS := .venv-bench
 BENCH :=
+# Two processes of tests; more would need as many cores and 4 GB each.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .PHONY: venv quickstart test test-fast lint format bench peers clean
 
@@ -31,10 +33,10 @@ quickstart: venv
 	@echo "images to predict $(RUN)/images/val/<digit>/"
 
 test: venv
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: venv
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: venv
 	$(BIN)/ruff check .

@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 HERE = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "a2net_gluon" / "__init__.py").read_text()).group(1)
 
-TEST = ["pytest>=7,<9"]
+TEST = ["pytest>=7,<9", "pytest-xdist>=3.5,<4"]
 
 setup(
     name="a2net-gluon",

@@ -10,6 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes of tests, which share the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import a2net_gluon  # noqa: F401  (prepares the process before anything imports mxnet)
 
 ROOT = pathlib.Path(__file__).parent.parent
