@@ -9,14 +9,24 @@ from mxnet.gluon.block import HybridBlock
 from a2net_gluon.blocks.gathering import attention_widths, bilinear_pooling, expansion, flat, unflat
 from a2net_gluon.blocks.preactivation import PreActivationConv, batch_norm, check_ndim
 
-__all__ = ["ASSOCIATIONS", "DISTRIBUTION_MAPS", "GATHERING_MAPS", "DoubleAttention", "cheaper_association"]
+__all__ = [
+    "ASSOCIATIONS",
+    "DISTRIBUTED",
+    "DISTRIBUTION_MAPS",
+    "GATHERING_MAPS",
+    "RELATION",
+    "DoubleAttention",
+    "cheaper_association",
+]
 
 ASSOCIATIONS = ("left", "right")
 
-# Names of the nodes that hold the two attention maps: a block with prefix P calls them P + GATHERING_MAPS and
-# P + DISTRIBUTION_MAPS. They can be picked from the traced symbol's internals; the graph's output stays what it is.
+# Names of nodes: a block with prefix P calls them P + GATHERING_MAPS and so on. They can be picked from the traced
+# symbol's internals; the graph's output stays what it is.
 GATHERING_MAPS = "gathering_maps"  # (N, n, L), every row sums to 1 over the L locations
 DISTRIBUTION_MAPS = "distribution_maps"  # (N, L, n), every row sums to 1 over the n descriptors
+RELATION = "relation"  # (N, L, L), the first product of the right association
+DISTRIBUTED = "z"  # (N, m, L), the second product
 
 
 def cheaper_association(value_channels, attention_channels, locations):
@@ -107,8 +117,8 @@ class DoubleAttention(HybridBlock):
         distribution = F.softmax(per_location, axis=-1, name=DISTRIBUTION_MAPS)  # Eq. 5: (N, L, n)
         if self._association == "left":  # Eq. 6
             descriptors = bilinear_pooling(F, values, gathering, name="descriptors")  # Eq. 2, G: (N, m, n)
-            z = F.batch_dot(descriptors, distribution, transpose_b=True, name="z")  # (N, m, L)
+            z = F.batch_dot(descriptors, distribution, transpose_b=True, name=DISTRIBUTED)  # (N, m, L)
         else:  # Eq. 7
-            relation = F.batch_dot(gathering, distribution, transpose_a=True, transpose_b=True, name="relation")
-            z = F.batch_dot(values, relation, name="z")  # (N, m, L) from (N, m, L) and (N, L, L)
+            relation = F.batch_dot(gathering, distribution, transpose_a=True, transpose_b=True, name=RELATION)
+            z = F.batch_dot(values, relation, name=DISTRIBUTED)  # (N, m, L) from (N, m, L) and (N, L, L)
         return x + self.expand(unflat(F, z, x, self._ndim))  # (N, m, h, w), then (N, c, h, w)

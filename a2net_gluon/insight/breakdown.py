@@ -4,7 +4,7 @@ import dataclasses
 import re
 import typing
 
-from a2net_gluon.blocks.double_attention import GATHERING_MAPS
+from a2net_gluon.blocks.double_attention import DISTRIBUTED, GATHERING_MAPS, RELATION
 from a2net_gluon.blocks.non_local import ATTENTION_MAPS
 from a2net_gluon.errors import UsageError
 from a2net_gluon.insight.cost import Cost, itemized_cost
@@ -135,9 +135,10 @@ def intermediates(net, input_shape):
 
 
 def _of_double_attention(graph, gathering_maps, prefix):
-    (_, n, locations), (_, m, _) = graph.shape(gathering_maps), graph.shape(graph.find(f"{prefix}z"))
+    (_, n, locations), (_, m, _) = graph.shape(gathering_maps), graph.shape(graph.find(prefix + DISTRIBUTED))
     left, right = stored_bytes(m, n, locations)
-    return Intermediate("double attention", locations, left, right, right if graph.find(f"{prefix}relation") else left)
+    stored = right if graph.find(prefix + RELATION) else left
+    return Intermediate("double attention", locations, left, right, stored)
 
 
 def _of_non_local(graph, attention_maps, _prefix):

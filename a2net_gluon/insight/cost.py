@@ -4,6 +4,7 @@ import dataclasses
 import math
 import re
 
+from a2net_gluon.blocks.double_attention import RELATION
 from a2net_gluon.insight.graph import Graph
 
 __all__ = ["Cost", "cost", "itemized_cost"]
@@ -102,9 +103,9 @@ def _macs(graph, node):
 
 def _paper_macs(graph, node):
     """Multiply-adds of one node as the paper counts them."""
-    if node["op"] == "batch_dot" and node["name"].endswith("relation"):
+    if node["op"] == "batch_dot" and node["name"].endswith(RELATION):
         return 0  # the first half of the right association; the second half below counts for both
-    if node["op"] == "batch_dot" and graph.inputs(node)[1]["name"].endswith("relation"):
+    if node["op"] == "batch_dot" and graph.inputs(node)[1]["name"].endswith(RELATION):
         values, relation = graph.inputs(node)
         gathering = graph.inputs(relation)[0]
         (_, m, locations), (_, n, _) = graph.shape(values), graph.shape(gathering)

@@ -1,9 +1,8 @@
 """An estimate of the memory a training step needs."""
 
-import json
+import math
 
-import mxnet as mx
-import numpy as np
+from a2net_gluon.insight.graph import Graph
 
 __all__ = ["training_memory"]
 
@@ -27,14 +26,12 @@ def training_memory(net, shape, half=False, ema=False):
     ema : bool
         Averaged weights are kept too.
     """
-    outputs = net(mx.sym.var("data")).get_internals()
-    _, shapes, _ = outputs.infer_shape(data=shape)
-    inputs = {*outputs.list_inputs()}
-    sizes = {name: int(np.prod(one)) for name, one in zip(outputs.list_outputs(), shapes)}
-    overwritten = {
-        f"{node['name']}_output" for node in json.loads(outputs.tojson())["nodes"] if "BatchNorm" in node["op"]
-    }
-    activations = sum(size for name, size in sizes.items() if name not in inputs | overwritten)
-    parameters = sum(size for name, size in sizes.items() if name in inputs and name != "data")
+    graph, activations, parameters = Graph(net, shape[1:]), 0, 0
+    for node in graph.nodes:
+        size = math.prod(graph.shape(node))
+        if node["op"] != "null":
+            activations += 0 if "BatchNorm" in node["op"] else shape[0] * size
+        elif node["name"] != "data":
+            parameters += size
     copies = 3 + half + ema  # weights, gradients, momentum
     return (2 if half else 4) * activations + 4 * copies * parameters
