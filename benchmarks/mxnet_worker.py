@@ -61,8 +61,8 @@ def training(task):
     """A step of SGD with Nesterov momentum, with the parts that a2net_gluon.training puts together."""
     contexts = [mx.cpu(number) for number in range(task["contexts"])]
     net = material.network(task, contexts, association="auto")  # as the commands do
+    net.hybridize(static_alloc=True, static_shape=True)
     quick = fused(net) if task.get("dtype", "float32") == "float32" else net
-    quick.hybridize(static_alloc=True, static_shape=True)
     options = {"learning_rate": worker.LEARNING_RATE, "momentum": worker.MOMENTUM, "wd": worker.WEIGHT_DECAY}
     kvstore = "device" if len(contexts) > 1 else None
     trainer = gluon.Trainer(net.collect_params(), "nag", options, kvstore=kvstore, update_on_kvstore=False)

@@ -158,9 +158,7 @@ class Learner:
         """What computes the same as `net`, with the same parameters, in less time."""
         if self.contexts[0].device_type != "cpu" or not net._active or not can_fuse():
             return net  # not hybridized: --mode imperative runs operator by operator
-        quick = fused(net)
-        quick.hybridize(static_alloc=True, static_shape=True)
-        return quick
+        return fused(net)
 
     def _prepare_parameters(self):
         parameters = self.net.collect_params()
