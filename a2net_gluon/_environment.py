@@ -63,15 +63,6 @@ def limit_spinning():
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
-def share_temporary_space():
-    """Have a CPU context keep one array for temporary values, not four, unless the user has chosen.
-
-    MXNet goes round them, so that operators need not wait for each other; but a CPU context runs one at a time
-    anyway. Each grows as large as the largest use of it, which is 50 MB in a training step of 16 images.
-    """
-    os.environ.setdefault("MXNET_CPU_TEMP_COPY", "1")
-
-
 BLAS_CORE = "OPENBLAS_CORETYPE"
 # Kernels of OpenBLAS, the fastest first, and what a processor must be able to do for them.
 _BLAS_CORES = {
@@ -181,7 +172,6 @@ def prepare():
     """Prepare this process for mxnet; quick, silent, and harmless to call twice."""
     set_thread_count()
     limit_spinning()
-    share_temporary_space()
     choose_blas_kernels()
     make_numpy_usable()
     preload_cuda_libraries()

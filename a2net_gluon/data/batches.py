@@ -2,8 +2,8 @@
 
 import contextlib
 import ctypes
-import multiprocessing
 import os
+import time
 import types
 import typing
 import weakref
@@ -18,7 +18,8 @@ from a2net_gluon.errors import FailureError, UsageError
 
 __all__ = ["Batch", "ImageList", "ImageSource", "Problems", "Shard", "check_batch_size"]
 
-_TIMEOUT = 600  # seconds for one batch; a worker that was killed never delivers it
+_TIMEOUT = 600  # seconds for one batch
+_GRACE = 2  # seconds after a reader has ended: a signal to all processes comes here too, and is told otherwise
 _SPARES = 16  # images tried in place of one that cannot be read, before the data count as gone
 
 
@@ -168,13 +169,13 @@ class ImageSource:
 
     def train(self, epoch, first=0):
         """Batches of epoch `epoch` from batch `first` on, counted from 0."""
-        sampler, loader = self._train
+        sampler, *loader = self._train
         sampler.epoch, sampler.first = epoch, first
-        return self._batches(loader)
+        return self._batches(*loader)
 
     def validation(self):
         """Every validation image once, in order."""
-        return self._batches(self._val[1])
+        return self._batches(*self._val[1:])
 
     def close(self):
         """End the processes that read images; the source cannot be used any more.
@@ -192,22 +193,24 @@ class ImageSource:
                 batch_sampler=sampler,
                 batchify_fn=_Batchify(self.batch_size, preprocessing.size, shared=workers > 0),
                 num_workers=workers,
-                timeout=_TIMEOUT,
             )
-        self._readers += _take_readers(loader)
-        return sampler, loader
+        readers = _take_readers(loader)
+        self._readers += readers
+        return sampler, loader, readers
 
-    def _batches(self, loader):
-        loaded = iter(loader)
+    def _batches(self, loader, readers):
+        loaded = loader._prefetch_iter()  # iter(loader) hides which batch is under way
         while True:
             try:
+                if readers:
+                    _wait(loaded, readers)
                 pixels, labels, count, skipped, enlarged = next(loaded)
             except StopIteration:
                 return
-            except multiprocessing.TimeoutError:
-                raise FailureError(
-                    f"no batch within {_TIMEOUT} s: a process that reads images was killed, or the storage hangs"
-                ) from None
+            except (OSError, EOFError):  # a batch's memory is handed over by the reader that made it
+                time.sleep(_GRACE)
+                _check_readers(readers)
+                raise
             new = self.problems.add(skipped, enlarged)
             if self._on_skip:
                 for name, reason in new.items():
@@ -229,6 +232,36 @@ def _take_readers(loader):
     readers = list(pool._pool)
     pool._pool[:] = [types.SimpleNamespace(exitcode=None)] * len(readers)  # it looks for those that have exited
     return readers
+
+
+def _wait(loaded, readers):
+    """Wait for the next batch while those who make it are there; one that has ended has taken its batch with it.
+
+    Raises
+    ------
+    FailureError
+        If a reader has ended, or no batch comes.
+    """
+    batch = loaded._data_buffer.get(loaded._rcvd_idx)
+    for _ in range(_TIMEOUT if batch else 0):
+        batch.wait(1)
+        if batch.ready():
+            return
+        if not all(reader.is_alive() for reader in readers):
+            batch.wait(_GRACE)
+            if not batch.ready():
+                _check_readers(readers)
+    if batch:
+        raise FailureError(f"no batch within {_TIMEOUT} s: does the storage hang?")
+
+
+def _check_readers(readers):
+    ended = [reader.exitcode for reader in readers if not reader.is_alive()]
+    if ended:
+        raise FailureError(
+            f"a process that reads images has ended (exit code {ended[0]}; -9 is a kill, perhaps for want of memory: "
+            "lower --num-data-workers)"
+        )
 
 
 def _end(owner, readers):

@@ -1,5 +1,6 @@
 """Folders, records, digits and synthetic batches."""
 
+import itertools
 import multiprocessing
 import shutil
 import struct
@@ -418,6 +419,18 @@ def test_closed_source_leaves_no_reader(image_folder):
     for process in readers:
         process.join(10)
         assert process.exitcode == -9
+
+
+def test_reader_that_was_killed_is_told(image_folder):
+    others = set(multiprocessing.active_children())
+    source = folder_source(image_folder, **options(workers=1))
+    reader, _ = sorted(set(multiprocessing.active_children()) - others, key=lambda each: int(each.name.split("-")[-1]))
+    batches = itertools.chain.from_iterable(source.train(epoch) for epoch in itertools.count())
+    next(batches)
+    reader.kill()
+    with pytest.raises(FailureError, match=r"a process that reads images has ended \(exit code -9; .*memory"):
+        list(batches)
+    source.close()
 
 
 def test_reader_that_ended_is_not_replaced(image_folder):
