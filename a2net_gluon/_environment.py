@@ -63,6 +63,16 @@ def limit_spinning():
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
+def share_temporary_space():
+    """Have MXNet keep one array for temporary values on the CPU, not four, unless the user has chosen.
+
+    It goes round them, so that operators need not wait for each other; but one operator runs at a time anyway, and
+    several CPU contexts compute one after the other with four too (mxnet 1.9.1). Each array grows as large as the
+    largest use of it: 110 MB more in a training step of 16 images.
+    """
+    os.environ.setdefault("MXNET_CPU_TEMP_COPY", "1")
+
+
 BLAS_CORE = "OPENBLAS_CORETYPE"
 # Kernels of OpenBLAS, the fastest first, and what a processor must be able to do for them.
 _BLAS_CORES = {
@@ -172,6 +182,7 @@ def prepare():
     """Prepare this process for mxnet; quick, silent, and harmless to call twice."""
     set_thread_count()
     limit_spinning()
+    share_temporary_space()
     choose_blas_kernels()
     make_numpy_usable()
     preload_cuda_libraries()

@@ -6,7 +6,7 @@ import pytest
 
 from a2net_gluon import _environment
 
-SET_BY_US = ("OMP_NUM_THREADS", "GOMP_SPINCOUNT", "OPENBLAS_CORETYPE")
+SET_BY_US = ("OMP_NUM_THREADS", "GOMP_SPINCOUNT", "OPENBLAS_CORETYPE", "MXNET_CPU_TEMP_COPY")
 
 
 def python(script, **environment):
@@ -34,6 +34,16 @@ def test_spinning_is_limited_unless_the_user_chose():
     assert python(script) == "10000"
     assert python(script, GOMP_SPINCOUNT="5") == "5"
     assert python(script, OMP_WAIT_POLICY="active") == "None"
+
+
+def test_temporary_space_is_there_once_unless_the_user_chose():
+    """Sorting needs some: tens of MB here."""
+    script = (
+        "import a2net_gluon, mxnet as mx, re; x = mx.nd.ones((1 << 22,)); "
+        "[mx.nd.sort(x).wait_to_read() for _ in range(4)]; "
+        "print(re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read()).group(1))"
+    )
+    assert int(python(script)) < int(python(script, MXNET_CPU_TEMP_COPY="4")) - 50_000
 
 
 def test_matrix_products_use_the_vector_units():

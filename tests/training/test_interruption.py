@@ -71,3 +71,24 @@ assert signal.getsignal(signal.SIGINT) is before
 def test_second_interrupt_stops_at_once():
     done = subprocess.run([sys.executable, "-c", SECOND], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "at once\n"
+
+
+def test_killed_reader_ends_the_run_with_a_sentence(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "train_imagenet.py", "--num-epochs", "1000", "-j", "1", "--save-dir", tmp_path / "run"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "run" / "best.params").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        subprocess.run(["pkill", "-KILL", "-P", str(process.pid)], check=True)
+        output = process.communicate(timeout=60)[0]
+    finally:
+        process.kill()
+    assert "error: a process that reads images has ended (exit code -9; " in output.splitlines()[-1]
+    assert process.returncode == 1
