@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import signal
 import time
 import types
 import typing
@@ -19,7 +20,7 @@ from a2net_gluon.errors import FailureError, UsageError
 __all__ = ["Batch", "ImageList", "ImageSource", "Problems", "Shard", "check_batch_size"]
 
 _TIMEOUT = 600  # seconds for one batch
-_GRACE = 2  # seconds after a reader has ended: a signal to all processes comes here too, and is told otherwise
+_GRACE = 2  # seconds before a dead reader is told: a signal to all processes comes here too, and ends the run otherwise
 _SPARES = 16  # images tried in place of one that cannot be read, before the data count as gone
 
 
@@ -208,7 +209,8 @@ class ImageSource:
             except StopIteration:
                 return
             except (OSError, EOFError):  # a batch's memory is handed over by the reader that made it
-                time.sleep(_GRACE)
+                for reader in readers:
+                    reader.join(0.1)  # its connections end before it does
                 _check_readers(readers)
                 raise
             new = self.problems.add(skipped, enlarged)
@@ -235,7 +237,7 @@ def _take_readers(loader):
 
 
 def _wait(loaded, readers):
-    """Wait for the next batch while those who make it are there; one that has ended has taken its batch with it.
+    """Wait for the next batch while those who make them are there; one that has ended has taken its batch with it.
 
     Raises
     ------
@@ -243,25 +245,27 @@ def _wait(loaded, readers):
         If a reader has ended, or no batch comes.
     """
     batch = loaded._data_buffer.get(loaded._rcvd_idx)
-    for _ in range(_TIMEOUT if batch else 0):
+    if batch is None:  # the end
+        return
+    for _ in range(_TIMEOUT):
         batch.wait(1)
+        _check_readers(readers)
         if batch.ready():
             return
-        if not all(reader.is_alive() for reader in readers):
-            batch.wait(_GRACE)
-            if not batch.ready():
-                _check_readers(readers)
-    if batch:
-        raise FailureError(f"no batch within {_TIMEOUT} s: does the storage hang?")
+    raise FailureError(f"no batch within {_TIMEOUT} s: does the storage hang?")
+
+
+_WHY = {
+    -signal.SIGKILL: "; perhaps for want of memory: lower --num-data-workers",
+    -signal.SIGBUS: "; shared memory is full: lower --num-data-workers, or enlarge /dev/shm",
+}
 
 
 def _check_readers(readers):
     ended = [reader.exitcode for reader in readers if not reader.is_alive()]
     if ended:
-        raise FailureError(
-            f"a process that reads images has ended (exit code {ended[0]}; -9 is a kill, perhaps for want of memory: "
-            "lower --num-data-workers)"
-        )
+        time.sleep(_GRACE)
+        raise FailureError(f"a process that reads images has ended, exit code {ended[0]}{_WHY.get(ended[0], '')}")
 
 
 def _end(owner, readers):
@@ -387,7 +391,10 @@ class _Batchify:
             memory.fill(0)
         for row in range(self._batch_size if good else 0):
             sample = good[row % len(good)]
-            cv2.split(sample.crop, list(memory[row]))
+            crop = sample.crop
+            if crop.shape != (self._size, self._size, 3) or crop.dtype != np.uint8:  # OpenCV would write elsewhere
+                raise ValueError(f"{sample.name} was read as {crop.dtype}, {crop.shape}; RGB in uint8 is needed")
+            cv2.split(crop, list(memory[row]))
             labels[row] = sample.label
         skipped = {name: reason for sample in samples for name, reason in sample.skipped.items()}
         enlarged = [sample.name for sample in good if sample.enlarged]
@@ -397,8 +404,7 @@ class _Batchify:
 def _memory(array):
     """The memory of an NDArray on the CPU, of uint8, as a NumPy array; it must not outlive the NDArray.
 
-    Assigning to the NDArray instead copies what has been copied to make it one array; that was an eighth of the time in
-    which a reader makes a crop.
+    Assigning to the NDArray copies crops a second time, which took an eighth of a reader's time.
     """
     address = ctypes.c_void_p()
     mx.base.check_call(mx.base._LIB.MXNDArrayGetData(array.handle, ctypes.byref(address)))

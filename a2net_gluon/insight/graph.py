@@ -37,7 +37,10 @@ class Graph:
 
     def shape(self, node):
         """Shape of a node's output, of its first one if there are several."""
-        return self._shapes[node["name"] if node["op"] == "null" else f"{node['name']}_output"]
+        name = node["name"]
+        if node["op"] == "null":
+            return self._shapes[name]
+        return self._shapes[f"{name}_output" if f"{name}_output" in self._shapes else f"{name}_output0"]
 
     def inputs(self, node):
         """The nodes a node takes."""

@@ -409,6 +409,15 @@ def test_readers_compute_on_one_processor():
     assert cv2.getNumThreads() == mine
 
 
+@pytest.mark.parametrize("image", [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3), np.float32)])
+def test_images_that_are_not_rgb_are_refused(image):
+    """What reads images is told, not left with the memory as it was."""
+    images = ImageList(["odd"], [0], lambda number: image)
+    source = ImageSource("odd", ["a"], images, images, **options(batch_size=1, size=8, augmentation="shift"))
+    with pytest.raises(ValueError, match="odd was read as .*; RGB in uint8 is needed"):
+        next(source.train(0))
+
+
 def test_closed_source_leaves_no_reader(image_folder):
     others = set(multiprocessing.active_children())
     source = folder_source(image_folder, **options(workers=2))
@@ -428,7 +437,7 @@ def test_reader_that_was_killed_is_told(image_folder):
     batches = itertools.chain.from_iterable(source.train(epoch) for epoch in itertools.count())
     next(batches)
     reader.kill()
-    with pytest.raises(FailureError, match=r"a process that reads images has ended \(exit code -9; .*memory"):
+    with pytest.raises(FailureError, match=r"a process that reads images has ended, exit code -9; .*memory"):
         list(batches)
     source.close()
 

@@ -84,11 +84,12 @@ def test_killed_reader_ends_the_run_with_a_sentence(tmp_path):
     try:
         deadline = time.monotonic() + 120
         while not (tmp_path / "run" / "best.params").exists():
+            assert process.poll() is None, process.stdout.read()
             assert time.monotonic() < deadline
             time.sleep(0.1)
         subprocess.run(["pkill", "-KILL", "-P", str(process.pid)], check=True)
         output = process.communicate(timeout=60)[0]
     finally:
         process.kill()
-    assert "error: a process that reads images has ended (exit code -9; " in output.splitlines()[-1]
+    assert "error: a process that reads images has ended, exit code -9; " in output.splitlines()[-1]
     assert process.returncode == 1
