@@ -1,11 +1,7 @@
 """Batches from lists of images that Python reads, one by one, in worker processes."""
 
-import contextlib
 import ctypes
 import os
-import signal
-import time
-import types
 import typing
 import weakref
 
@@ -13,14 +9,12 @@ import cv2
 import mxnet as mx
 import numpy as np
 
-from a2net_gluon._environment import end_with_parent
 from a2net_gluon.data.preprocessing import DecodeError
+from a2net_gluon.data.readers import binding_readers, check_readers, end_readers, take_readers, wait_for_batch
 from a2net_gluon.errors import FailureError, UsageError
 
 __all__ = ["Batch", "ImageList", "ImageSource", "Problems", "Shard", "check_batch_size"]
 
-_TIMEOUT = 600  # seconds for one batch
-_GRACE = 2  # seconds before a dead reader is told: a signal to all processes comes here too, and ends the run otherwise
 _SPARES = 16  # images tried in place of one that cannot be read, before the data count as gone
 
 
@@ -155,7 +149,7 @@ class ImageSource:
         self.problems = Problems()
         self._on_skip = on_skip
         self._readers = []
-        self._end_readers = weakref.finalize(self, _end, os.getpid(), self._readers)
+        self._end_readers = weakref.finalize(self, end_readers, os.getpid(), self._readers)
         self._train = self._loader(train, preprocessing, augmentation, workers, seed) if train is not None else None
         self._val = self._loader(val, preprocessing, None, workers, None)
 
@@ -188,14 +182,14 @@ class ImageSource:
 
     def _loader(self, images, preprocessing, augmentation, workers, seed):
         sampler = _EpochSampler(len(images.names), self.batch_size, seed, self._shard)
-        with _binding_readers():
+        with binding_readers():
             loader = mx.gluon.data.DataLoader(
                 _Samples(images, preprocessing, augmentation, seed),
                 batch_sampler=sampler,
                 batchify_fn=_Batchify(self.batch_size, preprocessing.size, shared=workers > 0),
                 num_workers=workers,
             )
-        readers = _take_readers(loader)
+        readers = take_readers(loader)
         self._readers += readers
         return sampler, loader, readers
 
@@ -204,101 +198,20 @@ class ImageSource:
         while True:
             try:
                 if readers:
-                    _wait(loaded, readers)
+                    wait_for_batch(loaded, readers)
                 pixels, labels, count, skipped, enlarged = next(loaded)
             except StopIteration:
                 return
             except (OSError, EOFError):  # a batch's memory is handed over by the reader that made it
                 for reader in readers:
                     reader.join(0.1)  # its connections end before it does
-                _check_readers(readers)
+                check_readers(readers)
                 raise
             new = self.problems.add(skipped, enlarged)
             if self._on_skip:
                 for name, reason in new.items():
                     self._on_skip(name, reason)
             yield Batch(pixels, labels, count)
-
-
-def _take_readers(loader):
-    """The processes of a loader, which from now on neither replaces nor ends them.
-
-    A reader that ended has taken its batch with it, so that another one in its place is of no use, and the pool would
-    fork it at any moment from a thread: MXNet stops its engine for a fork, and what the main thread is computing
-    just then may never end. In a signal to all processes every reader ends at once.
-    """
-    pool = loader._worker_pool
-    if pool is None:
-        return []
-    pool._terminate.cancel()
-    readers = list(pool._pool)
-    pool._pool[:] = [types.SimpleNamespace(exitcode=None)] * len(readers)  # it looks for those that have exited
-    return readers
-
-
-def _wait(loaded, readers):
-    """Wait for the next batch while those who make them are there; one that has ended has taken its batch with it.
-
-    Raises
-    ------
-    FailureError
-        If a reader has ended, or no batch comes.
-    """
-    batch = loaded._data_buffer.get(loaded._rcvd_idx)
-    if batch is None:  # the end
-        return
-    for _ in range(_TIMEOUT):
-        batch.wait(1)
-        _check_readers(readers)
-        if batch.ready():
-            return
-    raise FailureError(f"no batch within {_TIMEOUT} s: does the storage hang?")
-
-
-_WHY = {
-    -signal.SIGKILL: "; perhaps for want of memory: lower --num-data-workers",
-    -signal.SIGBUS: "; shared memory is full: lower --num-data-workers, or enlarge /dev/shm",
-}
-
-
-def _check_readers(readers):
-    ended = [reader.exitcode for reader in readers if not reader.is_alive()]
-    if ended:
-        time.sleep(_GRACE)
-        raise FailureError(f"a process that reads images has ended, exit code {ended[0]}{_WHY.get(ended[0], '')}")
-
-
-def _end(owner, readers):
-    """End the readers of the process `owner`; in one forked from it, do nothing."""
-    if os.getpid() == owner:
-        for process in readers:
-            process.kill()
-
-
-_making_readers = False
-
-
-@contextlib.contextmanager
-def _binding_readers():
-    """Processes that are forked meanwhile are set up as readers, see `_begin_reader`."""
-    global _making_readers
-    _making_readers = True
-    try:
-        yield
-    finally:
-        _making_readers = False
-
-
-def _begin_reader():
-    """Have a reader end with its parent, for which it would wait for ever, and compute on one processor.
-
-    There are as many readers as are to compute. And OpenCV's threads do not survive a fork.
-    """
-    end_with_parent()
-    cv2.setNumThreads(0)
-
-
-os.register_at_fork(after_in_child=lambda: _begin_reader() if _making_readers else None)
 
 
 class _EpochSampler:
