@@ -1,5 +1,6 @@
 """Jobs of several processes, on the loopback device."""
 
+import fcntl
 import os
 import pathlib
 import re
@@ -111,6 +112,14 @@ def difference(one, other):
     """Relative difference of all parameters together, in the Euclidean norm."""
     squares = [(np.sum((one[name] - other[name]) ** 2), np.sum(one[name] ** 2)) for name in one]
     return np.sqrt(sum(pair[0] for pair in squares) / sum(pair[1] for pair in squares))
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path_factory):
+    """One job at a time, in all processes of tests: MXNet's tracker looks for a free port, and takes it later."""
+    with open(tmp_path_factory.getbasetemp().parent / "launch.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="module")
