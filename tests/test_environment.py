@@ -16,7 +16,7 @@ def python(script, **environment):
         env={**kept, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=True,
     )
     assert done.stderr == ""

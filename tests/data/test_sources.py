@@ -426,7 +426,7 @@ def test_closed_source_leaves_no_reader(image_folder):
     assert len(readers) == 4
     source.close()
     for process in readers:
-        process.join(10)
+        process.join(60)
         assert process.exitcode == -9
 
 
@@ -450,7 +450,7 @@ def test_reader_that_ended_is_not_replaced(image_folder):
     list(source.train(1))
     first = min(readers, key=lambda reader: int(reader.name.split("-")[-1]))  # one of training, made first
     first.kill()
-    first.join(10)
+    first.join(60)
     list(source.validation())
     assert set(multiprocessing.active_children()) - others == readers - {first}
     source.close()

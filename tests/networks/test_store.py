@@ -189,7 +189,7 @@ def test_two_processes_download_once(tmp_path, content, sha1, server):
     )
     command = [sys.executable, "-c", script, NAME, sha1, str(tmp_path)]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    paths = {process.communicate(timeout=120)[0].strip() for process in processes}
+    paths = {process.communicate(timeout=300)[0].strip() for process in processes}
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert paths == {str(tmp_path / f"{NAME}-{sha1[:8]}.params")}
     assert pathlib.Path(paths.pop()).read_bytes() == content

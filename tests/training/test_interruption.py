@@ -45,7 +45,7 @@ def test_signal_to_all_processes_ends_the_wait_for_a_batch(number):
             assert process.stdout.readline() == "batch\n"
         time.sleep(0.5)
         subprocess.run(["kill", f"-{int(number)}", "--", f"-{process.pid}"], check=True)
-        output = process.communicate(timeout=60)[0]
+        output = process.communicate(timeout=180)[0]
     finally:
         process.kill()
     assert output.split() == [number.name, "end"]
@@ -82,13 +82,13 @@ def test_killed_reader_ends_the_run_with_a_sentence(tmp_path):
         text=True,
     )
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not (tmp_path / "run" / "best.params").exists():
             assert process.poll() is None, process.stdout.read()
             assert time.monotonic() < deadline
             time.sleep(0.1)
         subprocess.run(["pkill", "-KILL", "-P", str(process.pid)], check=True)
-        output = process.communicate(timeout=60)[0]
+        output = process.communicate(timeout=180)[0]
     finally:
         process.kill()
     assert "error: a process that reads images has ended, exit code -9; " in output.splitlines()[-1]

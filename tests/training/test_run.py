@@ -127,7 +127,7 @@ def test_killed_again_and_again_ends_bit_identical(data_flags, tmp_path, command
             assert process.poll() is None
         finally:
             process.send_signal(signal.SIGKILL)
-            process.wait(30)
+            process.wait(180)
     command("train_imagenet.py", *flags, "--save-dir", run, "--auto-resume")
     assert_same_end(tmp_path / "whole", run)
     assert not list(run.glob("checkpoints/.staging-*"))
@@ -154,7 +154,7 @@ def test_stopped_in_an_epoch_goes_on_at_that_batch(kind, more, number, data_flag
     log = run / "log.txt"
     assert wait_until(lambda: log.exists() and "epoch 2/3 batch 2/" in log.read_text(), process)
     os.killpg(process.pid, number)  # as a terminal or a batch system does: readers get it too
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=180)[0]
     assert process.returncode == 128 + number
     (place,) = re.findall(rf"stopped by {signal.Signals(number).name}, saved (\S+): --resume", output)
     assert re.search(r"epoch-0001-batch-0000\d\d$", place)
@@ -179,7 +179,7 @@ def test_stopped_in_validation_does_not_train_again(tmp_path, command):
     assert wait_until(lambda: log.exists() and "epoch 1/2 batch 20/20" in log.read_text(), process)
     time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 143
+    assert process.wait(180) == 143
     resumed = command("train_imagenet.py", *flags, "--save-dir", run, "--resume")
     assert "after 0 epochs and 20 batches" in resumed.stdout
     assert "epoch 1/2 batch" not in resumed.stdout
@@ -268,7 +268,7 @@ def test_terminal_gets_a_progress_bar_and_the_log_does_not(tmp_path):
             if not block:
                 break
             screen += block
-        assert process.wait(60) == 0
+        assert process.wait(180) == 0
     finally:
         process.kill()
         os.close(leader)
