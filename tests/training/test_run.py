@@ -34,7 +34,7 @@ def start(*arguments, **kwargs):
     return subprocess.Popen(words, cwd=ROOT, env=environment, **kwargs)
 
 
-def wait_until(condition, process, seconds=120):
+def wait_until(condition, process, seconds=300):
     """Whether `condition` came true before `process` ended."""
     deadline = time.monotonic() + seconds
     while not condition():
