@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 import sys
 import tarfile
+import time
 
 import cv2
 import numpy as np
@@ -85,3 +86,21 @@ def command():
         return done
 
     return run
+
+
+def start(*arguments, **kwargs):
+    """Start train_imagenet.py in the background, as from a user's shell."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    words = [sys.executable, "train_imagenet.py", *map(str, arguments)]
+    return subprocess.Popen(words, cwd=ROOT, env=environment, **kwargs)
+
+
+def wait_until(condition, process, seconds=300):
+    """Whether `condition` came true before `process` ended."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if process.poll() is not None:
+            return False
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    return True

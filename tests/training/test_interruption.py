@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, start, wait_until
 
 # Three readers, of which two have nothing to do and one reads an image that takes for ever. SIGTERM comes to the whole
 # process group, as a batch system sends it, while the main process waits for that image.
@@ -74,19 +74,11 @@ def test_second_interrupt_stops_at_once():
 
 
 def test_killed_reader_ends_the_run_with_a_sentence(tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "train_imagenet.py", "--num-epochs", "1000", "-j", "1", "--save-dir", tmp_path / "run"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    run = tmp_path / "run"
+    flags = ("--num-epochs", "1000", "-j", "1", "--save-dir", run)
+    process = start(*flags, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
-        deadline = time.monotonic() + 300
-        while not (tmp_path / "run" / "best.params").exists():
-            assert process.poll() is None, process.stdout.read()
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        assert wait_until((run / "best.params").exists, process), process.stdout.read()
         subprocess.run(["pkill", "-KILL", "-P", str(process.pid)], check=True)
         output = process.communicate(timeout=180)[0]
     finally:

@@ -28,23 +28,6 @@ SHORT = ("--num-epochs", "3", "--warmup-epochs", "0", "--batch-size", "128", "--
 SHORT = (*SHORT, "-j", "1")
 
 
-def start(*arguments, **kwargs):
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    words = [sys.executable, "train_imagenet.py", *map(str, arguments)]
-    return subprocess.Popen(words, cwd=ROOT, env=environment, **kwargs)
-
-
-def wait_until(condition, process, seconds=300):
-    """Whether `condition` came true before `process` ended."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if process.poll() is not None:
-            return False
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-    return True
-
-
 def arrays(path):
     return {name: array.asnumpy() for name, array in mx.nd.load(str(path)).items()}
 
