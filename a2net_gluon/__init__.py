@@ -2,7 +2,7 @@
 
 import importlib
 
-from a2net_gluon import _environment
+from a2net_gluon import environment
 
 __version__ = "0.1.0"
 
@@ -23,7 +23,7 @@ _SUBPACKAGES = ("blocks", "data", "deploy", "insight", "networks", "training")
 
 __all__ = ["__version__", *sorted(_PUBLIC)]
 
-_environment.prepare()
+environment.prepare()
 
 
 def __getattr__(name):

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from a2net_gluon import _environment, options
+from a2net_gluon import environment, options
 from a2net_gluon.errors import FailureError, InterruptedRunError, UsageError
 
 __all__ = ["main", "run"]
@@ -50,7 +50,7 @@ def _run(command, arguments, prog):
         print(f"{prog}: error: {error.name} is not installed: {fix}", file=sys.stderr)
         return 1
     except OSError as error:
-        fixes = [fix for name, fix in _environment.missing_cuda_libraries().items() if name in str(error)]
+        fixes = [fix for name, fix in environment.missing_cuda_libraries().items() if name in str(error)]
         print(f"{prog}: error: {error}{'; ' + fixes[0] if fixes else ''}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -84,7 +84,7 @@ def _mxnet_error_in_words(text):
 
 
 def _with_threads(args):
-    _environment.set_thread_count(args.cpu_contexts)
+    environment.set_thread_count(args.cpu_contexts)
     return args
 
 
@@ -107,12 +107,12 @@ def train(arguments, prog):
 def check(arguments, prog):
     """look through data, devices and disk before a long run"""
     args = _with_threads(options.parse_training(arguments, prog))
-    missing = _environment.missing_cuda_libraries() if _environment.has_cuda_build() else {}
+    missing = environment.missing_cuda_libraries() if environment.has_cuda_build() else {}
     for name, fix in missing.items():
         print(f"FAIL CUDA: {name} is missing: {fix}")
     if missing:  # mxnet cannot be imported
         return 1
-    from a2net_gluon.training.check import check_run
+    from a2net_gluon.training.preflight import check_run
 
     failed = False
     for finding in check_run(args):
@@ -124,9 +124,9 @@ def check(arguments, prog):
 def launch(arguments, prog):
     """run a training command in several processes or on several machines"""
     args = options.launch_parser(prog).parse_args(arguments)
-    from a2net_gluon import launching
+    from a2net_gluon import distributed
 
-    return launching.launch(args)
+    return distributed.launch(args)
 
 
 def evaluate(arguments, prog):
@@ -180,14 +180,13 @@ def _network(args, clips=False):
 def predict(arguments, prog):
     """classify image files with an exported network"""
     args = options.predict_parser(prog).parse_args(arguments)
-    from a2net_gluon import listing
     from a2net_gluon.data import find_images
-    from a2net_gluon.deploy import Predictor
+    from a2net_gluon.deploy import Predictor, prediction_output
 
     paths, predictor = find_images(args.images), Predictor(args.prefix, args.form)
     predictions = predictor.predict(paths, args.top, args.batch_size)
     style = "json" if args.json else "csv" if args.csv else "lines"
-    return listing.print_predictions(listing.with_progress(predictions, len(paths), style), style)
+    return prediction_output.print_predictions(prediction_output.with_progress(predictions, len(paths), style), style)
 
 
 def attention(arguments, prog):
@@ -212,8 +211,8 @@ def cost(arguments, prog):
     """count a network's parameters and multiply-adds"""
     args = options.cost_parser(prog).parse_args(arguments)
     from a2net_gluon import from_options, insight, networks
-    from a2net_gluon.data.description import network_in_words
     from a2net_gluon.insight import cost_report
+    from a2net_gluon.networks.description import network_in_words
 
     channels, *frames, height, width = networks.input_shape(args.model)
     if args.frames and not frames:

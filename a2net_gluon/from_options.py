@@ -5,11 +5,9 @@ import os
 
 import mxnet as mx
 
-from a2net_gluon._environment import THREADS
 from a2net_gluon.data import (
     AUGMENTATIONS,
     NORMALIZATIONS,
-    Description,
     Preprocessing,
     RecordFile,
     Shard,
@@ -18,9 +16,10 @@ from a2net_gluon.data import (
     folder_source,
     record_source,
 )
-from a2net_gluon.data.description import OPTIONS
+from a2net_gluon.environment import THREADS
 from a2net_gluon.errors import UsageError
 from a2net_gluon.networks import find_weights, get_model, input_shape, list_models
+from a2net_gluon.networks.description import OPTIONS, Description
 from a2net_gluon.networks.weights import check_contexts
 from a2net_gluon.options import CROP_RATIOS, uses_records
 

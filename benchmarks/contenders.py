@@ -86,7 +86,7 @@ class Worker:
 
     def __init__(self, contender, threads, timeout, variables=None):
         self.contender, self._timeout = contender, timeout
-        self._environment = {**environment(contender, threads), **(variables or {})}
+        self.environment = {**environment(contender, threads), **(variables or {})}
         self._process, self._received = None, b""
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (until `close`)
 
@@ -103,7 +103,7 @@ class Worker:
             stderr=self._log,
             bufsize=0,
             cwd=ROOT,
-            env=self._environment,
+            env=self.environment,
             start_new_session=True,  # a group of its own, which is ended as a whole: compilers are started too
         )
         return self.ask({**self.contender.task, "family": self.contender.family})

@@ -13,8 +13,9 @@ import time
 
 import numpy as np
 
-from a2net_gluon.data import Description, list_images
+from a2net_gluon.data import list_images
 from a2net_gluon.deploy.forms import FORMS, exported_files, load_form, written_forms
+from a2net_gluon.networks.description import Description
 
 
 def main():

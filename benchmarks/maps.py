@@ -37,7 +37,7 @@ import a2net_gluon  # has OpenMP take every core, before mxnet is loaded
 import mxnet as mx
 from mxnet import autograd
 
-from a2net_gluon import _environment
+from a2net_gluon import environment
 from a2net_gluon.blocks import DoubleAttention, NonLocal
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.files import output_folder, replacing, write_text
@@ -149,7 +149,7 @@ def run(args):
     results = {
         "channels": args.channels,
         "width": args.width,
-        "threads": os.environ[_environment.THREADS],
+        "threads": os.environ[environment.THREADS],
         "versions": {"mxnet": mx.__version__, "a2net_gluon": a2net_gluon.__version__},
         "entries": [],
     }
@@ -248,7 +248,7 @@ def measure_apart(case):
 
 def measure(case):
     """Seconds of single steps, and the bytes by which they raised this process's resident memory at most."""
-    _environment.end_with_parent()
+    environment.end_with_parent()
     # Should the estimate be wrong, let the kernel end this process and nobody else's.
     pathlib.Path("/proc/self/oom_score_adj").write_text("1000")
     warm_up = step_of(case._replace(map=(2,) * len(case.map)))

@@ -5,11 +5,11 @@ import numpy as np
 from mxnet import autograd
 
 import a2net_gluon
-from a2net_gluon.data import Description
 from a2net_gluon.data.preprocessing import Preprocessing
-from a2net_gluon.deploy.export import export
+from a2net_gluon.deploy.exporting import export
 from a2net_gluon.deploy.forms import exported_files
 from a2net_gluon.deploy.quantization import write_int8
+from a2net_gluon.networks.description import Description
 from benchmarks import worker
 
 CALIBRATION = 16

@@ -5,8 +5,8 @@ import mxnet as mx
 import numpy as np
 from mxnet import autograd, gluon
 
-from a2net_gluon._environment import thread_count
 from a2net_gluon.deploy.forms import load_form, onnx_session
+from a2net_gluon.environment import thread_count
 from a2net_gluon.networks.fusion import fused
 from benchmarks import material, photographs, readers, worker
 

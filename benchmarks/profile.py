@@ -11,7 +11,7 @@ import argparse
 import collections
 import sys
 
-from a2net_gluon._environment import thread_count
+from a2net_gluon.environment import thread_count
 from benchmarks.contenders import ContenderError, Worker
 from benchmarks.stage import Settings, open_stage
 

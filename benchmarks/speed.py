@@ -19,7 +19,7 @@ import signal
 import subprocess
 import sys
 
-from a2net_gluon._environment import thread_count
+from a2net_gluon.environment import thread_count
 from a2net_gluon.errors import FailureError
 from a2net_gluon.files import folder_for_output
 from benchmarks.contenders import ContenderError, peers_python

@@ -5,19 +5,18 @@ import pathlib
 import subprocess
 import sys
 import tarfile
-import time
 
-import cv2
-import numpy as np
 import pytest
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes of tests, which share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import a2net_gluon  # noqa: F401  (prepares the process before anything imports mxnet)
+from tests.helpers.images import make_image_folder
+from tests.helpers.processes import ROOT, usual_environment
 
-ROOT = pathlib.Path(__file__).parent.parent
-REAL_DATA = ROOT.parent / "shared" / "data"
+# The archives of real images and clips: docs/contributing.md tells how to lay out one's own.
+REAL_DATA = pathlib.Path(os.environ.get("A2NET_TEST_DATA", ROOT.parent / "shared" / "data"))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -52,17 +51,6 @@ def image_folder(tmp_path):
     return make_image_folder(tmp_path / "images")
 
 
-def make_image_folder(folder):
-    rng = np.random.default_rng(0)
-    for part, count in (("train", 6), ("val", 5)):
-        for name in ("cat", "dog"):
-            (folder / part / name).mkdir(parents=True)
-            for number in range(count):
-                size = (40 + 3 * number, 50 - 2 * number, 3)
-                cv2.imwrite(str(folder / part / name / f"{number}.jpg"), rng.integers(0, 256, size, np.uint8))
-    return folder
-
-
 @pytest.fixture
 def command():
     """Return a function that runs a command of the project in a process of its own, at most ten minutes."""
@@ -71,12 +59,10 @@ def command():
         words = [str(argument) for argument in arguments]
         start = ["train_imagenet.py"] if words[0] == "train_imagenet.py" else ["-m", "a2net_gluon"]
         words = words[1:] if words[0] == "train_imagenet.py" else words
-        # This process has set OMP_NUM_THREADS for itself; a user's shell has not.
-        environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
         done = subprocess.run(
             [sys.executable, *start, *words],
             cwd=ROOT,
-            env={**environment, **variables},
+            env={**usual_environment(), **variables},
             capture_output=True,
             text=True,
             timeout=600,
@@ -86,21 +72,3 @@ def command():
         return done
 
     return run
-
-
-def start(*arguments, **kwargs):
-    """Start train_imagenet.py in the background, as from a user's shell."""
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    words = [sys.executable, "train_imagenet.py", *map(str, arguments)]
-    return subprocess.Popen(words, cwd=ROOT, env=environment, **kwargs)
-
-
-def wait_until(condition, process, seconds=300):
-    """Whether `condition` came true before `process` ended."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if process.poll() is not None:
-            return False
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-    return True

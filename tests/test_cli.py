@@ -9,31 +9,13 @@ import mxnet as mx
 import pytest
 
 from a2net_gluon import cli, deploy, get_model
-from a2net_gluon.data import Description, Preprocessing
+from a2net_gluon.data import Preprocessing
+from a2net_gluon.networks.description import Description
 from a2net_gluon.options import commands
+from tests.helpers.commands import SMALL, call, error
+from tests.helpers.processes import ROOT
 
-from .conftest import ROOT
-
-SMALL = "a2net_resnet20_small"
 CAT = pathlib.Path(__file__).parent.parent / "docs" / "cat.jpg"
-
-
-def call(capsys, *arguments):
-    """Run a command in this process; returns exit code, standard output, standard error."""
-    try:
-        code = cli.main([str(argument) for argument in arguments])
-    except SystemExit as stop:
-        code = stop.code
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
-def error(capsys, code, *arguments):
-    """Run a command that must fail with `code` and a single line; returns the line."""
-    found, _, text = call(capsys, *arguments)
-    assert (found, text.count("\n")) == (code, 1), text
-    assert "Traceback" not in text
-    return text
 
 
 @pytest.fixture

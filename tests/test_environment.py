@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from a2net_gluon import _environment
+from a2net_gluon import environment
 
 SET_BY_US = ("OMP_NUM_THREADS", "GOMP_SPINCOUNT", "OPENBLAS_CORETYPE", "MXNET_CPU_TEMP_COPY")
 
@@ -25,7 +25,7 @@ def python(script, **environment):
 
 def test_import_sets_the_threads_and_says_nothing():
     script = "import a2net_gluon, os, sys; print(os.environ['OMP_NUM_THREADS'], 'mxnet' in sys.modules)"
-    assert python(script) == f"{_environment.physical_cores()} False"
+    assert python(script) == f"{environment.physical_cores()} False"
     assert python(script, OMP_NUM_THREADS="7") == "7 False"
 
 
@@ -49,7 +49,7 @@ def test_temporary_space_is_there_once_unless_the_user_chose():
 def test_matrix_products_use_the_vector_units():
     core = "l = ctypes.CDLL(glob.glob(mxnet.__path__[0] + '/libopenblas*')[0]).openblas_get_corename; "
     script = f"import a2net_gluon, mxnet, ctypes, glob; {core}l.restype = ctypes.c_char_p; print(l().decode())"
-    if {"avx2", "fma"} <= _environment._processor_flags():
+    if {"avx2", "fma"} <= environment._processor_flags():
         assert python(script) == "Haswell"  # by itself Prescott, on processors newer than the library
     assert python(script, OPENBLAS_CORETYPE="Nehalem") == "Nehalem"
 
@@ -65,12 +65,12 @@ def test_matrix_products_use_the_vector_units():
 )
 def test_kernels_for_a_processor(monkeypatch, flags, core):
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
-    _environment.choose_blas_kernels({*flags.split()})
+    environment.choose_blas_kernels({*flags.split()})
     assert str(os.environ.get("OPENBLAS_CORETYPE")) == core
 
 
 def test_several_cpu_contexts_get_a_thread_each():
-    script = "from a2net_gluon import _environment as e; import os; e.set_thread_count(2); print(os.environ[e.THREADS])"
+    script = "from a2net_gluon import environment as e; import os; e.set_thread_count(2); print(os.environ[e.THREADS])"
     assert python(script) == "1"
     assert python(script, OMP_NUM_THREADS="7") == "7"
 
@@ -85,9 +85,9 @@ def test_mxnet_loads_after_us_whatever_the_numpy():
 
 
 def test_numpy_2_gets_a_sentence(monkeypatch):
-    monkeypatch.setattr(_environment.np, "__version__", "2.1.0")
+    monkeypatch.setattr(environment.np, "__version__", "2.1.0")
     with pytest.raises(ImportError, match=r"mxnet 1.9.1 cannot run with numpy 2.1.0: pip install 'numpy<1.27'"):
-        _environment.make_numpy_usable()
+        environment.make_numpy_usable()
 
 
 def test_unknown_names_say_what_there_is():

@@ -8,8 +8,7 @@ import sys
 import pytest
 
 from a2net_gluon import options
-
-from .conftest import ROOT
+from tests.helpers.processes import ROOT
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 

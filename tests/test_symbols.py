@@ -13,13 +13,13 @@ import pytest
 from mxnet import autograd, gluon
 
 from a2net_gluon import get_model
-from a2net_gluon.data import Description, Preprocessing
+from a2net_gluon.data import Preprocessing
 from a2net_gluon.deploy import export
+from a2net_gluon.networks.description import Description
 from symbols import a2net, resnet
 from symbols.trace import module_parameters
-
-from . import photographs
-from .conftest import ROOT
+from tests.helpers import photographs
+from tests.helpers.processes import ROOT
 
 # What MXNet's example/image-classification/train_imagenet.py hands to get_symbol without any flag, by all versions of
 # its common/fit.py and common/data.py.

@@ -6,7 +6,7 @@ in this file are the paper's.
 
 from mxnet.gluon.block import HybridBlock
 
-from a2net_gluon.blocks.gathering import attention_widths, bilinear_pooling, expansion, flat, unflat
+from a2net_gluon.blocks.attention_ops import attention_widths, bilinear_pooling, expansion, flat, unflat
 from a2net_gluon.blocks.preactivation import PreActivationConv, batch_norm, check_ndim
 
 __all__ = [

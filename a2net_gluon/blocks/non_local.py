@@ -9,7 +9,7 @@ import functools
 import mxnet as mx
 from mxnet.gluon.block import HybridBlock
 
-from a2net_gluon.blocks.gathering import attention_widths, expansion, flat, unflat
+from a2net_gluon.blocks.attention_ops import attention_widths, expansion, flat, unflat
 from a2net_gluon.blocks.preactivation import PreActivationConv, batch_norm, check_ndim
 
 __all__ = ["ATTENTION_MAPS", "NonLocal"]

@@ -7,7 +7,7 @@ The UCI "Optical Recognition of Handwritten Digits" test set: 1,797 grey images 
 import cv2
 import numpy as np
 
-from a2net_gluon.data.batches import ImageList, ImageSource
+from a2net_gluon.data.source import ImageList, ImageSource
 from a2net_gluon.files import folder_for_output
 
 __all__ = ["CLASSES", "digits_source", "load_digits", "write_folder"]

@@ -5,8 +5,8 @@ import glob
 import os
 import pathlib
 
-from a2net_gluon.data.batches import ImageList, ImageSource
 from a2net_gluon.data.preprocessing import DecodeError, decode
+from a2net_gluon.data.source import ImageList, ImageSource
 from a2net_gluon.errors import FailureError, UsageError
 
 __all__ = ["IMAGE_SUFFIXES", "find_images", "folder_source", "list_images", "read_image"]

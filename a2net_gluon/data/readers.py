@@ -8,7 +8,7 @@ import types
 
 import cv2
 
-from a2net_gluon._environment import end_with_parent
+from a2net_gluon.environment import end_with_parent
 from a2net_gluon.errors import FailureError
 
 __all__ = ["binding_readers", "check_readers", "end_readers", "take_readers", "wait_for_batch"]

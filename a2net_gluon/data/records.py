@@ -19,8 +19,8 @@ import numpy as np
 import PIL.Image
 from tqdm import tqdm
 
-from a2net_gluon.data.batches import Batch, ImageList, ImageSource, Problems, Shard, check_batch_size
 from a2net_gluon.data.preprocessing import INTERPOLATION, DecodeError, decode
+from a2net_gluon.data.source import Batch, ImageList, ImageSource, Problems, Shard, check_batch_size
 from a2net_gluon.errors import FailureError, UsageError
 
 __all__ = ["RecordFile", "RecordSource", "record_source"]

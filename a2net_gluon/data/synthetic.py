@@ -3,7 +3,7 @@
 import mxnet as mx
 import numpy as np
 
-from a2net_gluon.data.batches import Batch, Problems
+from a2net_gluon.data.source import Batch, Problems
 
 __all__ = ["SyntheticSource"]
 

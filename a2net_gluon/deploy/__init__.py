@@ -1,6 +1,6 @@
 """Out of training: export that proves itself, and prediction with what was exported."""
 
-from a2net_gluon.deploy.export import export
+from a2net_gluon.deploy.exporting import export
 from a2net_gluon.deploy.forms import FORMS, load_form, load_module
 from a2net_gluon.deploy.predict import Predictor
 from a2net_gluon.deploy.proof import Proof

@@ -13,9 +13,9 @@ import warnings
 import mxnet as mx
 import numpy as np
 
-from a2net_gluon._environment import thread_count
-from a2net_gluon.data.description import EXPORTED
+from a2net_gluon.environment import thread_count
 from a2net_gluon.errors import UsageError
+from a2net_gluon.networks.description import EXPORTED
 
 __all__ = [
     "FORMS",

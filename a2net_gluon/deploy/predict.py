@@ -6,11 +6,11 @@ from importlib.util import find_spec
 import numpy as np
 from scipy.special import softmax
 
-from a2net_gluon.data import Description
 from a2net_gluon.data.folder import read_image
 from a2net_gluon.data.preprocessing import DecodeError
 from a2net_gluon.deploy.forms import check_files, exported_files, load_form, written_forms
 from a2net_gluon.errors import FailureError, UsageError
+from a2net_gluon.networks.description import Description
 from a2net_gluon.networks.weights import check_contexts
 
 __all__ = ["Prediction", "Predictor"]
@@ -30,7 +30,7 @@ class Predictor:
     Parameters
     ----------
     prefix : str or Path
-        As given to `a2net_gluon.deploy.export`.
+        As given to `a2net_gluon.deploy.exporting`.
     form : str, optional
         One of `FORMS`; unless given the first of them that was exported and can be run here, but never "int8".
     ctx : mxnet.Context, optional

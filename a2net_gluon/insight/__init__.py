@@ -1,8 +1,8 @@
 """Looking into networks: what they cost, what they attend to, how training went."""
 
 from a2net_gluon.insight.attention import AttentionProbe, attention_maps
-from a2net_gluon.insight.breakdown import Intermediate, breakdown, intermediates, stored_bytes
-from a2net_gluon.insight.cost import Cost, cost
+from a2net_gluon.insight.cost_breakdown import Intermediate, breakdown, intermediates, stored_bytes
+from a2net_gluon.insight.counting import Cost, cost
 
 __all__ = [
     "AttentionProbe",

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import typing
 
-from a2net_gluon.insight.cost import cost
+from a2net_gluon.insight.counting import cost
 from a2net_gluon.networks import get_model, input_shape
 
 __all__ = ["KNOWN_MISSES", "NONE", "NOT_MEASURED", "Column", "Figure", "Network", "Row", "Table", "Verdict"]

@@ -1,5 +1,6 @@
 """Networks by name: `get_model`, `list_models`."""
 
+from a2net_gluon.networks.description import Description
 from a2net_gluon.networks.inflation import inflate
 from a2net_gluon.networks.mobilenet import MobileNetV2
 from a2net_gluon.networks.resnet import ResNet
@@ -8,6 +9,7 @@ from a2net_gluon.networks.weights import load_backbone, load_weights, save_weigh
 from a2net_gluon.networks.zoo import get_model, input_shape, list_models, register_with_gluoncv
 
 __all__ = [
+    "Description",
     "MobileNetV2",
     "ResNet",
     "find_weights",

@@ -13,6 +13,7 @@ from a2net_gluon.blocks.double_attention import cheaper_association
 from a2net_gluon.blocks.preactivation import check_ndim
 from a2net_gluon.blocks.squeeze_excitation import REDUCTION
 from a2net_gluon.errors import UsageError, check_counts
+from a2net_gluon.networks.description import Description
 from a2net_gluon.networks.mobilenet import MOBILENET_V2, MobileArchitecture, MobileNetV2
 from a2net_gluon.networks.placement import locations
 from a2net_gluon.networks.resnet import Architecture, ResNet, clip_stages, image_stages
@@ -247,8 +248,6 @@ def get_model(
 
 def _load(net, file, classes, contexts):
     """Load pretrained parameters, and the names of their classes."""
-    from a2net_gluon.data.description import Description  # reads images too, and not everybody needs that
-
     same_head = file.classes in (None, classes)
     file.load(net, contexts, head=same_head)
     if same_head:

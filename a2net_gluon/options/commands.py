@@ -25,7 +25,7 @@ __all__ = [
 IMAGES_HELP = "files, folders, or patterns such as 'photos/**/*.jpg'"
 # As in a2net_gluon.deploy.FORMS, which cannot be imported here without mxnet.
 FORMS = ("onnx", "optimized", "symbol", "int8")
-# As in a2net_gluon.insight.breakdown.
+# As in a2net_gluon.insight.cost_breakdown.
 PARTS = ("stage", "block")
 
 

@@ -16,10 +16,10 @@ import shutil
 import mxnet as mx
 import numpy as np
 
-from a2net_gluon.data.description import FILE_NAME
 from a2net_gluon.errors import FailureError
 from a2net_gluon.files import flush, folder_for_output, staging_folder
 from a2net_gluon.networks import load_weights, save_weights
+from a2net_gluon.networks.description import FILE_NAME
 from a2net_gluon.networks.weights import read_arrays, save_arrays
 from a2net_gluon.training.optimizer_state import load_optimizer, save_optimizer
 

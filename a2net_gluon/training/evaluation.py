@@ -1,8 +1,8 @@
 """Accuracy of given parameters on validation data."""
 
 from a2net_gluon import from_options
-from a2net_gluon.data import Description
 from a2net_gluon.networks import find_weights, get_model, load_weights
+from a2net_gluon.networks.description import Description
 from a2net_gluon.options import complete
 from a2net_gluon.training.learner import check_count, evaluate_batches
 

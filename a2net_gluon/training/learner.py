@@ -7,10 +7,10 @@ import typing
 import mxnet as mx
 from mxnet import autograd, gluon
 
+from a2net_gluon.distributed.communicator import Exchange
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.networks.fusion import can_fuse, fused
 from a2net_gluon.training.averaging import WeightAverage
-from a2net_gluon.training.exchange import Exchange
 from a2net_gluon.training.progress import Meter
 from a2net_gluon.training.scaling import LossScaler
 

@@ -6,7 +6,7 @@ import sys
 
 from tqdm import tqdm
 
-from a2net_gluon.insight.cost import cost
+from a2net_gluon.insight.counting import cost
 
 __all__ = ["INPUT_BOUND", "Report", "percent", "problems_in_words"]
 

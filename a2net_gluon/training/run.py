@@ -8,11 +8,11 @@ import mxnet as mx
 import numpy as np
 
 from a2net_gluon import from_options
+from a2net_gluon.distributed.communicator import make_exchange
 from a2net_gluon.errors import FailureError, InterruptedRunError
 from a2net_gluon.networks.weights import ParameterFile, check_contexts
 from a2net_gluon.options import complete
-from a2net_gluon.training import build
-from a2net_gluon.training.exchange import make_exchange
+from a2net_gluon.training import assembly
 from a2net_gluon.training.interruption import Interruption
 from a2net_gluon.training.learner import Learner, check_count
 from a2net_gluon.training.optimizer_state import load_gluon_states
@@ -79,17 +79,17 @@ class _Run:
     def __init__(self, args, contexts, exchange, folder, report, interruption, source, preprocessing):
         self.args, self.exchange, self.folder = args, exchange, folder
         self.report, self.interruption, self.source = report, interruption, source
-        self.description = build.description(args, source.classes, preprocessing)
+        self.description = assembly.description(args, source.classes, preprocessing)
         mx.random.seed(args.seed)
         np.random.seed(args.seed)
-        self.steps_per_epoch = build.steps_per_epoch(args, source)
-        self.schedule = build.schedule(args, self.steps_per_epoch)
+        self.steps_per_epoch = assembly.steps_per_epoch(args, source)
+        self.schedule = assembly.schedule(args, self.steps_per_epoch)
         self.learner = Learner(
-            build.net_maker(args, contexts, self.description),
+            assembly.net_maker(args, contexts, self.description),
             contexts,
             preprocessing,
-            build.objective(args, contexts, self.description, self.steps_per_epoch),
-            build.optimization(args),
+            assembly.objective(args, contexts, self.description, self.steps_per_epoch),
+            assembly.optimization(args),
             exchange,
         )
         if args.resume_states:

@@ -10,10 +10,10 @@ import platform
 import shutil
 import sys
 
-from a2net_gluon.data.description import FILE_NAME
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.files import folder_for_output, replacing, write_text
 from a2net_gluon.insight.curves import draw_curves
+from a2net_gluon.networks.description import FILE_NAME
 from a2net_gluon.training.checkpoints import AVERAGE, NET, Checkpoints
 
 __all__ = ["RunFolder"]

@@ -3,8 +3,7 @@
 import pytest
 
 from benchmarks import exchange
-
-from ..conftest import ROOT
+from tests.helpers.processes import ROOT
 
 
 def test_page_has_the_tables():

@@ -9,8 +9,7 @@ import cv2
 import pytest
 
 from benchmarks import maps
-
-from ..conftest import ROOT
+from tests.helpers.processes import ROOT
 
 KINDS = ("left", "right", "nl")
 

@@ -15,8 +15,7 @@ from benchmarks.contenders import Contender, ContenderError, Worker, peers_pytho
 from benchmarks.photographs import make_jpegs
 from benchmarks.ratios import Ratio, evaluate
 from benchmarks.stage import difference
-
-from ..conftest import ROOT
+from tests.helpers.processes import ROOT
 
 SGEMM = {"kind": "sgemm", "form": "numpy", "size": 64}
 QUICK = [sys.executable, "-m", "benchmarks.speed", "--quick"]

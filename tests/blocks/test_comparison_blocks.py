@@ -7,8 +7,7 @@ import pytest
 from a2net_gluon import DoubleAttention
 from a2net_gluon.blocks import NonLocal, PreActivationConv, SqueezeExcitation, bilinear_pooling
 from a2net_gluon.blocks.non_local import ATTENTION_MAPS
-
-from .numerics import bn_relu_conv, check_gradients, randomize, run, softmax
+from tests.helpers.numerics import bn_relu_conv, check_gradients, randomize, run, softmax
 
 SHAPES = {"image": (2, 6, 3, 5), "batch-1": (1, 6, 4, 3), "clip": (2, 6, 3, 2, 4), "1x1": (3, 6, 1, 1)}
 BLOCKS = {

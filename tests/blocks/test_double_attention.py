@@ -6,8 +6,7 @@ import pytest
 
 from a2net_gluon import DoubleAttention
 from a2net_gluon.insight import attention_maps
-
-from .numerics import bn_relu_conv, check_gradients, randomize, run, softmax
+from tests.helpers.numerics import bn_relu_conv, check_gradients, randomize, run, softmax
 
 CONVOLUTIONS = ("phi", "theta", "rho", "expand")
 

@@ -7,9 +7,10 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from a2net_gluon.data import AUGMENTATIONS, NORMALIZATIONS, Augmentation, Description, Preprocessing
+from a2net_gluon.data import AUGMENTATIONS, NORMALIZATIONS, Augmentation, Preprocessing
 from a2net_gluon.data.preprocessing import DecodeError, decode
 from a2net_gluon.errors import FailureError, UsageError
+from a2net_gluon.networks.description import Description
 
 
 @pytest.mark.parametrize("name", NORMALIZATIONS)

@@ -22,10 +22,10 @@ from a2net_gluon.data import (
     pack_folder,
     record_source,
 )
-from a2net_gluon.data.batches import ImageList, ImageSource
 from a2net_gluon.data.folder import read_image
+from a2net_gluon.data.source import ImageList, ImageSource
 from a2net_gluon.errors import FailureError, UsageError
-from tests.conftest import make_image_folder
+from tests.helpers.images import make_image_folder, pack
 
 
 def options(batch_size=4, size=32, augmentation="dpn", workers=0, seed=1, shard=Shard()):  # noqa: B008
@@ -37,11 +37,6 @@ def options(batch_size=4, size=32, augmentation="dpn", workers=0, seed=1, shard=
         "workers": workers,
         "seed": seed,
     }
-
-
-def pack(folder, prefix):
-    pack_folder(folder, prefix)
-    return prefix.with_suffix(".rec")
 
 
 @pytest.fixture(scope="module")

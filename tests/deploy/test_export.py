@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from a2net_gluon import cli, get_model, list_models
-from a2net_gluon.data import Description, Preprocessing, find_images
+from a2net_gluon.data import Preprocessing, find_images
 from a2net_gluon.deploy import FORMS, export, load_form, load_module
 from a2net_gluon.deploy.forms import exported_files, written_forms
 from a2net_gluon.deploy.proof import crops_of, in_batches
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.networks import input_shape, load_weights
+from a2net_gluon.networks.description import Description
+from tests.helpers import clips
 
-from .. import clips
-
-export_module = sys.modules["a2net_gluon.deploy.export"]  # the package's attribute of this name is the function
+export_module = sys.modules["a2net_gluon.deploy.exporting"]  # the package's attribute of this name is the function
 EQUAL = ("onnx", "optimized", "symbol") if find_spec("onnxruntime") else ("optimized", "symbol")  # it is an extra
 
 

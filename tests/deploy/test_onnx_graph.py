@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from a2net_gluon import get_model
-from a2net_gluon.data import Description, Preprocessing
+from a2net_gluon.data import Preprocessing
 from a2net_gluon.deploy.onnx_graph import batch_norm_as_convolution
+from a2net_gluon.networks.description import Description
 
 onnx = pytest.importorskip("onnx", reason="ONNX is an extra")
 onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX Runtime is an extra")

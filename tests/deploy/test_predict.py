@@ -8,11 +8,12 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from a2net_gluon import get_model, listing
-from a2net_gluon.data import Description, Preprocessing, find_images
-from a2net_gluon.deploy import Predictor, export
+from a2net_gluon import get_model
+from a2net_gluon.data import Preprocessing, find_images
+from a2net_gluon.deploy import Predictor, export, prediction_output
 from a2net_gluon.deploy.forms import exported_files
 from a2net_gluon.errors import FailureError, UsageError
+from a2net_gluon.networks.description import Description
 
 PREPROCESSING = Preprocessing(32)
 EQUAL = ("onnx", "optimized", "symbol") if find_spec("onnxruntime") else ("optimized", "symbol")  # it is an extra
@@ -166,7 +167,7 @@ def test_only_images_of_folders_and_patterns(image_folder, tmp_path):
 def test_progress_bar_where_it_is_seen_and_crosses_nothing(monkeypatch, capsys, style, out, err, bar):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: out)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: err)
-    assert list(listing.with_progress(iter([1, 2]), 2, style)) == [1, 2]
+    assert list(prediction_output.with_progress(iter([1, 2]), 2, style)) == [1, 2]
     assert ("2/2" in capsys.readouterr().err) == bar
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from a2net_gluon import get_model
-from a2net_gluon.data import Description
 from a2net_gluon.deploy import export, load_form
-from a2net_gluon.deploy.export import _least_agreement as least_agreement
+from a2net_gluon.deploy.exporting import _least_agreement as least_agreement
 from a2net_gluon.deploy.proof import crops_of, in_batches
 from a2net_gluon.errors import FailureError
 from a2net_gluon.networks import find_weights
+from a2net_gluon.networks.description import Description
 
 pytest.importorskip("onnxruntime", reason="ONNX Runtime is an extra")
 NAME = "a2net_resnet20_small"
@@ -55,7 +55,7 @@ def test_8_bits_keep_the_class(tmp_path, trained, photos, pixels):
 
 def test_it_is_nearly_the_same_at_any_batch_and_size(tmp_path, trained, image_folder, monkeypatch):
     net, description = trained
-    monkeypatch.setattr(sys.modules["a2net_gluon.deploy.export"], "AGREEMENT", 0)  # the images are noise
+    monkeypatch.setattr(sys.modules["a2net_gluon.deploy.exporting"], "AGREEMENT", 0)  # the images are noise
     export(net, tmp_path / "model", description, ["int8"], calibration=sorted(image_folder.rglob("*.jpg")))
     for count, size in ((1, 32), (3, 48)):
         x = mx.nd.random.normal(shape=(count, 3, size, size)).asnumpy()
@@ -76,7 +76,7 @@ def test_what_chance_may_change():
 
 def test_too_little_agreement_fails_and_leaves_nothing(tmp_path, trained, image_folder, monkeypatch):
     net, description = trained
-    monkeypatch.setattr(sys.modules["a2net_gluon.deploy.export"], "_least_agreement", lambda images: 1.01)
+    monkeypatch.setattr(sys.modules["a2net_gluon.deploy.exporting"], "_least_agreement", lambda images: 1.01)
     paths = sorted(image_folder.rglob("*.jpg"))
     with pytest.raises(
         FailureError, match=r"as int8 only \d+.\d\d % of 11 images get the same class, too few for 99 % of all"

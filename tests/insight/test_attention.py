@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from a2net_gluon import get_model
-from a2net_gluon.data import Description, Preprocessing
+from a2net_gluon.data import Preprocessing
 from a2net_gluon.insight import AttentionProbe, attention_maps
 from a2net_gluon.insight.attention import BlockAttention
 from a2net_gluon.insight.attention_sheet import DPI, WIDTH, draw_sheet
-
-from ..conftest import ROOT
-from ..test_cli import SMALL, call, error
+from a2net_gluon.networks.description import Description
+from tests.helpers.commands import SMALL, call, error
+from tests.helpers.processes import ROOT
 
 CLASSES = ("cat", "dog")
 

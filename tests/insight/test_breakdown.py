@@ -8,7 +8,7 @@ from a2net_gluon import DoubleAttention, cli, cost, get_model, list_models
 from a2net_gluon.blocks import NonLocal
 from a2net_gluon.errors import UsageError
 from a2net_gluon.insight import Cost, breakdown, intermediates, stored_bytes
-from a2net_gluon.insight.breakdown import PARTS
+from a2net_gluon.insight.cost_breakdown import PARTS
 from a2net_gluon.insight.cost_report import readable_bytes
 from a2net_gluon.networks import input_shape
 from a2net_gluon.options import commands

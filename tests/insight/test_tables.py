@@ -10,9 +10,8 @@ from a2net_gluon import cli
 from a2net_gluon.insight import table_report
 from a2net_gluon.insight.paper_tables import TABLES
 from a2net_gluon.insight.tables import KNOWN_MISSES, Figure, Verdict
-
-from ..conftest import ROOT
-from .test_cost import ABLATIONS, MISSES, WHOLE
+from tests.helpers.paper import ABLATIONS, MISSES, WHOLE
+from tests.helpers.processes import ROOT
 
 # Table, row and column of every cost that does not come out; printed, and ours with as many digits.
 MISSED = {

@@ -9,7 +9,7 @@ from mxnet import autograd
 
 from a2net_gluon import get_model, list_models
 from a2net_gluon.networks.fusion import fuse_relu, fused
-from tests import photographs
+from tests.helpers import photographs
 
 FUSED = "_contrib_BatchNormWithReLU"
 

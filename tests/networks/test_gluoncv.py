@@ -13,8 +13,8 @@ from mxnet import autograd, gluon
 from mxnet.gluon import nn
 
 import a2net_gluon
-from tests import photographs
-from tests.conftest import ROOT
+from tests.helpers import photographs
+from tests.helpers.processes import ROOT
 
 gluoncv = pytest.importorskip("gluoncv")
 

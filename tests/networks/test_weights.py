@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 
 from a2net_gluon import get_model
-from a2net_gluon.data import Description, Preprocessing
+from a2net_gluon.data import Preprocessing
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.networks import load_backbone, load_weights
+from a2net_gluon.networks.description import Description
 from a2net_gluon.networks.weights import ParameterFile
 
 NAME = "a2net_resnet20_small"

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from a2net_gluon import cli, get_model
-from a2net_gluon.data import Description, digits
+from a2net_gluon.data import digits
 from a2net_gluon.networks import load_weights
+from a2net_gluon.networks.description import Description
 from a2net_gluon.options.types import placement
 
 ROWS = [

@@ -2,11 +2,10 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from a2net_gluon.data import Description
 from a2net_gluon.errors import FailureError
+from a2net_gluon.networks.description import Description
 from a2net_gluon.training.checkpoints import Checkpoints
-
-from .test_learner import CLASSES, make_batches, make_learner, parameters, train
+from tests.helpers.learners import CLASSES, make_batches, make_learner, parameters, train
 
 DESCRIPTION = Description("a2net_resnet20_small", tuple("abcdef"), make_learner().preprocessing)
 

@@ -7,8 +7,7 @@ from mxnet.gluon.loss import SoftmaxCrossEntropyLoss
 
 from a2net_gluon import get_model, list_models
 from a2net_gluon.networks import input_shape
-
-from .. import clips, photographs
+from tests.helpers import clips, photographs
 
 STEPS = 4
 RATE = 0.003  # small enough for every network here, without a warm-up

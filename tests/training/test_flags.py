@@ -11,7 +11,7 @@ import pytest
 
 from a2net_gluon import cli, from_options, get_model, options
 from a2net_gluon.data import Batch, digits
-from a2net_gluon.training import build, progress
+from a2net_gluon.training import assembly, progress
 from a2net_gluon.training.run import _Run
 
 SHORT = ("--input-size", "16", "--batch-size", "32", "--num-epochs", "2", "--warmup-epochs", "0", "-j", "1")
@@ -61,7 +61,7 @@ def test_start_from_parameters_and_states(train):
 
 def maker(args, classes):
     prepared = from_options.preprocessing(args, args.model)
-    return build.net_maker(args, [mx.cpu()], build.description(args, map(str, range(classes)), prepared))
+    return assembly.net_maker(args, [mx.cpu()], assembly.description(args, map(str, range(classes)), prepared))
 
 
 def test_start_from_published_parameters():

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.conftest import ROOT, start, wait_until
+from tests.helpers.processes import ROOT, start, wait_until
 
 # Three readers, of which two have nothing to do and one reads an image that takes for ever. SIGTERM comes to the whole
 # process group, as a batch system sends it, while the main process waits for that image.
@@ -16,7 +16,7 @@ import contextlib, time
 import a2net_gluon
 import numpy as np
 from a2net_gluon.data import Preprocessing, ImageSource
-from a2net_gluon.data.batches import ImageList
+from a2net_gluon.data.source import ImageList
 from a2net_gluon.training.interruption import Interruption
 
 def read(number):

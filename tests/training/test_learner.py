@@ -6,49 +6,14 @@ import numpy as np
 import pytest
 
 from a2net_gluon import get_model
-from a2net_gluon.data import Batch, Preprocessing
+from a2net_gluon.data import Preprocessing
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.training import progress as progress_module
-from a2net_gluon.training.learner import Learner, Optimization, _all_finite, evaluate_batches
-from a2net_gluon.training.objective import Objective
+from a2net_gluon.training.learner import _all_finite, evaluate_batches
 from a2net_gluon.training.optimizer_state import load_optimizer, save_optimizer
 from a2net_gluon.training.progress import Meter, Progress
 from a2net_gluon.training.scaling import LossScaler
-
-CLASSES = 6
-CPU = (mx.cpu(),)
-FILE_NAMES = "_collect_params_with_prefix"
-
-
-def make_batches(count=3, size=8, classes=CLASSES, valid=None):
-    rng = np.random.default_rng(0)
-    pixels = [mx.nd.array(rng.integers(0, 256, (size, 3, 16, 16)), dtype="uint8") for _ in range(count)]
-    return [Batch(one, mx.nd.array(rng.integers(0, classes, size)), valid or size) for one in pixels]
-
-
-def make_learner(contexts=CPU, norm=None, scaler=None, exchange=None, objective=None, **optimization):
-    mx.random.seed(0)
-
-    def make_net():
-        net = get_model("a2net_resnet20_small", classes=CLASSES, norm_kwargs=norm)
-        net.initialize(mx.init.MSRAPrelu(), ctx=list(contexts))
-        net.hybridize(static_alloc=True, static_shape=True)
-        return net
-
-    objective = objective or Objective(CLASSES)
-    optimization = Optimization(**optimization)
-    return Learner(make_net, list(contexts), Preprocessing(16), objective, optimization, exchange, scaler)
-
-
-def train(learner, batches, first_step=1, rate=0.1, on_step=lambda progress: None):
-    """One epoch; returns its progress."""
-    progress = Progress()
-    learner.train_epoch(batches, progress, lambda step: rate, first_step, on_step)
-    return progress
-
-
-def parameters(net, named="collect_params"):
-    return {name: parameter.data().asnumpy() for name, parameter in getattr(net, named)().items()}
+from tests.helpers.learners import CLASSES, FILE_NAMES, make_batches, make_learner, parameters, train
 
 
 def test_meter_counts_like_sorting():

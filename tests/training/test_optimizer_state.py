@@ -8,8 +8,7 @@ import pytest
 
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.training.optimizer_state import load_gluon_states
-
-from .test_learner import make_batches, make_learner, train
+from tests.helpers.learners import make_batches, make_learner, train
 
 
 @pytest.fixture

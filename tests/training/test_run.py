@@ -11,7 +11,6 @@ import shutil
 import signal
 import struct
 import subprocess
-import sys
 import termios
 import time
 
@@ -20,8 +19,8 @@ import numpy as np
 import pytest
 
 from a2net_gluon import cli
-from tests.conftest import ROOT
-from tests.data.test_sources import pack
+from tests.helpers.images import pack
+from tests.helpers.processes import start, wait_until
 
 # Eight pixels are what the digits have.
 SHORT = ("--num-epochs", "3", "--warmup-epochs", "0", "--batch-size", "128", "--input-size", "8", "--seed", "5")

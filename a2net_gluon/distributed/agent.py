@@ -1,4 +1,4 @@
-"""``python -m a2net_gluon.launching.agent HOST PORT TOKEN``: runs one process of a job and reports on it."""
+"""``python -m a2net_gluon.distributed.agent HOST PORT TOKEN``: runs one process of a job and reports on it."""
 
 import contextlib
 import os
@@ -9,8 +9,8 @@ import subprocess
 import sys
 import threading
 
-from a2net_gluon._environment import end_with_parent
-from a2net_gluon.launching.messages import keep_alive, receive, send
+from a2net_gluon.distributed.messages import keep_alive, receive, send
+from a2net_gluon.environment import end_with_parent
 
 # Servers and the scheduler of MXNet's KVStore do their work while mxnet is imported, and end with it.
 _SERVE = [sys.executable, "-c", "import a2net_gluon, mxnet"]

@@ -5,6 +5,6 @@ package's `launch`, over a connection what to run, runs it, and passes on output
 cut it kills what it started, so that nothing is left on any machine, however the job ends.
 """
 
-from a2net_gluon.launching.supervisor import launch
+from a2net_gluon.distributed.supervisor import launch
 
 __all__ = ["launch"]

@@ -4,12 +4,13 @@ import pathlib
 
 import mxnet as mx
 
-from a2net_gluon.data import NORMALIZATIONS, Description, Preprocessing
+from a2net_gluon.data import NORMALIZATIONS, Preprocessing
 from a2net_gluon.errors import UsageError
 from a2net_gluon.from_options import context_options, fast_options
 from a2net_gluon.networks import get_model, load_backbone, load_weights
+from a2net_gluon.networks.description import Description
 from a2net_gluon.training.learner import Optimization
-from a2net_gluon.training.objective import Objective
+from a2net_gluon.training.loss import Objective
 from a2net_gluon.training.schedules import Plateau, make_schedule
 
 __all__ = ["description", "net_maker", "objective", "optimization", "schedule", "steps_per_epoch"]

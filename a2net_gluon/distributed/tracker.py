@@ -1,4 +1,4 @@
-"""``python -m a2net_gluon.launching.tracker …``: MXNet's launcher, mended."""
+"""``python -m a2net_gluon.distributed.tracker …``: MXNet's launcher, mended."""
 
 import importlib.util
 import pathlib

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 from a2net_gluon import cli
-from a2net_gluon.launching.messages import receive, send
-from a2net_gluon.launching.supervisor import _Job
+from a2net_gluon.distributed.messages import receive, send
+from a2net_gluon.distributed.supervisor import _Job
 from a2net_gluon.options import launch_parser
-from tests.conftest import ROOT
+from tests.helpers.processes import ROOT
 
 FLAGS = ("--input-size", "8", "--warmup-epochs", "0", "--num-epochs", "2", "-j", "1", "--log-interval", "1")
 # BN's statistics are those of a device's part of a batch, so they differ by design: here they are kept as they are.
@@ -96,7 +96,7 @@ def kill_worker(job, rank):
         command = pathlib.Path(f"/proc/{number}/cmdline").read_bytes().split(b"\0")
         environment = pathlib.Path(f"/proc/{number}/environ").read_bytes()
         parent = pathlib.Path(f"/proc/{number}/stat").read_text().split(") ")[1].split()[1]
-        agent = b"a2net_gluon.launching.agent" in pathlib.Path(f"/proc/{parent}/cmdline").read_bytes()
+        agent = b"a2net_gluon.distributed.agent" in pathlib.Path(f"/proc/{parent}/cmdline").read_bytes()
         if b"train_imagenet.py" in command and agent and f"A2NET_PROCESS=worker-{rank}".encode() in environment:
             os.kill(number, signal.SIGKILL)
             return

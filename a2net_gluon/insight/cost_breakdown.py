@@ -7,7 +7,7 @@ import typing
 from a2net_gluon.blocks.double_attention import DISTRIBUTED, GATHERING_MAPS, RELATION
 from a2net_gluon.blocks.non_local import ATTENTION_MAPS
 from a2net_gluon.errors import UsageError
-from a2net_gluon.insight.cost import Cost, itemized_cost
+from a2net_gluon.insight.counting import Cost, itemized_cost
 from a2net_gluon.insight.graph import Graph
 
 __all__ = ["PARTS", "Intermediate", "breakdown", "intermediates", "stored_bytes"]

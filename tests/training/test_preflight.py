@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from a2net_gluon import _environment, cli
+from a2net_gluon import cli, environment
 
 SMALL = ("--model", "a2net_resnet20_small", "--input-size", "32", "--batch-size", "4")
 
@@ -75,10 +75,10 @@ def test_full_disk(capsys, monkeypatch, image_folder):
 
 def test_cuda_libraries_are_named_with_their_package(capsys, monkeypatch):
     """There is no CUDA here: all of them are missing, and none is needed by the CPU build."""
-    missing = _environment.missing_cuda_libraries()
+    missing = environment.missing_cuda_libraries()
     assert missing["libcudnn.so.8"] == "pip install nvidia-cudnn-cu11"
     assert missing["libnvToolsExt.so.1"] == "pip install nvidia-nvtx-cu11"
     assert "driver" in missing["libcuda.so.1"]
-    monkeypatch.setattr(_environment, "has_cuda_build", lambda: True)
+    monkeypatch.setattr(environment, "has_cuda_build", lambda: True)
     text = findings(capsys, 1)
     assert "FAIL CUDA: libnccl.so.2 is missing: pip install nvidia-nccl-cu11" in text

@@ -15,10 +15,10 @@ import time
 
 from dmlc_tracker.tracker import get_host_ip  # comes with mxnet
 
-from a2net_gluon import _environment
+from a2net_gluon import environment
+from a2net_gluon.distributed.messages import keep_alive, receive, send
 from a2net_gluon.errors import UsageError
 from a2net_gluon.files import folder_for_output
-from a2net_gluon.launching.messages import keep_alive, receive, send
 
 __all__ = ["launch"]
 
@@ -88,19 +88,19 @@ class _Job:
         return pathlib.Path(self._args.log_dir) / "launcher.log"
 
     def _start_launcher(self, port):
-        agent = [sys.executable, "-m", "a2net_gluon.launching.agent", self._address, str(port), self._token]
+        agent = [sys.executable, "-m", "a2net_gluon.distributed.agent", self._address, str(port), self._token]
         where = ["--launcher", "ssh", "-H", self._args.hostfile] if self._args.hostfile else ["--launcher", "local"]
         counts = ["-n", str(self._args.num_workers), "-s", str(self._servers)]
         # The launcher joins the words of the command and gives them to a shell: here they are one word.
-        words = [sys.executable, "-m", "a2net_gluon.launching.tracker", *counts, *where, shlex.join(agent)]
-        environment = dict(os.environ)
+        words = [sys.executable, "-m", "a2net_gluon.distributed.tracker", *counts, *where, shlex.join(agent)]
+        variables = dict(os.environ)
         if not self._args.hostfile:
-            share = max(1, _environment.physical_cores() // self._args.num_workers)
-            if _environment.threads_are_free():
-                environment[_environment.THREADS] = str(share)
+            share = max(1, environment.physical_cores() // self._args.num_workers)
+            if environment.threads_are_free():
+                variables[environment.THREADS] = str(share)
         folder_for_output(self._args.log_dir)
         with open(self._launcher_log, "ab") as log:
-            return subprocess.Popen(words, env=environment, stdout=log, stderr=log, start_new_session=True)
+            return subprocess.Popen(words, env=variables, stdout=log, stderr=log, start_new_session=True)
 
     def _accept(self, server):
         while True:

@@ -10,14 +10,14 @@ import typing
 import mxnet as mx
 import numpy as np
 
-from a2net_gluon import _environment, from_options
+from a2net_gluon import environment, from_options
 from a2net_gluon.data.preprocessing import DecodeError
+from a2net_gluon.distributed.communicator import Exchange
 from a2net_gluon.errors import FailureError, UsageError
-from a2net_gluon.insight.cost import cost
+from a2net_gluon.insight.counting import cost
 from a2net_gluon.insight.memory import training_memory
 from a2net_gluon.options import complete
-from a2net_gluon.training import build
-from a2net_gluon.training.exchange import Exchange
+from a2net_gluon.training import assembly
 from a2net_gluon.training.run_folder import RunFolder
 from a2net_gluon.training.scalars import check_tensorboard
 
@@ -66,11 +66,11 @@ def check_run(args):
 
 def _check_training(args, contexts, source, preprocessing):
     """The parts of a run, made as it would make them, and the room they take."""
-    steps = build.steps_per_epoch(args, source)
+    steps = assembly.steps_per_epoch(args, source)
     yield _check_schedule(args, steps, len(contexts))
-    description = build.description(args, source.classes, preprocessing)
-    net = build.net_maker(args, contexts, description)()
-    build.objective(args, contexts, description, steps)  # loads the teacher
+    description = assembly.description(args, source.classes, preprocessing)
+    net = assembly.net_maker(args, contexts, description)()
+    assembly.objective(args, contexts, description, steps)  # loads the teacher
     parameters = cost(net, (3, preprocessing.size, preprocessing.size)).params
     yield Finding("ok", "network", f"{description.network}, {parameters:,} parameters, {len(source.classes)} classes")
     yield from _check_memory(args, net, contexts, preprocessing.size)
@@ -79,7 +79,7 @@ def _check_training(args, contexts, source, preprocessing):
 
 
 def _build():
-    return "MXNet for CUDA 11.2" if _environment.has_cuda_build() else "MXNet for the CPU"
+    return "MXNet for CUDA 11.2" if environment.has_cuda_build() else "MXNet for the CPU"
 
 
 def _check_images(part, images, classes, size):
@@ -127,7 +127,7 @@ def _preprocessing_in_words(args, preprocessing):
 
 
 def _check_schedule(args, steps, devices):
-    rate = build.schedule(args, steps)
+    rate = assembly.schedule(args, steps)
     total = args.batch_size * devices * args.accumulate
     return Finding(
         "ok",

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from a2net_gluon.data import Preprocessing
-from a2net_gluon.training.objective import Objective
+from a2net_gluon.training.loss import Objective
 
 CLASSES, SIZE = 5, 4
 

@@ -1,0 +1,1 @@
+"""Shared by tests: made data, reference numerics, commands in processes."""

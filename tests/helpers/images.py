@@ -1,0 +1,23 @@
+"""Image folders and record files made for a test."""
+
+import cv2
+import numpy as np
+
+from a2net_gluon.data import pack_folder
+
+
+def make_image_folder(folder):
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 6), ("val", 5)):
+        for name in ("cat", "dog"):
+            (folder / part / name).mkdir(parents=True)
+            for number in range(count):
+                size = (40 + 3 * number, 50 - 2 * number, 3)
+                cv2.imwrite(str(folder / part / name / f"{number}.jpg"), rng.integers(0, 256, size, np.uint8))
+    return folder
+
+
+def pack(folder, prefix):
+    """Pack an image folder; returns the path of the .rec file."""
+    pack_folder(folder, prefix)
+    return prefix.with_suffix(".rec")

@@ -1,0 +1,31 @@
+"""Commands in processes of their own, as a user's shell starts them."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+
+
+def usual_environment():
+    """The environment of a user's shell; this process has set OMP_NUM_THREADS for itself."""
+    return {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+
+
+def start(*arguments, **kwargs):
+    """Start train_imagenet.py in the background, as from a user's shell."""
+    words = [sys.executable, "train_imagenet.py", *map(str, arguments)]
+    return subprocess.Popen(words, cwd=ROOT, env=usual_environment(), **kwargs)
+
+
+def wait_until(condition, process, seconds=300):
+    """Whether `condition` came true before `process` ended."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if process.poll() is not None:
+            return False
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    return True
