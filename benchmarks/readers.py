@@ -7,8 +7,8 @@ import mxnet as mx
 import numpy as np
 
 from a2net_gluon import from_options
+from a2net_gluon.data.augmentation import AUGMENTATIONS
 from a2net_gluon.data.folder import read_image
-from a2net_gluon.data.preprocessing import AUGMENTATIONS
 from a2net_gluon.options import complete, parse_training
 from benchmarks import worker
 

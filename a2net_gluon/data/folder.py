@@ -5,7 +5,7 @@ import glob
 import os
 import pathlib
 
-from a2net_gluon.data.preprocessing import DecodeError, decode
+from a2net_gluon.data.decoding import DecodeError, decode
 from a2net_gluon.data.source import ImageList, ImageSource
 from a2net_gluon.errors import FailureError, UsageError
 

@@ -19,7 +19,8 @@ import numpy as np
 import PIL.Image
 from tqdm import tqdm
 
-from a2net_gluon.data.preprocessing import INTERPOLATION, DecodeError, decode
+from a2net_gluon.data.decoding import DecodeError, decode
+from a2net_gluon.data.preprocessing import INTERPOLATION
 from a2net_gluon.data.source import Batch, ImageList, ImageSource, Problems, Shard, check_batch_size
 from a2net_gluon.errors import FailureError, UsageError
 

@@ -9,7 +9,7 @@ import cv2
 import mxnet as mx
 import numpy as np
 
-from a2net_gluon.data.preprocessing import DecodeError
+from a2net_gluon.data.decoding import DecodeError
 from a2net_gluon.data.readers import binding_readers, check_readers, end_readers, take_readers, wait_for_batch
 from a2net_gluon.errors import FailureError, UsageError
 

@@ -6,8 +6,8 @@ from importlib.util import find_spec
 import numpy as np
 from scipy.special import softmax
 
+from a2net_gluon.data.decoding import DecodeError
 from a2net_gluon.data.folder import read_image
-from a2net_gluon.data.preprocessing import DecodeError
 from a2net_gluon.deploy.forms import check_files, exported_files, load_form, written_forms
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.networks.description import Description

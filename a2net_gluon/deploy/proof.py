@@ -4,9 +4,9 @@ import typing
 
 import numpy as np
 
+from a2net_gluon.data.decoding import DecodeError
 from a2net_gluon.data.digits import load_digits
 from a2net_gluon.data.folder import read_image
-from a2net_gluon.data.preprocessing import DecodeError
 from a2net_gluon.errors import UsageError
 
 __all__ = ["BATCH", "Proof", "crops_of", "in_batches", "prove"]

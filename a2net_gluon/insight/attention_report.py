@@ -8,8 +8,8 @@ import mxnet as mx
 import numpy as np
 from scipy.special import softmax
 
+from a2net_gluon.data.decoding import DecodeError
 from a2net_gluon.data.folder import read_image
-from a2net_gluon.data.preprocessing import DecodeError
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.files import folder_for_output, replacing
 from a2net_gluon.insight.attention import AttentionProbe

@@ -11,7 +11,7 @@ import mxnet as mx
 import numpy as np
 
 from a2net_gluon import environment, from_options
-from a2net_gluon.data.preprocessing import DecodeError
+from a2net_gluon.data.decoding import DecodeError
 from a2net_gluon.distributed.communicator import Exchange
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.insight.counting import cost

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from a2net_gluon.data import AUGMENTATIONS
+from a2net_gluon.data.augmentation import Augmentation
 from a2net_gluon.data.folder import read_image
-from a2net_gluon.data.preprocessing import Augmentation
 from benchmarks import peer_images, worker
 from benchmarks.commands import alternate
 from benchmarks.contenders import Contender

@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 
 from a2net_gluon.data import AUGMENTATIONS, NORMALIZATIONS, Augmentation, Preprocessing
-from a2net_gluon.data.preprocessing import DecodeError, decode
+from a2net_gluon.data.decoding import DecodeError, decode
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.networks.description import Description
 

@@ -1,0 +1,73 @@
+"""Random crop, mirror and colour jitter of training images."""
+
+import dataclasses
+import math
+
+import cv2
+import numpy as np
+
+from a2net_gluon.data.preprocessing import INTERPOLATION
+
+__all__ = ["AUGMENTATIONS", "Augmentation"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """Random crop, mirror and colour jitter for training.
+
+    Attributes
+    ----------
+    min_area : float
+        Smallest part of the image's area a crop covers; the largest is the whole image.
+    aspect : float
+        Crops are between 1/aspect and aspect times as wide as high.
+    mirror : bool
+        Mirror half of the images.
+    hue, saturation, lightness : int
+        Largest shift on OpenCV's 8-bit HLS scale (hue 0 to 180, the others 0 to 255).
+    """
+
+    min_area: float = 1.0
+    aspect: float = 1.0
+    mirror: bool = False
+    hue: int = 0
+    saturation: int = 0
+    lightness: int = 0
+
+    def apply(self, image, size, rng):
+        """Crop `image`, an RGB array (h, w, 3), to (size, size, 3) and jitter it; random numbers from `rng`."""
+        x, y, width, height = self._crop_box(image.shape[1], image.shape[0], rng)
+        crop = cv2.resize(image[y : y + height, x : x + width], (size, size), interpolation=INTERPOLATION)
+        if self.mirror and rng.random() < 0.5:
+            crop = cv2.flip(crop, 1)
+        if self.hue or self.saturation or self.lightness:
+            crop = self._jitter(crop, rng)
+        return crop
+
+    def _crop_box(self, width, height, rng):
+        for _ in range(10):  # as MXNet's and torchvision's random resized crops: ten tries
+            area = rng.uniform(self.min_area, 1.0) * width * height
+            ratio = rng.uniform(1 / self.aspect, self.aspect)
+            w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+            if 0 < w <= width and 0 < h <= height:
+                return int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1)), w, h
+        side = min(width, height)
+        return (width - side) // 2, (height - side) // 2, side, side
+
+    def _jitter(self, crop, rng):
+        limits = np.array([self.hue, self.lightness, self.saturation])
+        shift = rng.integers(-limits, limits + 1)
+        planes = cv2.split(cv2.cvtColor(crop, cv2.COLOR_RGB2HLS))
+        hue, *others = (cv2.add(plane, float(value)) for plane, value in zip(planes, shift))  # clips to 0 and 255
+        return cv2.cvtColor(cv2.merge([cv2.min(hue, 180.0), *others]), cv2.COLOR_HLS2RGB)
+
+
+AUGMENTATIONS = {
+    # Not in the paper; the DPN code's: 8 to 100 % of the area, aspect 3/4 to 4/3, mirror, HSL jitter 20, 40, 50.
+    "dpn": Augmentation(min_area=0.08, aspect=4 / 3, mirror=True, hue=20, saturation=40, lightness=50),
+    # For photographs of 32 to 64 pixels, of which a small crop shows nothing.
+    "small": Augmentation(min_area=0.5, aspect=4 / 3, mirror=True),
+    # For digits and other signs, which are not the same mirrored.
+    "shift": Augmentation(min_area=0.5, aspect=4 / 3),
+    "none": None,
+}
