@@ -1,16 +1,18 @@
-"""Where batches come from: folders, records, embedded digits, synthetic; and the one definition of preprocessing.
+"""Data: folders, records, embedded digits, synthetic batches; decoding, augmentation and preprocessing.
 
 Every source delivers `Batch` objects of uint8 crops; `Preprocessing.normalize` makes them a network's input on the
-device that trains. So pixels travel as bytes, and all sources share one normalisation.
+device that computes. So pixels travel as bytes, and all sources share one normalization.
 """
 
-from a2net_gluon.data.augmentation import AUGMENTATIONS, Augmentation
-from a2net_gluon.data.digits import digits_source
-from a2net_gluon.data.folder import find_images, folder_source, list_images
+from a2net_gluon.data.augmentation import AUGMENTATIONS, Augmentation, Draws
+from a2net_gluon.data.digits import digits_dataset
+from a2net_gluon.data.folder import find_images, folder_dataset, list_images
+from a2net_gluon.data.native import NativeSource
 from a2net_gluon.data.packing import pack_folder
 from a2net_gluon.data.preprocessing import NORMALIZATIONS, Preprocessing
-from a2net_gluon.data.records import RecordFile, RecordSource, record_source
-from a2net_gluon.data.source import Batch, ImageSource, Problems, Shard
+from a2net_gluon.data.records import RecordFile, record_dataset
+from a2net_gluon.data.samples import Batch, Dataset, ImageSamples, Problems, Samples, Shard, Source
+from a2net_gluon.data.source import SampleSource
 from a2net_gluon.data.synthetic import SyntheticSource
 
 __all__ = [
@@ -18,17 +20,22 @@ __all__ = [
     "NORMALIZATIONS",
     "Augmentation",
     "Batch",
-    "ImageSource",
+    "Dataset",
+    "Draws",
+    "ImageSamples",
+    "NativeSource",
     "Preprocessing",
     "Problems",
     "RecordFile",
-    "RecordSource",
+    "SampleSource",
+    "Samples",
     "Shard",
+    "Source",
     "SyntheticSource",
-    "digits_source",
+    "digits_dataset",
     "find_images",
-    "folder_source",
+    "folder_dataset",
     "list_images",
     "pack_folder",
-    "record_source",
+    "record_dataset",
 ]

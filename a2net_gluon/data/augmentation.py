@@ -1,14 +1,34 @@
 """Random crop, mirror and colour jitter of training images."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
+import typing
 
 import cv2
 import numpy as np
 
 from a2net_gluon.data.preprocessing import INTERPOLATION
 
-__all__ = ["AUGMENTATIONS", "Augmentation"]
+__all__ = ["AUGMENTATIONS", "Augmentation", "Draws"]
+
+
+class Draws(typing.NamedTuple):
+    """The random numbers of one sample.
+
+    Attributes
+    ----------
+    box : tuple of int
+        Left, top, width and height of the crop, in pixels.
+    mirrored : bool
+    shifts : tuple of int or None
+        Of hue, lightness and saturation, on OpenCV's 8-bit HLS scale.
+    """
+
+    box: tuple[int, int, int, int]
+    mirrored: bool
+    shifts: tuple[int, ...] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,17 +54,32 @@ class Augmentation:
     saturation: int = 0
     lightness: int = 0
 
-    def apply(self, image, size, rng):
-        """Crop `image`, an RGB array (h, w, 3), to (size, size, 3) and jitter it; random numbers from `rng`."""
-        x, y, width, height = self._crop_box(image.shape[1], image.shape[0], rng)
-        crop = cv2.resize(image[y : y + height, x : x + width], (size, size), interpolation=INTERPOLATION)
-        if self.mirror and rng.random() < 0.5:
-            crop = cv2.flip(crop, 1)
-        if self.hue or self.saturation or self.lightness:
-            crop = self._jitter(crop, rng)
-        return crop
+    def draw(self, rng: np.random.Generator, width: int, height: int) -> Draws:
+        """Draw the random numbers for one sample; all frames of a clip share them.
 
-    def _crop_box(self, width, height, rng):
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+        width, height : int
+            Of the frames, in pixels.
+        """
+        box = self._crop_box(width, height, rng)
+        mirrored = bool(self.mirror and rng.random() < 0.5)
+        shifts = None
+        if self.hue or self.saturation or self.lightness:
+            limits = np.array([self.hue, self.lightness, self.saturation])
+            shifts = tuple(int(value) for value in rng.integers(-limits, limits + 1))
+        return Draws(box, mirrored, shifts)
+
+    def apply(self, frame: np.ndarray, draws: Draws, size: int) -> np.ndarray:
+        """Crop `frame`, an RGB array (h, w, 3) of uint8, to (size, size, 3), mirror and jitter it as `draws` say."""
+        x, y, width, height = draws.box
+        crop = cv2.resize(frame[y : y + height, x : x + width], (size, size), interpolation=INTERPOLATION)
+        if draws.mirrored:
+            crop = cv2.flip(crop, 1)
+        return crop if draws.shifts is None else _shift_colours(crop, draws.shifts)
+
+    def _crop_box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
         for _ in range(10):  # as MXNet's and torchvision's random resized crops: ten tries
             area = rng.uniform(self.min_area, 1.0) * width * height
             ratio = rng.uniform(1 / self.aspect, self.aspect)
@@ -54,15 +89,14 @@ class Augmentation:
         side = min(width, height)
         return (width - side) // 2, (height - side) // 2, side, side
 
-    def _jitter(self, crop, rng):
-        limits = np.array([self.hue, self.lightness, self.saturation])
-        shift = rng.integers(-limits, limits + 1)
-        planes = cv2.split(cv2.cvtColor(crop, cv2.COLOR_RGB2HLS))
-        hue, *others = (cv2.add(plane, float(value)) for plane, value in zip(planes, shift))  # clips to 0 and 255
-        return cv2.cvtColor(cv2.merge([cv2.min(hue, 180.0), *others]), cv2.COLOR_HLS2RGB)
+
+def _shift_colours(crop: np.ndarray, shifts: tuple[int, ...]) -> np.ndarray:
+    planes = cv2.split(cv2.cvtColor(crop, cv2.COLOR_RGB2HLS))
+    hue, *others = (cv2.add(plane, float(value)) for plane, value in zip(planes, shifts))  # clips to 0 and 255
+    return cv2.cvtColor(cv2.merge([cv2.min(hue, 180.0), *others]), cv2.COLOR_HLS2RGB)
 
 
-AUGMENTATIONS = {
+AUGMENTATIONS: dict[str, Augmentation | None] = {
     # Not in the paper; the DPN code's: 8 to 100 % of the area, aspect 3/4 to 4/3, mirror, HSL jitter 20, 40, 50.
     "dpn": Augmentation(min_area=0.08, aspect=4 / 3, mirror=True, hue=20, saturation=40, lightness=50),
     # For photographs of 32 to 64 pixels, of which a small crop shows nothing.

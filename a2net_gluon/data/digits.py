@@ -4,19 +4,23 @@ The UCI "Optical Recognition of Handwritten Digits" test set: 1,797 grey images 
 ``a2net digits FOLDER`` writes them as an image folder.
 """
 
+from __future__ import annotations
+
+import os
+
 import cv2
 import numpy as np
 
-from a2net_gluon.data.source import ImageList, ImageSource
+from a2net_gluon.data.samples import Dataset, ImageSamples
 from a2net_gluon.files import folder_for_output
 
-__all__ = ["CLASSES", "digits_source", "load_digits", "write_folder"]
+__all__ = ["CLASSES", "digits_dataset", "load_digits", "write_folder"]
 
 CLASSES = tuple("0123456789")
 TRAIN_COUNT = 1437  # the first four fifths; the writers of the rest are other people
 
 
-def load_digits():
+def load_digits() -> tuple[np.ndarray, np.ndarray]:
     """Return images (1797, 8, 8, 3) of uint8 and labels (1797,)."""
     from sklearn import datasets
 
@@ -25,15 +29,15 @@ def load_digits():
     return np.repeat(grey[..., np.newaxis], 3, axis=-1), digits.target
 
 
-def digits_source(training=True, **kwargs):
-    """Batches of digits; `kwargs` are passed to `ImageSource`."""
+def digits_dataset(training: bool = True) -> Dataset:
+    """The digits as a `Dataset`; without `training` the validation images only."""
     images, labels = load_digits()
-    train = _image_list(images[:TRAIN_COUNT], labels[:TRAIN_COUNT], 0) if training else None
-    val = _image_list(images[TRAIN_COUNT:], labels[TRAIN_COUNT:], TRAIN_COUNT)
-    return ImageSource("the embedded digits", CLASSES, train, val, **kwargs)
+    train = _samples(images[:TRAIN_COUNT], labels[:TRAIN_COUNT], 0) if training else None
+    val = _samples(images[TRAIN_COUNT:], labels[TRAIN_COUNT:], TRAIN_COUNT)
+    return Dataset("the embedded digits", CLASSES, train, val)
 
 
-def write_folder(folder):
+def write_folder(folder: str | os.PathLike[str]) -> int:
     """Write the digits as PNG files ``train/<class>/`` and ``val/<class>/`` in `folder`; returns their number.
 
     Raises
@@ -50,6 +54,6 @@ def write_folder(folder):
     return len(images)
 
 
-def _image_list(images, labels, first):
+def _samples(images: np.ndarray, labels: np.ndarray, first: int) -> ImageSamples:
     names = [f"digit {first + number}" for number in range(len(images))]
-    return ImageList(names, labels, lambda number: images[number])
+    return ImageSamples(names, labels, lambda number: images[number])

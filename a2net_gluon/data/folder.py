@@ -1,32 +1,39 @@
 """A folder of images: ``train/<class>/…`` and ``val/<class>/…``."""
 
+from __future__ import annotations
+
 import functools
 import glob
 import os
 import pathlib
+import typing
+
+import numpy as np
 
 from a2net_gluon.data.decoding import DecodeError, decode
-from a2net_gluon.data.source import ImageList, ImageSource
+from a2net_gluon.data.samples import Dataset, ImageSamples
 from a2net_gluon.errors import FailureError, UsageError
 
-__all__ = ["IMAGE_SUFFIXES", "find_images", "folder_source", "list_images", "read_image"]
+__all__ = ["IMAGE_SUFFIXES", "find_images", "folder_dataset", "list_images", "read_image"]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 
 
-def list_images(folder, classes=None):
+def list_images(
+    folder: str | os.PathLike[str], classes: typing.Sequence[str] | None = None
+) -> tuple[tuple[str, ...], ImageSamples]:
     """List the images of ``folder/<class>/``, classes and files in sorted order.
 
     Parameters
     ----------
     folder : str or Path
     classes : sequence of str, optional
-        The classes to expect; the sub-folders' names unless given.
+        The classes to expect; default: the names of the sub-folders.
 
     Returns
     -------
     classes : tuple of str
-    images : ImageList
+    images : ImageSamples
 
     Raises
     ------
@@ -52,11 +59,13 @@ def list_images(folder, classes=None):
             raise FailureError(f"{folder / name}: class {name!r} has no image; add some, or remove the folder")
         paths += files
         labels += [classes.index(name)] * len(files)
-    return classes, ImageList(paths, labels, functools.partial(_read_numbered, paths))
+    return classes, ImageSamples(paths, labels, functools.partial(_read_numbered, paths))
 
 
-def folder_source(folder, training=True, classes=None, **kwargs):
-    """Batches from an image folder.
+def folder_dataset(
+    folder: str | os.PathLike[str], training: bool = True, classes: typing.Sequence[str] | None = None
+) -> Dataset:
+    """List an image folder.
 
     Parameters
     ----------
@@ -65,9 +74,8 @@ def folder_source(folder, training=True, classes=None, **kwargs):
     training : bool
         False: only ``val`` is needed.
     classes : sequence of str, optional
-        The classes in the order of the network's outputs; sorted names of sub-folders unless given.
-    kwargs
-        Passed to `ImageSource`.
+        The classes in the order of the network's outputs; default: the sorted names of the
+        sub-folders.
     """
     folder = pathlib.Path(folder)
     if not folder.is_dir():
@@ -76,13 +84,13 @@ def folder_source(folder, training=True, classes=None, **kwargs):
     if training:
         classes, train = list_images(folder / "train", classes)
     classes, val = list_images(folder / "val", classes)
-    return ImageSource(str(folder), classes, train, val, **kwargs)
+    return Dataset(str(folder), classes, train, val)
 
 
-def find_images(names):
-    """Image files from files, folders (with all below them) and glob patterns.
+def find_images(names: typing.Iterable[str | os.PathLike[str]]) -> list[pathlib.Path]:
+    """Find image files from files, folders (with all below them) and glob patterns.
 
-    What a folder or a pattern gives is sorted, and left out unless its name ends like an image's.
+    Matches of a folder or a pattern are sorted; files without the ending of an image are ignored.
 
     Parameters
     ----------
@@ -111,7 +119,7 @@ def find_images(names):
     return found
 
 
-def read_image(path):
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """Read and decode an image file, or raise `DecodeError`."""
     try:
         content = pathlib.Path(path).read_bytes()
@@ -120,5 +128,5 @@ def read_image(path):
     return decode(content)
 
 
-def _read_numbered(paths, number):
+def _read_numbered(paths: typing.Sequence[str], number: int) -> np.ndarray:
     return read_image(paths[number])

@@ -1,5 +1,8 @@
 """Packing an image folder as RecordIO with MXNet's own im2rec.py."""
 
+from __future__ import annotations
+
+import os
 import pathlib
 import subprocess
 import sys
@@ -16,7 +19,7 @@ __all__ = ["pack_folder"]
 _IM2REC = "import a2net_gluon, runpy; runpy.run_module('mxnet.tools.im2rec', run_name='__main__')"
 
 
-def pack_folder(folder, prefix):
+def pack_folder(folder: str | os.PathLike[str], prefix: str | os.PathLike[str]) -> int:
     """Write ``<prefix>.rec``, ``.idx`` and ``.lst`` from ``folder/<class>/``; returns the number of images.
 
     The files are packed as they are, in shuffled order.

@@ -1,47 +1,44 @@
-"""The processes that read images: how they begin, are awaited and end. The pool of MXNet's DataLoader makes them."""
+"""The processes that read images: their start, the wait for them, and their end. MXNet's DataLoader forks them."""
+
+from __future__ import annotations
 
 import contextlib
 import os
 import signal
 import time
-import types
+import typing
 
 import cv2
 
+from a2net_gluon import mxnet_fixes
 from a2net_gluon.environment import end_with_parent
 from a2net_gluon.errors import FailureError
 
 __all__ = ["binding_readers", "check_readers", "end_readers", "take_readers", "wait_for_batch"]
 
 _TIMEOUT = 600  # seconds for one batch
-_GRACE = 2  # seconds before a dead reader is told: a signal to all processes comes here too, and ends the run otherwise
+_GRACE = (
+    2  # seconds before a dead reader is reported: a signal to all processes also comes here, and ends the run first
+)
 
 
-def take_readers(loader):
-    """The processes of a loader, which from now on neither replaces nor ends them.
+def take_readers(loader: typing.Any) -> list[typing.Any]:
+    """Take over the processes of a loader, which from then on neither replaces nor ends them.
 
-    A reader that ended has taken its batch with it, so that another one in its place is of no use, and the pool would
-    fork it at any moment from a thread: MXNet stops its engine for a fork, and what the main thread is computing
-    just then may never end. In a signal to all processes every reader ends at once.
+    A reader that ended has taken its batch with it, so another one in its place is of no use.
     """
-    pool = loader._worker_pool
-    if pool is None:
-        return []
-    pool._terminate.cancel()
-    readers = list(pool._pool)
-    pool._pool[:] = [types.SimpleNamespace(exitcode=None)] * len(readers)  # it looks for those that have exited
-    return readers
+    return mxnet_fixes.take_worker_processes(loader)
 
 
-def wait_for_batch(loaded, readers):
-    """Wait for the next batch while those who make them are there; one that has ended has taken its batch with it.
+def wait_for_batch(loaded: typing.Any, readers: typing.Sequence[typing.Any]) -> None:
+    """Wait for the next batch while its readers live; one that has ended has taken its batch with it.
 
     Raises
     ------
     FailureError
         If a reader has ended, or no batch comes.
     """
-    batch = loaded._data_buffer.get(loaded._rcvd_idx)
+    batch = mxnet_fixes.awaited_batch(loaded)
     if batch is None:  # the end
         return
     for _ in range(_TIMEOUT):
@@ -53,12 +50,12 @@ def wait_for_batch(loaded, readers):
 
 
 _WHY = {
-    -signal.SIGKILL: "; perhaps for want of memory: lower --num-data-workers",
+    -signal.SIGKILL: "; perhaps the memory is full: lower --num-data-workers",
     -signal.SIGBUS: "; shared memory is full: lower --num-data-workers, or enlarge /dev/shm",
 }
 
 
-def check_readers(readers):
+def check_readers(readers: typing.Sequence[typing.Any]) -> None:
     """Raise FailureError if one of the processes has ended."""
     ended = [reader.exitcode for reader in readers if not reader.is_alive()]
     if ended:
@@ -66,7 +63,7 @@ def check_readers(readers):
         raise FailureError(f"a process that reads images has ended, exit code {ended[0]}{_WHY.get(ended[0], '')}")
 
 
-def end_readers(owner, readers):
+def end_readers(owner: int, readers: typing.Sequence[typing.Any]) -> None:
     """End the readers of the process `owner`; in one forked from it, do nothing."""
     if os.getpid() == owner:
         for process in readers:
@@ -77,8 +74,8 @@ _making_readers = False
 
 
 @contextlib.contextmanager
-def binding_readers():
-    """Processes that are forked meanwhile are set up as readers, see `_begin_reader`."""
+def binding_readers() -> typing.Iterator[None]:
+    """Set up processes that are forked in this context as readers, see `_begin_reader`."""
     global _making_readers
     _making_readers = True
     try:
@@ -87,7 +84,7 @@ def binding_readers():
         _making_readers = False
 
 
-def _begin_reader():
+def _begin_reader() -> None:
     """Have a reader end with its parent, for which it would wait for ever, and compute on one processor.
 
     There are as many readers as are to compute. And OpenCV's threads do not survive a fork.

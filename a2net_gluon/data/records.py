@@ -1,30 +1,27 @@
-"""RecordIO files: read image by image in Python, or by MXNet's C++ ImageRecordIter.
+"""RecordIO files, as im2rec writes them: labels and images by number, in the order of the file."""
 
-The iterator needs no processes. But it has fewer threads than half of the processors, a record it cannot decode ends
-the whole process with a signal (mxnet 1.9.1), it draws one augmentation for a position in the batch, and it cannot
-begin in the middle of an epoch. So it is there for those who ask for it.
-"""
+from __future__ import annotations
 
 import contextlib
 import functools
 import io
-import itertools
 import multiprocessing.pool
 import os
 import pathlib
 import struct
+import typing
 
 import mxnet as mx
 import numpy as np
 import PIL.Image
 from tqdm import tqdm
 
+from a2net_gluon import mxnet_fixes
 from a2net_gluon.data.decoding import DecodeError, decode
-from a2net_gluon.data.preprocessing import INTERPOLATION
-from a2net_gluon.data.source import Batch, ImageList, ImageSource, Problems, Shard, check_batch_size
+from a2net_gluon.data.samples import Dataset
 from a2net_gluon.errors import FailureError, UsageError
 
-__all__ = ["RecordFile", "RecordSource", "record_source"]
+__all__ = ["RecordFile", "class_names", "record_dataset"]
 
 _MAGIC = 0xCED7230A
 _LENGTH_BITS = 29
@@ -40,12 +37,12 @@ class RecordFile:
     ----------
     rec : str or Path
     idx : str or Path, optional
-        ``rec`` with the ending .idx unless given.
+        Default: ``rec`` with the ending .idx.
 
     Attributes
     ----------
     names : list of str
-        Of the records, in the order in which they lie in the file.
+        Names of the records, in the order of the file.
 
     Raises
     ------
@@ -55,7 +52,7 @@ class RecordFile:
         If the index is damaged or names records the .rec file does not hold.
     """
 
-    def __init__(self, rec, idx=None):
+    def __init__(self, rec: str | os.PathLike[str], idx: str | os.PathLike[str] | None = None) -> None:
         self.rec = pathlib.Path(rec)
         self.idx = pathlib.Path(idx) if idx else self.rec.with_suffix(".idx")
         if not self.rec.is_file():
@@ -76,11 +73,11 @@ class RecordFile:
         with open(self.rec, "rb") as file:
             self._check_whole(file)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._offsets)
 
     @functools.cached_property
-    def labels(self):
+    def labels(self) -> np.ndarray:
         """Label of every record, read from the records' headers."""
         labels = np.empty(len(self), np.float32)
         with open(self.rec, "rb") as file:
@@ -92,15 +89,15 @@ class RecordFile:
                 labels[number] = label
         return labels
 
-    def images(self):
-        """The records as a list of images that Python reads."""
-        return ImageList(self.names, self.labels.astype(int), self.read)
+    def images(self) -> ImageSamples:
+        """The records as samples that Python reads."""
+        return ImageSamples(self.names, self.labels.astype(int), self.read)
 
-    def read(self, number):
+    def read(self, number: int) -> np.ndarray:
         """Decode the image of record `number`, in the file's order; raises `DecodeError`."""
         try:
             reader = _reader(str(self.rec), os.getpid())
-            mx.base.check_call(mx.base._LIB.MXRecordIOReaderSeek(reader.handle, self._offsets[number]))
+            mxnet_fixes.seek_record(reader, self._offsets[number])
             record = reader.read()
             if record is None:
                 raise DecodeError("the file ends before it")
@@ -108,7 +105,7 @@ class RecordFile:
         except (mx.MXNetError, OSError, struct.error):
             raise DecodeError("not a record") from None
 
-    def undecodable(self, threads=8):
+    def undecodable(self, threads: int = 8) -> dict[str, str]:
         """Names of the records whose image visibly cannot be decoded, and why.
 
         Only the start and the end of each image are looked at, and those that look wrong are decoded. Damage in
@@ -127,7 +124,7 @@ class RecordFile:
                 found[self.names[number]] = str(error)
         return found
 
-    def _check_whole(self, file):
+    def _check_whole(self, file: typing.BinaryIO) -> None:
         size = self.rec.stat().st_size
         file.seek(self._offsets[-1])
         frame = file.read(_FRAME)
@@ -138,12 +135,12 @@ class RecordFile:
 
 
 @functools.lru_cache(maxsize=4)
-def _reader(path, process):
+def _reader(path: str, process: int) -> typing.Any:
     """MXNet's reader of a record file; every process has its own, since reading moves it."""
     return mx.recordio.MXRecordIO(path, "r")
 
 
-def _looks_sound(file, offset):
+def _looks_sound(file: int, offset: int) -> bool:
     """Whether the record at `offset` starts and ends like an image."""
     start = os.pread(file, _FRAME + _HEADER + _LOOKED_AT, offset)
     if len(start) <= _FRAME + _HEADER:
@@ -159,164 +156,30 @@ def _looks_sound(file, offset):
     return False
 
 
-def record_source(train, val, classes=None, native=False, on_skip=None, **options):
-    """Batches from record files.
+def record_dataset(
+    train: RecordFile | None, val: RecordFile, classes: int | typing.Sequence[str] | None = None
+) -> Dataset:
+    """The images of record files as a `Dataset` that Python reads.
 
     Parameters
     ----------
     train, val : RecordFile
         `train` may be None where only validation is wanted.
     classes : int or sequence of str, optional
-        How many classes there are, or their names; the labels tell unless given.
-    native : bool
-        Read with MXNet's iterator.
-    on_skip : callable, optional
-        Called with name and reason of each record that is skipped.
-    options
-        The other parameters of `ImageSource`.
+        The number of classes, or their names; default: those of the labels.
 
     Raises
     ------
-    FailureError
-        If the iterator is asked for, and a record can be seen to be none that it can decode.
+    UsageError
+        If the files were packed with other classes.
     """
     files = [file for file in (train, val) if file is not None]
-    names = _class_names(classes, files)
-    if not native:
-        lists = [file.images() if file else None for file in (train, val)]
-        return ImageSource(str(files[0].rec), names, *lists, on_skip=on_skip, **options)
-    for file in files:
-        damaged = file.undecodable()
-        if damaged:
-            name, reason = next(iter(damaged.items()))
-            raise FailureError(
-                f"{name} ({reason}), and {len(damaged) - 1} others, would end MXNet's iterator: leave --native-reader "
-                "out, which skips them, or pack the file again"
-            )
-    return RecordSource(train, val, names, **options)
+    names = class_names(classes, files)
+    return Dataset(str(files[0].rec), names, train.images() if train is not None else None, val.images())
 
 
-class RecordSource:
-    """Training and validation batches from MXNet's record iterator, with the interface of `ImageSource`.
-
-    Parameters
-    ----------
-    train, val : RecordFile
-        `train` may be None where only validation is wanted.
-    classes : sequence of str
-    preprocessing, augmentation, batch_size, seed, shard
-        As for `ImageSource`, but a process shuffles within its own part of the file.
-    workers : int
-        Threads that decode; MXNet uses at most one less than half of the processors, and at least one.
-
-    Notes
-    -----
-    The iterator is made anew for every epoch, with seeds made of the run's seed and the epoch, and with
-    ``seed_aug``: only so is the augmentation the same whatever thread decodes an image. MXNet then draws by an
-    image's position in the batch, so within an epoch all batches share one set of draws.
-    """
-
-    def __init__(
-        self,
-        train,
-        val,
-        classes,
-        preprocessing,
-        augmentation,
-        batch_size,
-        workers,
-        seed,
-        shard=Shard(),  # noqa: B008  (immutable)
-    ):
-        if train is not None:
-            check_batch_size(batch_size, min(_part_sizes(len(train), shard.count)) * shard.count, str(train.rec), shard)
-        self.classes = tuple(classes)
-        self._shard = shard
-        self.train_count = len(train) if train is not None else 0
-        self.val_count = len(val)
-        self.batch_size = batch_size
-        self.problems = Problems()
-        self._train, self._val = train, val
-        self._preprocessing, self._augmentation = preprocessing, augmentation
-        self._workers, self._seed = workers, seed
-
-    def close(self):
-        """Nothing to end."""
-
-    def image_lists(self):
-        """The images of each part, ``{"training": ImageList, "validation": ImageList}``."""
-        parts = {"training": self._train, "validation": self._val}
-        return {part: file.images() for part, file in parts.items() if file is not None}
-
-    @property
-    def train_batches(self):
-        """Batches in one epoch, the same number in every process; a last, partial one is left out."""
-        return min(_part_sizes(self.train_count, self._shard.count)) // self.batch_size
-
-    def train(self, epoch, first=0):
-        """Batches of epoch `epoch` from batch `first` on, counted from 0; those before are decoded all the same."""
-        order_seed, draw_seed = np.random.SeedSequence((self._seed, epoch)).generate_state(2) >> 4  # MXNet takes int32
-        options = self._train_options(int(draw_seed))
-        batches = self._batches(self._train, shuffle=True, seed=int(order_seed), **options)
-        return itertools.islice(batches, first, self.train_batches)
-
-    def validation(self):
-        """Every validation image once, in order."""
-        return self._batches(self._val, resize=self._preprocessing.resize)
-
-    def _train_options(self, seed):
-        augmentation = self._augmentation
-        if augmentation is None:
-            return {"resize": self._preprocessing.resize}
-        return {
-            "random_resized_crop": True,
-            "min_random_area": augmentation.min_area,
-            "max_random_area": 1.0,
-            "min_aspect_ratio": 1 / augmentation.aspect,
-            "max_aspect_ratio": augmentation.aspect,
-            "rand_mirror": augmentation.mirror,
-            "random_h": augmentation.hue,
-            "random_s": augmentation.saturation,
-            "random_l": augmentation.lightness,
-            "seed_aug": seed,
-        }
-
-    def _batches(self, file, **options):
-        size = self._preprocessing.size
-        images = _part_sizes(len(file), self._shard.count)[self._shard.index]
-        if not images:
-            return
-        rows = min(self.batch_size, images)  # MXNet fails on a batch larger than the file
-        iterator = mx.io.ImageRecordIter(
-            path_imgrec=str(file.rec),
-            path_imgidx=str(file.idx),
-            data_shape=(3, size, size),
-            batch_size=rows,
-            dtype="uint8",
-            inter_method=INTERPOLATION,
-            preprocess_threads=max(1, self._workers),
-            verbose=False,
-            part_index=self._shard.index,
-            num_parts=self._shard.count,
-            **options,
-        )
-        for batch in iterator:
-            # The last batch is filled with records from the start; `pad` says how many.
-            pixels, labels = batch.data[0], batch.label[0]
-            if rows < self.batch_size:
-                again = mx.nd.array(np.arange(self.batch_size) % rows)
-                pixels, labels = pixels.take(again), labels.take(again)
-            yield Batch(pixels, labels, rows - batch.pad)
-
-
-def _part_sizes(images, parts):
-    """How many of `images` MXNet gives to each of `parts` processes: the last ones get less, even none."""
-    size = -(-images // parts)
-    return [max(0, min(size, images - size * part)) for part in range(parts)]
-
-
-def _class_names(classes, files):
-    """Names of the classes: those given, or of the lists beside the records, or numbers."""
+def class_names(classes: int | typing.Sequence[str] | None, files: typing.Sequence[RecordFile]) -> tuple[str, ...]:
+    """The names of the classes: those given, or those in the lists beside the records, or numbers."""
     lists = {file.rec: _names_in_list(file.rec.with_suffix(".lst")) for file in files}
     given = None if classes is None or isinstance(classes, int) else tuple(classes)
     for path, names in lists.items():
@@ -335,7 +198,7 @@ def _class_names(classes, files):
     return names if names and len(names) == count else tuple(str(number) for number in range(count))
 
 
-def _names_in_list(path):
+def _names_in_list(path: pathlib.Path) -> tuple[str, ...] | None:
     """Class names from the .lst file im2rec leaves beside the records: lines of number, label, class/file."""
     try:
         rows = [line.split("\t") for line in path.read_text().splitlines()]

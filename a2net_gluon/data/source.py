@@ -1,6 +1,7 @@
-"""Batches from lists of images that Python reads, one by one, in worker processes."""
+"""Batches of samples that worker processes read one by one."""
 
-import ctypes
+from __future__ import annotations
+
 import os
 import typing
 import weakref
@@ -9,192 +10,122 @@ import cv2
 import mxnet as mx
 import numpy as np
 
+from a2net_gluon import mxnet_fixes
+from a2net_gluon.data.augmentation import Augmentation
 from a2net_gluon.data.decoding import DecodeError
+from a2net_gluon.data.preprocessing import Preprocessing
 from a2net_gluon.data.readers import binding_readers, check_readers, end_readers, take_readers, wait_for_batch
-from a2net_gluon.errors import FailureError, UsageError
+from a2net_gluon.data.samples import Batch, Dataset, Problems, Samples, Shard, check_batch_size
+from a2net_gluon.errors import FailureError
 
-__all__ = ["Batch", "ImageList", "ImageSource", "Problems", "Shard", "check_batch_size"]
+__all__ = ["SampleSource"]
 
-_SPARES = 16  # images tried in place of one that cannot be read, before the data count as gone
+_SPARES = 16  # consecutive samples that cannot be read, after which the run stops
 
-
-class Batch(typing.NamedTuple):
-    """Crops and labels; always full, so that the shape never changes.
-
-    Attributes
-    ----------
-    pixels : NDArray (N, 3, h, w), uint8
-    labels : NDArray (N,), float32
-    count : int
-        How many of the first rows are images of their own; the rest are repetitions that fill the batch.
-    """
-
-    pixels: mx.nd.NDArray
-    labels: mx.nd.NDArray
-    count: int
+OnSkip = typing.Callable[[str, str], None]
 
 
-class Shard(typing.NamedTuple):
-    """The part of the data that process `index` of `count` reads.
-
-    In training, the batches of all processes with one number make up one large batch, that which a single process
-    would have read. In validation each image belongs to exactly one process.
-    """
-
-    index: int = 0
-    count: int = 1
-
-
-class ImageList(typing.NamedTuple):
-    """Labelled images that can be read by number.
-
-    Attributes
-    ----------
-    names : sequence of str
-        Names for messages, e.g. paths.
-    labels : sequence of int
-    read : callable
-        ``read(number)`` returns an RGB array (h, w, 3) of uint8 or raises `DecodeError`.
-    """
-
-    names: typing.Sequence[str]
-    labels: typing.Sequence[int]
-    read: typing.Callable
-
-
-class Problems:
-    """What was wrong with the images read so far; every image is listed once.
-
-    Attributes
-    ----------
-    skipped : dict of str to str
-        Name of each image that could not be read, and why.
-    enlarged : set of str
-        Names of images smaller than the network's input.
-    """
-
-    def __init__(self):
-        self.skipped = {}
-        self.enlarged = set()
-
-    def add(self, skipped, enlarged):
-        """Add what one batch met; returns the names skipped for the first time, with their reasons."""
-        new = {name: reason for name, reason in skipped.items() if name not in self.skipped}
-        self.skipped.update(new)
-        self.enlarged.update(enlarged)
-        return new
-
-
-def check_batch_size(batch_size, count, what, shard):
-    """Raise UsageError unless `count` training images fill at least one batch of each process."""
-    if batch_size < 1:
-        raise UsageError(f"batch size is {batch_size}; it must be at least 1")
-    if count < batch_size * shard.count:
-        processes = f" for {shard.count} processes" if shard.count > 1 else ""
-        raise UsageError(
-            f"{what} holds {count} images, less than one batch of {batch_size}{processes}: lower --batch-size"
-        )
-
-
-class ImageSource:
-    """Training and validation batches from two `ImageList`.
+class SampleSource:
+    """Training and validation batches of a `Dataset`.
 
     The batches of an epoch depend on nothing but the seed and the number of the epoch, so that a resumed run
-    sees what an uninterrupted one would have seen. In training, an image that cannot be read is replaced by the
-    next in the list, so that every process has the same number of full batches.
+    sees the batches of an uninterrupted one. In training, a sample that cannot be read is replaced by the
+    next one, so that every process has the same number of full batches.
 
     Parameters
     ----------
-    name : str
-        What the images are, for messages.
-    classes : sequence of str
-    train : ImageList or None
-        None where only validation is wanted.
-    val : ImageList
+    dataset : Dataset
     preprocessing : Preprocessing
     augmentation : Augmentation or None
-        None: training images are cropped like validation images.
+        None: training samples are cropped like validation samples.
     batch_size : int
     workers : int
-        Processes that read images; 0 reads in this one.
+        Processes that read; 0 reads in this one.
     seed : int
     on_skip : callable, optional
-        Called with the name and the reason of every image that cannot be read, once each.
+        Called with the name and the reason of every sample that cannot be read, once each.
     shard : Shard
-        What this process reads.
+        The part of the data that this process reads.
     """
 
     def __init__(
         self,
-        name,
-        classes,
-        train,
-        val,
-        preprocessing,
-        augmentation,
-        batch_size,
-        workers,
-        seed,
-        on_skip=None,
-        shard=Shard(),  # noqa: B008  (immutable)
-    ):
-        if train is not None:
-            check_batch_size(batch_size, len(train.names), name, shard)
-        self._shard = shard
-        self._lists = {"training": train, "validation": val}
-        self.classes = tuple(classes)
-        self.train_count = len(train.names) if train is not None else 0
-        self.val_count = len(val.names)
+        dataset: Dataset,
+        preprocessing: Preprocessing,
+        augmentation: Augmentation | None,
+        batch_size: int,
+        workers: int,
+        seed: int,
+        on_skip: OnSkip | None = None,
+        shard: Shard = Shard(),  # noqa: B008  (immutable)
+    ) -> None:
+        training, validation = dataset.training, dataset.validation
+        if training is not None:
+            check_batch_size(batch_size, len(training.names), dataset.name, shard)
+        self._shard, self._dataset = shard, dataset
+        self.classes = dataset.classes
+        self.train_count = len(training.names) if training is not None else 0
+        self.val_count = len(validation.names)
         self.batch_size = batch_size
         self.problems = Problems()
         self._on_skip = on_skip
-        self._readers = []
+        self._readers: list[typing.Any] = []
         self._end_readers = weakref.finalize(self, end_readers, os.getpid(), self._readers)
-        self._train = self._loader(train, preprocessing, augmentation, workers, seed) if train is not None else None
-        self._val = self._loader(val, preprocessing, None, workers, None)
+        self._train = None
+        if training is not None:
+            self._train = self._loader(training, preprocessing, augmentation, workers, seed)
+        self._val = self._loader(validation, preprocessing, None, workers, None)
 
-    def image_lists(self):
-        """The images of each part, ``{"training": ImageList, "validation": ImageList}``."""
-        return {part: images for part, images in self._lists.items() if images is not None}
+    def parts(self) -> dict[str, Samples]:
+        """The samples of each part: "training", where there are any, and "validation"."""
+        return self._dataset.parts()
 
     @property
-    def train_batches(self):
-        """Batches in one epoch; a last, partial one is left out (it is another one in each epoch)."""
+    def train_batches(self) -> int:
+        """Batches of an epoch; a last, partial one is dropped (it holds other samples in each epoch)."""
         return self.train_count // (self.batch_size * self._shard.count)
 
-    def train(self, epoch, first=0):
+    def train(self, epoch: int, first: int = 0) -> typing.Iterator[Batch]:
         """Batches of epoch `epoch` from batch `first` on, counted from 0."""
+        assert self._train is not None  # callers that train open the source for training
         sampler, *loader = self._train
         sampler.epoch, sampler.first = epoch, first
         return self._batches(*loader)
 
-    def validation(self):
-        """Every validation image once, in order."""
+    def validation(self) -> typing.Iterator[Batch]:
+        """Every validation sample of this process once, in order."""
         return self._batches(*self._val[1:])
 
-    def close(self):
-        """End the processes that read images; the source cannot be used any more.
+    def close(self) -> None:
+        """End the processes that read; the source cannot be used any more.
 
-        Without waiting for them: one that was ended by a signal, as a batch system sends it to all processes, may
-        have taken a lock with it, and the pool's own `terminate` would wait for that for ever.
+        Nothing waits for them: one that a signal ended, as a batch system sends it to all processes, may
+        have held a lock, and the pool's own `terminate` would wait for that lock for ever.
         """
         self._end_readers()
 
-    def _loader(self, images, preprocessing, augmentation, workers, seed):
-        sampler = _EpochSampler(len(images.names), self.batch_size, seed, self._shard)
+    def _loader(
+        self,
+        samples: Samples,
+        preprocessing: Preprocessing,
+        augmentation: Augmentation | None,
+        workers: int,
+        seed: int | None,
+    ) -> tuple[_EpochSampler, typing.Any, list[typing.Any]]:
+        sampler = _EpochSampler(len(samples.names), self.batch_size, seed, self._shard)
         with binding_readers():
             loader = mx.gluon.data.DataLoader(
-                _Samples(images, preprocessing, augmentation, seed),
+                _Crops(samples, preprocessing, augmentation, seed),
                 batch_sampler=sampler,
-                batchify_fn=_Batchify(self.batch_size, preprocessing.size, shared=workers > 0),
+                batchify_fn=_Batchify(self.batch_size, preprocessing.input_shape, shared=workers > 0),
                 num_workers=workers,
             )
         readers = take_readers(loader)
         self._readers += readers
         return sampler, loader, readers
 
-    def _batches(self, loader, readers):
-        loaded = loader._prefetch_iter()  # iter(loader) hides which batch is under way
+    def _batches(self, loader: typing.Any, readers: list[typing.Any]) -> typing.Iterator[Batch]:
+        loaded = mxnet_fixes.prefetching_iterator(loader)
         while True:
             try:
                 if readers:
@@ -217,21 +148,21 @@ class ImageSource:
 class _EpochSampler:
     """Batches of (epoch, number); shuffled and without a partial batch where there is a seed."""
 
-    def __init__(self, count, batch_size, seed, shard):
+    def __init__(self, count: int, batch_size: int, seed: int | None, shard: Shard) -> None:
         self.count, self.batch_size, self.seed, self.shard = count, batch_size, seed, shard
         self.epoch = self.first = 0
 
-    def __iter__(self):
+    def __iter__(self) -> typing.Iterator[list[tuple[int, int]]]:
         order, stride = self._order()
         for start in range(self.first * stride, len(order), stride):
             yield [(self.epoch, int(number)) for number in order[start : start + self.batch_size]]
 
-    def __len__(self):
+    def __len__(self) -> int:
         order, stride = self._order()
         return -(-len(order) // stride) - self.first
 
-    def _order(self):
-        """The images of this shard in order, and how far apart its batches start."""
+    def _order(self) -> tuple[typing.Sequence[int], int]:
+        """The samples of this shard in order, and the distance between the starts of its batches."""
         index, count = self.shard
         if self.seed is None:
             return range(index, self.count, count), self.batch_size
@@ -240,85 +171,90 @@ class _EpochSampler:
         return order[index * self.batch_size : self.count - self.count % together], together
 
 
-class _Sample(typing.NamedTuple):
-    """One image, if there is one, and what was wrong with it and those tried before it."""
+class _Crop(typing.NamedTuple):
+    """The frames of one sample (t, h, w, 3), if it can be read, and the problems of it and those tried before it."""
 
-    crop: typing.Optional[np.ndarray]
+    frames: list[np.ndarray] | None
     label: int
     name: str
     enlarged: bool
     skipped: typing.Mapping[str, str]
 
 
-class _Samples:
-    """The data set behind the loader: reads, crops and augments image `number` for epoch `epoch`."""
+class _Crops:
+    """The data set behind the loader: reads, crops and augments sample `number` for epoch `epoch`."""
 
-    def __init__(self, images, preprocessing, augmentation, seed):
-        self._images, self._preprocessing = images, preprocessing
+    def __init__(
+        self, samples: Samples, preprocessing: Preprocessing, augmentation: Augmentation | None, seed: int | None
+    ) -> None:
+        self._samples, self._preprocessing = samples, preprocessing
         self._augmentation, self._seed = augmentation, seed
-        self._spares = 0 if seed is None else min(_SPARES, len(images.names) - 1)
+        self._spares = 0 if seed is None else min(_SPARES, len(samples.names) - 1)
 
-    def __len__(self):
-        return len(self._images.names)
+    def __len__(self) -> int:
+        return len(self._samples.names)
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: tuple[int, int]) -> _Crop:
         epoch, first = key
-        skipped = {}
+        skipped: dict[str, str] = {}
         for number in range(first, first + 1 + self._spares):
             number %= len(self)
-            name, label = self._images.names[number], self._images.labels[number]
+            name, label = self._samples.names[number], self._samples.labels[number]
+            # A function of the seed, the epoch and the place in the list: a resumed run draws the same.
+            rng = None if self._seed is None else np.random.default_rng((self._seed, epoch, first))
             try:
-                image = self._images.read(number)
+                frames = self._samples.read(number, rng)
             except DecodeError as error:
                 skipped[name] = str(error)
                 continue
-            small = min(image.shape[:2]) < self._preprocessing.size
-            return _Sample(self._crop(image, epoch, first), label, name, small, skipped)
+            small = min(frames.shape[1:3]) < self._preprocessing.size
+            return _Crop(self._crop(frames, rng), label, name, small, skipped)
         if self._spares:
             raise FailureError(
                 f"{len(skipped)} images in a row cannot be read, the last is {name} ({skipped[name]}): "
                 "are the data still there?"
             )
-        return _Sample(None, label, name, False, skipped)
+        return _Crop(None, label, name, False, skipped)
 
-    def _crop(self, image, epoch, first):
-        if self._augmentation is None:
-            return self._preprocessing.centre_crop(image)
-        rng = np.random.default_rng((self._seed, epoch, first))
-        return self._augmentation.apply(image, self._preprocessing.size, rng)
+    def _crop(self, frames: np.ndarray, rng: np.random.Generator | None) -> list[np.ndarray]:
+        if self._augmentation is None or rng is None:
+            return [self._preprocessing.centre_crop(frame) for frame in frames]
+        height, width = frames.shape[1:3]
+        draws = self._augmentation.draw(rng, width, height)  # one for all frames of a clip
+        return [self._augmentation.apply(frame, draws, self._preprocessing.size) for frame in frames]
 
 
 class _Batchify:
-    """Make a full batch of samples: repetitions fill what is missing."""
+    """Make a full batch of crops: repetitions fill up a partial one."""
 
-    def __init__(self, batch_size, size, shared):
-        self._batch_size, self._size, self._shared = batch_size, size, shared
+    def __init__(self, batch_size: int, input_shape: tuple[int, ...], shared: bool) -> None:
+        self._shape, self._shared = (batch_size, *input_shape), shared
 
-    def __call__(self, samples):
-        good = [sample for sample in samples if sample.crop is not None]
+    def __call__(self, crops: typing.Sequence[_Crop]) -> tuple[typing.Any, ...]:
+        good = [crop for crop in crops if crop.frames is not None]
         ctx = mx.Context("cpu_shared", 0) if self._shared else mx.cpu()
-        pixels = mx.nd.empty((self._batch_size, 3, self._size, self._size), ctx=ctx, dtype=np.uint8)
-        labels = np.zeros((self._batch_size,), np.float32)
-        memory = _memory(pixels)
+        pixels = mx.nd.empty(self._shape, ctx=ctx, dtype=np.uint8)
+        batch_size, channels, *frames, height, width = self._shape
+        labels = np.zeros((batch_size,), np.float32)
+        memory = mxnet_fixes.memory_of(pixels).reshape(batch_size, channels, frames[0] if frames else 1, height, width)
         if not good:
             memory.fill(0)
-        for row in range(self._batch_size if good else 0):
-            sample = good[row % len(good)]
-            crop = sample.crop
-            if crop.shape != (self._size, self._size, 3) or crop.dtype != np.uint8:  # OpenCV would write elsewhere
-                raise ValueError(f"{sample.name} was read as {crop.dtype}, {crop.shape}; RGB in uint8 is needed")
-            cv2.split(crop, list(memory[row]))
-            labels[row] = sample.label
-        skipped = {name: reason for sample in samples for name, reason in sample.skipped.items()}
-        enlarged = [sample.name for sample in good if sample.enlarged]
+        for row in range(batch_size if good else 0):
+            crop = good[row % len(good)]
+            _write(crop, memory[row])
+            labels[row] = crop.label
+        skipped = {name: reason for crop in crops for name, reason in crop.skipped.items()}
+        enlarged = [crop.name for crop in good if crop.enlarged]
         return pixels, mx.nd.array(labels, ctx=ctx, dtype=np.float32), len(good), skipped, enlarged
 
 
-def _memory(array):
-    """The memory of an NDArray on the CPU, of uint8, as a NumPy array; it must not outlive the NDArray.
-
-    Assigning to the NDArray copies crops a second time, which took an eighth of a reader's time.
-    """
-    address = ctypes.c_void_p()
-    mx.base.check_call(mx.base._LIB.MXNDArrayGetData(array.handle, ctypes.byref(address)))
-    return np.ctypeslib.as_array(ctypes.cast(address, ctypes.POINTER(ctypes.c_uint8)), array.shape)
+def _write(crop: _Crop, memory: np.ndarray) -> None:
+    """Write the frames of a sample to its row of the batch, (3, t, h, w)."""
+    channels, count, height, width = memory.shape
+    frames = crop.frames or []
+    if len(frames) != count:
+        raise ValueError(f"{crop.name} was read as {len(frames)} frames; {count} are needed")
+    for number, frame in enumerate(frames):
+        if frame.shape != (height, width, channels) or frame.dtype != np.uint8:  # OpenCV would write elsewhere
+            raise ValueError(f"{crop.name} was read as {frame.dtype}, {frame.shape}; RGB in uint8 is needed")
+        cv2.split(frame, list(memory[:, number]))

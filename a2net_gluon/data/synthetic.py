@@ -1,38 +1,48 @@
-"""One random batch over and over: what the network alone can do, without data in the way."""
+"""One random batch over and over: it measures the network alone, without data in the way."""
+
+from __future__ import annotations
+
+import typing
 
 import mxnet as mx
 import numpy as np
 
-from a2net_gluon.data.source import Batch, Problems
+from a2net_gluon.data.preprocessing import Preprocessing
+from a2net_gluon.data.samples import Batch, Problems, Samples
 
 __all__ = ["SyntheticSource"]
 
 
 class SyntheticSource:
-    """The same random batch `batches` times an epoch, with the interface of `ImageSource`."""
+    """The same random batch `batches` times an epoch."""
 
-    def __init__(self, classes, preprocessing, batch_size, batches, seed):
+    def __init__(self, classes: int, preprocessing: Preprocessing, batch_size: int, batches: int, seed: int) -> None:
         rng = np.random.default_rng(seed)
-        shape = (batch_size, 3, preprocessing.size, preprocessing.size)
+        shape = (batch_size, *preprocessing.input_shape)
         pixels = mx.nd.array(rng.integers(0, 256, shape), dtype=np.uint8)
         self._batch = Batch(pixels, mx.nd.array(rng.integers(0, classes, batch_size)), batch_size)
         self.classes = tuple(str(number) for number in range(classes))
-        self.batch_size, self.train_batches = batch_size, batches
+        self.batch_size, self._batches = batch_size, batches
         self.train_count = batches * batch_size
         self.val_count = batch_size
         self.problems = Problems()
 
-    def close(self):
-        """Nothing to end."""
+    @property
+    def train_batches(self) -> int:
+        """Batches of an epoch."""
+        return self._batches
 
-    def image_lists(self):
-        """No images of any part."""
+    def close(self) -> None:
+        """End nothing: there are no readers."""
+
+    def parts(self) -> dict[str, Samples]:
+        """No samples of any part."""
         return {}
 
-    def train(self, epoch, first=0):
+    def train(self, epoch: int, first: int = 0) -> typing.Iterator[Batch]:
         """The batches of an epoch, the same in each."""
-        return (self._batch for _ in range(first, self.train_batches))
+        return (self._batch for _ in range(first, self._batches))
 
-    def validation(self):
+    def validation(self) -> typing.Iterator[Batch]:
         """One batch."""
         return iter([self._batch])

@@ -1,34 +1,33 @@
-"""Command-line options. Nothing here imports mxnet, so that ``--help`` answers at once."""
+"""Command lines and recipes as settings. Nothing here imports mxnet, so that ``--help`` answers at once."""
 
 from a2net_gluon.options.commands import (
-    attention_parser,
-    cost_parser,
-    digits_parser,
-    evaluation_parser,
-    export_parser,
-    launch_parser,
-    pack_parser,
-    predict_parser,
-    tables_parser,
+    network_of,
+    parse_attention,
+    parse_cost,
+    parse_digits,
+    parse_evaluation,
+    parse_export,
+    parse_launch,
+    parse_pack,
+    parse_predict,
+    parse_tables,
 )
-from a2net_gluon.options.common import uses_records
 from a2net_gluon.options.recipes import shipped_recipes
-from a2net_gluon.options.training import CROP_RATIOS, complete, parse_training, training_parser
+from a2net_gluon.options.training import TrainingCommand, parse_training, training_parser
 
 __all__ = [
-    "CROP_RATIOS",
-    "attention_parser",
-    "complete",
-    "cost_parser",
-    "digits_parser",
-    "evaluation_parser",
-    "export_parser",
-    "launch_parser",
-    "pack_parser",
+    "TrainingCommand",
+    "network_of",
+    "parse_attention",
+    "parse_cost",
+    "parse_digits",
+    "parse_evaluation",
+    "parse_export",
+    "parse_launch",
+    "parse_pack",
+    "parse_predict",
+    "parse_tables",
     "parse_training",
-    "predict_parser",
     "shipped_recipes",
-    "tables_parser",
     "training_parser",
-    "uses_records",
 ]

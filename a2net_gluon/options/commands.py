@@ -1,158 +1,165 @@
 """The options of every command but training."""
 
-from a2net_gluon.options.common import (
-    MODEL_HELP,
-    add_context_options,
-    add_data_options,
-    add_device_options,
-    add_parameter_options,
-    add_preprocessing_options,
-)
-from a2net_gluon.options.types import Parser, count, names, position, whole
+from __future__ import annotations
+
+import argparse
+import typing
+
+from a2net_gluon import settings
+from a2net_gluon.options.arguments import add_settings, build, given
+from a2net_gluon.options.data import add_data_options, data_of
+from a2net_gluon.options.types import Parser, count, whole
 
 __all__ = [
-    "attention_parser",
-    "cost_parser",
-    "digits_parser",
-    "evaluation_parser",
-    "export_parser",
-    "launch_parser",
-    "pack_parser",
-    "predict_parser",
-    "tables_parser",
+    "network_of",
+    "parse_attention",
+    "parse_cost",
+    "parse_digits",
+    "parse_evaluation",
+    "parse_export",
+    "parse_launch",
+    "parse_pack",
+    "parse_predict",
+    "parse_tables",
 ]
 
-IMAGES_HELP = "files, folders, or patterns such as 'photos/**/*.jpg'"
+Arguments = typing.Sequence[str]
+
+_MODEL_HELP = "name of the network, e.g. a2net_resnet50; an unknown one lists all"
+_IMAGES_HELP = "files, folders, or patterns such as 'photos/**/*.jpg'"
+_BLOCKS = ("context", "placement", "reduction")
 # As in a2net_gluon.deploy.FORMS, which cannot be imported here without mxnet.
 FORMS = ("onnx", "optimized", "symbol", "int8")
 # As in a2net_gluon.insight.cost_breakdown.
 PARTS = ("stage", "block")
 
 
-def evaluation_parser(prog=None):
-    """The parser of ``a2net evaluate``."""
-    parser = Parser(prog=prog, description="Measure a network on validation data, every image exactly once.")
-    parser.add_argument("model", help=MODEL_HELP)
-    add_context_options(parser)
-    add_parameter_options(parser, required=True)
+def _add_network(parser: Parser, positional: bool = True) -> None:
+    if positional:
+        parser.add_argument("model", help=_MODEL_HELP)
+    add_settings(parser, settings.Network, "context blocks (default: the network's own)", _BLOCKS)
+
+
+def _add_parameters(parser: Parser) -> None:
+    add_settings(parser, settings.Trained, "parameters", ("params", "pretrained"))
+
+
+def parse_evaluation(arguments: Arguments, prog: str | None = None) -> settings.Evaluation:
+    """Parse the options of ``a2net evaluate``."""
+    parser = Parser(prog=prog, description="Evaluate a network on validation data, every image exactly once.")
+    _add_network(parser)
+    _add_parameters(parser)
     add_data_options(parser)
-    add_device_options(parser)
-    return parser
+    add_settings(parser, settings.Evaluation, "batches", ("batch_size", "workers"))
+    add_settings(parser, settings.Input, "preprocessing")
+    add_settings(parser, settings.Devices, "devices (default: the CPU)")
+    values = given(parser.parse_args(arguments))
+    if not (values.get("params") or values.get("use_pretrained")):
+        parser.error("one of the arguments --params --use-pretrained is required")
+    return build(settings.Evaluation, values, data=data_of(values), network=network_of(values))
 
 
-def export_parser(prog=None):
-    """The parser of ``a2net export``."""
+def network_of(values: typing.Mapping[str, typing.Any]) -> settings.Network:
+    """Make the settings of the network that parsed values name."""
+    return build(settings.Network, values)
+
+
+def parse_export(arguments: Arguments, prog: str | None = None) -> settings.Export:
+    """Parse the options of ``a2net export``."""
     parser = Parser(prog=prog, description="Write a network for deployment, proven equal to the live one.")
-    parser.add_argument("model", help=MODEL_HELP)
-    add_context_options(parser)
-    add_parameter_options(parser)
-    parser.add_argument("--output", required=True, metavar="PREFIX", help="folder and start of the files' names")
-    parser.add_argument("--onnx", action="store_true", help="write PREFIX.onnx too")
-    parser.add_argument("--optimize", action="store_true", help="write a graph with oneDNN's fused operators too")
-    parser.add_argument(
-        "--int8",
-        nargs="+",
-        metavar="IMAGE",
-        help="write an 8-bit PREFIX-int8.onnx too, calibrated on these images",
-    )
-    parser.add_argument("--pixels", action="store_true", help="normalisation in the graph: it takes uint8 (N, h, w, 3)")
-    parser.add_argument(
-        "--images", nargs="+", metavar="IMAGE", default=[], help=f"compare on these {IMAGES_HELP} (embedded digits)"
-    )
-    parser.add_argument("--classes", type=count, help="number of classes; the parameters tell unless given")
-    add_preprocessing_options(parser)
-    return parser
+    _add_network(parser)
+    _add_parameters(parser)
+    forms = ("output", "onnx", "optimize", "int8", "pixels", "images", "classes")
+    add_settings(parser, settings.Export, "export", forms)
+    add_settings(parser, settings.Input, "preprocessing")
+    values = given(parser.parse_args(arguments))
+    if not values.get("output"):
+        parser.error("the following arguments are required: --output")
+    return build(settings.Export, values, network=network_of(values))
 
 
-def predict_parser(prog=None):
-    """The parser of ``a2net predict``."""
+def parse_predict(arguments: Arguments, prog: str | None = None) -> argparse.Namespace:
+    """Parse the options of ``a2net predict``."""
     parser = Parser(prog=prog, description="Classify image files with an exported network.")
     parser.add_argument("prefix", help="the --output of a2net export")
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help=IMAGES_HELP)
-    parser.add_argument("--form", choices=FORMS, help="which form of the export; the fastest equal one unless given")
-    parser.add_argument("--top", type=count, default=5, help="classes to print for each image (5)")
-    parser.add_argument("--batch-size", type=count, default=32, help="images at a time (32)")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help=_IMAGES_HELP)
+    parser.add_argument("--form", choices=FORMS, help="form of the export; default: the fastest that is equal")
+    parser.add_argument("--top", type=count, default=5, help="classes to print for each image; default: 5")
+    parser.add_argument("--batch-size", type=count, default=32, help="images at a time; default: 32")
     exclusive = parser.add_mutually_exclusive_group()
     exclusive.add_argument("--json", action="store_true", help="print JSON")
     exclusive.add_argument("--csv", action="store_true", help="print CSV: path, rank, class, probability, problem")
-    return parser
+    return parser.parse_args(arguments)
 
 
-def attention_parser(prog=None):
-    """The parser of ``a2net attention``."""
+def parse_attention(arguments: Arguments, prog: str | None = None) -> settings.Attention:
+    """Parse the options of ``a2net attention``."""
     parser = Parser(prog=prog, description="Draw what a network's double attention blocks attend to in image files.")
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help=IMAGES_HELP)
-    parser.add_argument("--model", default="a2net_resnet20_small", help="name of the network (a2net_resnet20_small)")
-    add_context_options(parser)
-    add_parameter_options(parser)
-    parser.add_argument("--output", required=True, metavar="DIR", help="gets a .png and a .npz for each image")
-    parser.add_argument(
-        "--blocks", type=names, default=[], metavar="BLOCK,…", help="e.g. conv4:2, after unit 2 of conv4 (all)"
-    )
-    parser.add_argument("--maps", type=count, default=4, metavar="K", help="gathering maps to draw of each block (4)")
-    parser.add_argument(
-        "--locations",
-        type=position,
-        nargs="+",
-        default=[(0.5, 0.5), (0.2, 0.2), (0.8, 0.8)],
-        metavar="X,Y",
-        help="draw what these receive; relative to the crop, from the top left (0.5,0.5 0.2,0.2 0.8,0.8)",
-    )
-    add_preprocessing_options(parser)
-    parser.set_defaults(classes=None)  # the parameters tell
-    return parser
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help=_IMAGES_HELP)
+    parser.add_argument("--model", help="name of the network; default: a2net_resnet20_small")
+    _add_network(parser, positional=False)
+    _add_parameters(parser)
+    add_settings(parser, settings.Attention, "pictures", ("output", "blocks", "maps", "locations"))
+    add_settings(parser, settings.Input, "preprocessing")
+    values = {"model": "a2net_resnet20_small", **given(parser.parse_args(arguments))}
+    if not values.get("output"):
+        parser.error("the following arguments are required: --output")
+    return build(settings.Attention, values, network=network_of(values))
 
 
-def cost_parser(prog=None):
-    """The parser of ``a2net cost``."""
+def parse_cost(arguments: Arguments, prog: str | None = None) -> argparse.Namespace:
+    """Parse the options of ``a2net cost``."""
     parser = Parser(prog=prog, description="Count parameters and multiply-adds, also in the paper's convention.")
-    parser.add_argument("model", help=MODEL_HELP)
-    add_context_options(parser)
-    parser.add_argument("--classes", type=count, help="width of the output; the network's own unless given")
-    parser.add_argument("--input-size", type=count, help="height and width; the network's own unless given")
-    parser.add_argument("--frames", type=count, help="of a clip; the network's own unless given")
+    _add_network(parser)
+    parser.add_argument("--classes", type=count, help="width of the output; default: the network's own")
+    parser.add_argument("--input-size", type=count, help="height and width; default: the network's own")
+    parser.add_argument("--frames", type=count, help="frames of a clip; default: the network's own")
     parser.add_argument(
-        "--by", choices=PARTS, help="share the cost out to stages or blocks, and say what attention blocks store"
+        "--by", choices=PARTS, help="break the cost down by stages or blocks, and list what attention blocks store"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    return parser
+    return parser.parse_args(arguments)
 
 
-def tables_parser(prog=None):
-    """The parser of ``a2net tables``."""
-    parser = Parser(prog=prog, description="Count the costs of the paper's Tables 1 to 6 beside what it prints.")
+def parse_tables(arguments: Arguments, prog: str | None = None) -> argparse.Namespace:
+    """Parse the options of ``a2net tables``."""
+    parser = Parser(prog=prog, description="Count the costs of the paper's Tables 1 to 6 beside the printed ones.")
     parser.add_argument("--markdown", metavar="FILE", help="write them as a Markdown page too")
     parser.add_argument("--csv", metavar="FILE", help="write every figure as a line of CSV too")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    return parser
+    return parser.parse_args(arguments)
 
 
-def pack_parser(prog=None):
-    """The parser of ``a2net pack``."""
+def parse_pack(arguments: Arguments, prog: str | None = None) -> argparse.Namespace:
+    """Parse the options of ``a2net pack``."""
     parser = Parser(prog=prog, description="Pack an image folder as RecordIO with MXNet's im2rec.")
     parser.add_argument("folder", help="holds <class>/ folders with images, e.g. DIR/train")
     parser.add_argument("prefix", help="writes PREFIX.rec, PREFIX.idx and PREFIX.lst")
-    return parser
+    return parser.parse_args(arguments)
 
 
-def digits_parser(prog=None):
-    """The parser of ``a2net digits``."""
+def parse_digits(arguments: Arguments, prog: str | None = None) -> argparse.Namespace:
+    """Parse the options of ``a2net digits``."""
     parser = Parser(prog=prog, description="Write scikit-learn's handwritten digits as an image folder.")
     parser.add_argument("folder", help="gets train/<digit>/ and val/<digit>/ with PNG files")
-    return parser
+    return parser.parse_args(arguments)
 
 
-def launch_parser(prog=None):
-    """The parser of ``a2net launch``; the command to run comes after ``--``."""
+def parse_launch(arguments: Arguments, prog: str | None = None) -> argparse.Namespace:
+    """Parse the options of ``a2net launch``; the command to run comes after ``--``."""
     parser = Parser(
         prog=prog,
         usage="%(prog)s -n N [-s N] [-H FILE] [--max-restarts K] [--log-dir DIR] -- COMMAND …",
         description="Run a training command in several processes, on this machine or on several.",
     )
     parser.add_argument("-n", "--num-workers", type=count, required=True, help="processes that train")
-    parser.add_argument("-s", "--num-servers", type=count, help="processes that add up gradients; as many unless given")
-    parser.add_argument("-H", "--hostfile", help="file with one host a line, reached by ssh; this machine unless given")
-    parser.add_argument("--max-restarts", type=whole, default=0, help="start again so often after a failure (0)")
-    parser.add_argument("--log-dir", default="launch-logs", help="folder for a log of each process (launch-logs)")
-    parser.add_argument("command", nargs="*", metavar="COMMAND", help="what each training process runs, after --")
-    return parser
+    parser.add_argument(
+        "-s", "--num-servers", type=count, help="processes that add up gradients; default: as many as train"
+    )
+    parser.add_argument("-H", "--hostfile", help="file with one host a line, reached by ssh; default: this machine")
+    parser.add_argument("--max-restarts", type=whole, default=0, help="restarts after a failure; default: 0")
+    parser.add_argument(
+        "--log-dir", default="launch-logs", help="folder for a log of each process; default: launch-logs"
+    )
+    parser.add_argument("command", nargs="*", metavar="COMMAND", help="command of each training process, after --")
+    return parser.parse_args(arguments)

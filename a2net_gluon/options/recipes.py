@@ -1,36 +1,40 @@
 """Recipes: YAML files with the flags of a training run."""
 
+from __future__ import annotations
+
 import contextlib
 import io
 import pathlib
+import typing
 
 from a2net_gluon.errors import UsageError
+from a2net_gluon.options.arguments import given
+from a2net_gluon.options.types import Parser
 
 __all__ = ["read_recipe", "shipped_recipes"]
 
 _FOLDER = pathlib.Path(__file__).parent.parent / "recipes"
 
 
-def shipped_recipes():
-    """Names of the recipes that come with the package, and their files."""
+def shipped_recipes() -> dict[str, pathlib.Path]:
+    """List the recipes that come with the package: name to file."""
     return {path.stem: path for path in sorted(_FOLDER.glob("*.yaml"))}
 
 
-def read_recipe(recipe, parser):
-    """Values of the options that `recipe` sets, by the names `parser` gives them.
+def read_recipe(recipe: str, parser: Parser) -> dict[str, typing.Any]:
+    """Read the values of the options that `recipe` sets, by the options' names.
 
     Parameters
     ----------
     recipe : str
-        A YAML file, or the name of one that comes with the package. Keys are flags without the dashes at their
-        start; values are what stands behind the flag, lists what stands there with commas, true or false for flags
-        without a value.
+        A YAML file, or the name of one that comes with the package. Keys are flags without the leading dashes. Values
+        are those of the flag: a list for values separated by commas, true or false for a flag without a value.
     parser : Parser
 
     Raises
     ------
     UsageError
-        If there is no such file, or it says what flags could not.
+        If there is no such file, or it holds a value that the flag does not take.
     """
     import yaml
 
@@ -52,11 +56,10 @@ def read_recipe(recipe, parser):
     except SystemExit:
         reason = complaint.getvalue().strip().split("error: ")[-1].split(" (see ")[0]
         raise UsageError(f"{path}: {reason}") from None
-    unset = vars(parser.parse_args([]))
-    return {name: value for name, value in vars(parsed).items() if value != unset[name]}
+    return given(parsed)
 
 
-def _words(name, value):
+def _words(name: str, value: typing.Any) -> list[str]:
     flag = f"--{name}"
     if isinstance(value, bool):
         return [flag] if value else []

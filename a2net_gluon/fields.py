@@ -1,0 +1,224 @@
+"""Fields of settings: their rules, flags and help, kept as metadata of frozen dataclasses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import typing
+
+from a2net_gluon.errors import UsageError
+
+__all__ = [
+    "COUNT",
+    "FRACTION",
+    "RATE",
+    "RELATIVE",
+    "SEED",
+    "WHOLE",
+    "Option",
+    "Path",
+    "Rule",
+    "Settings",
+    "default_in_words",
+    "documented",
+    "flat",
+    "option",
+    "options_of",
+    "with_defaults",
+]
+
+
+Path = typing.Union[str, "os.PathLike[str]"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """A kind of number and its bounds.
+
+    Attributes
+    ----------
+    kind : type
+        int or float.
+    accepts : callable
+        Whether a value is within bounds.
+    words : str
+        The rule for messages, e.g. "a whole number of at least 1".
+    """
+
+    kind: type
+    accepts: typing.Callable[[typing.Any], bool]
+    words: str
+
+    def parse(self, text: str) -> typing.Any:
+        """Convert text to a number that keeps the rule, or raise ValueError with one line."""
+        try:
+            value = self.kind(text)
+        except ValueError:
+            raise ValueError(f"{text!r} is not {self.words}") from None
+        if not self.accepts(value):
+            raise ValueError(f"{text} is not {self.words}")
+        return value
+
+    def holds(self, value: typing.Any) -> bool:
+        """Whether `value`, of any type, keeps the rule."""
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return number and (self.kind is float or value == int(value)) and self.accepts(value)
+
+
+COUNT = Rule(int, lambda value: value >= 1, "a whole number of at least 1")
+WHOLE = Rule(int, lambda value: value >= 0, "a whole number of at least 0")
+RATE = Rule(float, lambda value: 0 <= value < float("inf"), "a number of at least 0")
+SEED = Rule(int, lambda value: 0 <= value < 2**31, "a whole number from 0 to 2147483647")
+FRACTION = Rule(float, lambda value: 0 < value <= 1, "a number above 0 and at most 1")
+RELATIVE = Rule(float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """The metadata of one field of settings.
+
+    Attributes
+    ----------
+    name : str
+        Key in ``run.json``, and the attribute that argparse sets.
+    flags : tuple of str
+        Flags of the command line; none for a positional argument.
+    help : str
+        One sentence, without a full stop.
+    rule : Rule, optional
+        Of a number, or of each number of a sequence.
+    choices : tuple of str, optional
+    metavar : str, optional
+    sequence : bool
+        The value is a tuple: numbers or words separated by commas on the command line.
+    many : bool
+        The value is a tuple: words separated by spaces on the command line.
+    incidental : bool
+        The value does not change what is trained: it may differ when a run is resumed.
+    exclusive : str, optional
+        Options with the same text here exclude each other.
+    required : bool
+        None is refused.
+    parse : callable, optional
+        Converts the text of the command line where no rule does.
+    default_words : str, optional
+        The default in words where None stands for it.
+    """
+
+    name: str
+    flags: tuple
+    help: str
+    rule: Rule | None = None
+    choices: tuple | None = None
+    metavar: str | None = None
+    sequence: bool = False
+    many: bool = False
+    incidental: bool = False
+    exclusive: str | None = None
+    required: bool = False
+    parse: typing.Callable[[str], typing.Any] | None = None
+    default_words: str | None = None
+
+
+def option(default: typing.Any, *flags: str, name: str = "", help: str = "", **more: typing.Any) -> typing.Any:
+    """Make a dataclass field with an `Option`; its name is that of the last flag: ``--num-epochs`` is num_epochs."""
+    name = name or flags[-1].lstrip("-").replace("-", "_")
+    return dataclasses.field(default=default, metadata={"option": Option(name, flags, help, **more)})
+
+
+def options_of(settings: typing.Any) -> dict[str, Option]:
+    """The options of a settings class or object, by the name of their field."""
+    return {
+        field.name: field.metadata["option"] for field in dataclasses.fields(settings) if "option" in field.metadata
+    }
+
+
+class Settings:
+    """Base class of all settings: every field is checked against its rule when an object is made.
+
+    Raises
+    ------
+    UsageError
+        A ValueError that names the field, its value and the rule.
+    """
+
+    def __post_init__(self) -> None:
+        for name, one in options_of(self).items():
+            value = _plain(getattr(self, name))
+            object.__setattr__(self, name, value)  # frozen: this is the one place that converts values
+            _check(f"{type(self).__name__}.{name}", one, value)
+
+
+def _plain(value: typing.Any) -> typing.Any:
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return tuple(_plain(part) for part in value) if isinstance(value, list) else value
+
+
+def _check(what: str, one: Option, value: typing.Any) -> None:
+    flag = f" ({one.flags[-1]})" if one.flags else ""
+    if value is None:
+        if one.required:
+            raise UsageError(f"{what}{flag} is missing: {one.help}")
+        return
+    if one.choices and value not in one.choices:
+        raise UsageError(f"{what}{flag} is {value!r}; it must be one of {', '.join(one.choices)}")
+    if (one.sequence or one.many) and not isinstance(value, tuple):
+        raise UsageError(f"{what}{flag} is {value!r}; it must be a list or a tuple")
+    if one.rule:
+        for number in value if one.sequence else [value]:
+            if not one.rule.holds(number):
+                raise UsageError(f"{what}{flag} is {number!r}; it must be {one.rule.words}")
+
+
+def documented(cls: typing.Any) -> typing.Any:
+    """Class decorator: add an "Attributes" section to the docstring, made of the fields' options."""
+    lines = [cls.__doc__.rstrip(), "", "    Attributes", "    ----------"]
+    for field in dataclasses.fields(cls):
+        lines.append(f"    {field.name} : {field.type}")
+        one = field.metadata.get("option")
+        if one:
+            flag = f" ({one.flags[-1]})" if one.flags else ""
+            lines.append(f"        {one.help[:1].upper()}{one.help[1:]}{default_in_words(field.default, one)}.{flag}")
+    cls.__doc__ = "\n".join(lines) + "\n"
+    return cls
+
+
+def default_in_words(default: typing.Any, one: Option) -> str:
+    """The end of a help text that names the default, or nothing."""
+    if one.default_words:
+        return f"; default: {one.default_words}"
+    if default is None or isinstance(default, bool) or default == ():
+        return ""
+    values = default if isinstance(default, tuple) else (default,)
+    return f"; default: {','.join(f'{value:g}' if isinstance(value, float) else str(value) for value in values)}"
+
+
+SettingsType = typing.TypeVar("SettingsType", bound=Settings)
+
+
+def with_defaults(settings: SettingsType, defaults: typing.Mapping[str, typing.Any]) -> SettingsType:
+    """Replace the options that are None by those of `defaults`, by their names."""
+    changes: dict[str, typing.Any] = {}
+    options = options_of(settings)
+    for field in dataclasses.fields(settings):  # type: ignore[arg-type]  # every subclass is a dataclass
+        value = getattr(settings, field.name)
+        if isinstance(value, Settings):
+            changes[field.name] = with_defaults(value, defaults)
+        elif value is None and field.name in options and options[field.name].name in defaults:
+            changes[field.name] = defaults[options[field.name].name]
+    return dataclasses.replace(settings, **changes)  # type: ignore[type-var]
+
+
+def flat(settings: Settings, incidental: bool = True) -> dict[str, typing.Any]:
+    """All options as one dict for JSON, by their names; without `incidental` only those that change what is trained."""
+    found: dict[str, typing.Any] = {}
+    options = options_of(settings)
+    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
+        value = getattr(settings, field.name)
+        if isinstance(value, Settings):
+            found.update(flat(value, incidental))
+        elif field.name in options and (incidental or not options[field.name].incidental):
+            found[options[field.name].name] = value
+    return json.loads(json.dumps(found))

@@ -1,0 +1,108 @@
+"""Settings of the network, its input and the devices that compute it."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+from a2net_gluon.fields import (
+    COUNT,
+    FRACTION,
+    WHOLE,
+    Settings,
+    documented,
+    option,
+)
+
+__all__ = ["Devices", "Input", "Network"]
+
+
+def _placement(text: str) -> dict[str, tuple[int, ...]]:
+    """``conv3:1,2+conv4:1,2`` as ``{"conv3": (1, 2), "conv4": (1, 2)}``."""
+    stages: dict[str, tuple[int, ...]] = {}
+    for part in text.split("+"):
+        stage, _, units = part.partition(":")
+        if not stage or not units or stage in stages:
+            raise ValueError(f"{text!r} is not a placement such as conv4:2 or conv3:1,2+conv4:1,2")
+        stages[stage] = tuple(COUNT.parse(unit) for unit in units.split(","))
+    return stages
+
+
+_OWN = {"default_words": "the network's own"}
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class Network(Settings):
+    """A network by name, and the context blocks in it; see `a2net_gluon.get_model`."""
+
+    name: str | None = option(
+        None,
+        "--model",
+        help="name of the network; an unknown one lists all",
+        default_words="a2net_resnet50; for digits a2net_resnet20_small",
+    )
+    context: str | None = option(
+        None,
+        "--context",
+        metavar="KIND",
+        help="kind of context block; a2: double attention, nl: non-local, se: squeeze-and-excitation",
+        **_OWN,
+    )
+    placement: typing.Mapping[str, typing.Sequence[int]] | None = option(
+        None,
+        "--placement",
+        metavar="STAGE:UNIT,…",
+        help="units after which context blocks stand, e.g. conv3:1,2+conv4:1,2",
+        parse=_placement,
+        **_OWN,
+    )
+    reduction: int | None = option(
+        None, "--reduction", rule=COUNT, help="a block's width is that of its stage divided by this", **_OWN
+    )
+
+    @property
+    def blocks(self) -> dict[str, typing.Any]:
+        """The options of `get_model` that differ from the network's own."""
+        given = {"context": self.context, "placement": self.placement, "reduction": self.reduction}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class Input(Settings):
+    """Size, crop and normalization of the input; what is kept beside a parameter file comes before the defaults."""
+
+    size: int | None = option(None, "--input-size", rule=COUNT, help="height and width of the input", **_OWN)
+    crop_ratio: float | None = option(
+        None,
+        "--crop-ratio",
+        rule=FRACTION,
+        help="validation crop / resized shorter edge",
+        default_words="0.875; digits 1",
+    )
+    normalization: str | None = option(
+        None,
+        "--normalization",
+        choices=("dpn", "torchvision", "gluoncv"),
+        help="mean and scale",
+        default_words="dpn",
+    )
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class Devices(Settings):
+    """The devices that compute; by default the CPU."""
+
+    num_gpus: int = option(0, "--num-gpus", rule=WHOLE, help="number of GPUs", exclusive="devices")
+    gpus: typing.Sequence[int] | None = option(
+        None, "--gpus", rule=WHOLE, sequence=True, help="these GPUs, e.g. 0,2", exclusive="devices"
+    )
+    cpu_contexts: int = option(
+        1,
+        "--cpu-contexts",
+        rule=COUNT,
+        help="data parallelism over this many CPU contexts, to rehearse GPUs",
+        exclusive="devices",
+    )

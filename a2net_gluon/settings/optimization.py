@@ -1,0 +1,132 @@
+"""Settings of the optimization: first weights, optimizer, learning rate and loss."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+from a2net_gluon.errors import UsageError
+from a2net_gluon.fields import (
+    COUNT,
+    FRACTION,
+    RATE,
+    WHOLE,
+    Path,
+    Settings,
+    documented,
+    option,
+)
+
+__all__ = ["Loss", "Optimization", "Schedule", "Start"]
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class Start(Settings):
+    """The weights that training starts from."""
+
+    pretrained: bool = option(False, "--use-pretrained", help="start from published weights")
+    base: Path | None = option(
+        None,
+        "--pretrained-base",
+        metavar="FILE",
+        help="start from a trained backbone; attention blocks start as the identity",
+    )
+    params: Path | None = option(None, "--resume-params", help="start from this parameter file")
+    states: Path | None = option(
+        None, "--resume-states", help="and from this pickled file of gluon.Trainer.save_states"
+    )
+    epochs_done: int = option(0, "--resume-epoch", rule=WHOLE, help="and count this many epochs as done")
+    last_gamma: bool = option(False, "--last-gamma", help="start each residual unit as its shortcut")
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class Optimization(Settings):
+    """SGD with Nesterov momentum: how weights move, and in what arithmetic."""
+
+    lr: float | None = option(
+        None, "--lr", rule=RATE, help="learning rate for the batch over all devices", default_words="0.1; digits 0.05"
+    )
+    momentum: float = option(0.9, "--momentum", rule=RATE, help="Nesterov momentum")
+    wd: float | None = option(None, "--wd", rule=RATE, help="weight decay", default_words="0.0001; digits 0.0005")
+    no_wd: bool = option(False, "--no-wd", help="no weight decay for biases and for BN's gamma and beta")
+    accumulate: int = option(1, "--accumulate", rule=COUNT, help="batches whose gradients are added up for one step")
+    clip_gradient: float | None = option(
+        None, "--clip-gradient", rule=RATE, help="limit each value of a gradient to ± this"
+    )
+    skip_bad_steps: int = option(
+        0, "--skip-bad-steps", rule=WHOLE, help="consecutive steps with NaN or Inf to skip before the run fails"
+    )
+    ema: float | None = option(
+        None, "--ema", rule=FRACTION, metavar="DECAY", help="average the weights too, e.g. 0.9999"
+    )
+    dtype: str = option("float32", "--dtype", choices=("float32", "float16"), help="float16: GPUs only")
+    norm: str = option(
+        "batch",
+        "--norm",
+        choices=("batch", "sync", "frozen"),
+        help="BN statistics of a device's part of the batch, of all GPUs of a process, or as loaded",
+    )
+    mode: str = option("hybrid", "--mode", choices=("hybrid", "imperative"), help="static graph or not")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.ema == 1:
+            raise UsageError("--ema is 1, which never takes in anything: it must be below 1, e.g. 0.9999")
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class Schedule(Settings):
+    """The learning rate of each step."""
+
+    mode: str | None = option(
+        None,
+        "--lr-mode",
+        choices=("step", "poly", "cosine", "plateau"),
+        help="schedule",
+        default_words="step; digits cosine",
+    )
+    decay: float = option(0.1, "--lr-decay", rule=FRACTION, help="factor of a step, or at a plateau")
+    decay_epochs: typing.Sequence[int] = option(
+        (30, 60, 90), "--lr-decay-epoch", rule=WHOLE, sequence=True, help="epochs of steps"
+    )
+    decay_period: int = option(0, "--lr-decay-period", rule=WHOLE, help="a step every this many epochs instead")
+    plateau_patience: int = option(
+        5, "--plateau-patience", rule=COUNT, help="epochs without a better training accuracy"
+    )
+    plateau_threshold: float = option(
+        0.001, "--plateau-threshold", rule=RATE, help="increase of the accuracy (0 to 1) that counts as better"
+    )
+    warmup_lr: float = option(0.0, "--warmup-lr", rule=RATE, help="learning rate at the start of the warm-up")
+    warmup_epochs: int | None = option(
+        None, "--warmup-epochs", rule=WHOLE, help="epochs of linear warm-up", default_words="0; digits 1"
+    )
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class Loss(Settings):
+    """Cross-entropy, smoothed, mixed, or distilled from a teacher."""
+
+    label_smoothing: bool = option(False, "--label-smoothing", help="label smoothing by 0.1")
+    mixup: bool = option(False, "--mixup", help="mix images and labels in pairs")
+    mixup_alpha: float = option(
+        0.2, "--mixup-alpha", rule=RATE, help="parameter of the Beta distribution of mixing ratios"
+    )
+    mixup_off_epochs: int = option(0, "--mixup-off-epoch", rule=WHOLE, help="last epochs without mixing")
+    teacher: Path | None = option(
+        None, "--teacher", help="distil from: best.params of a run, or a name of GluonCV's zoo"
+    )
+    temperature: float = option(20.0, "--temperature", rule=RATE, help="temperature of distillation")
+    hard_weight: float = option(
+        0.5, "--hard-weight", rule=RATE, help="weight of the labels in distillation, from 0 to 1"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.hard_weight > 1:
+            raise UsageError(f"--hard-weight is {self.hard_weight}; it must be from 0 to 1")
+        if self.mixup and not self.mixup_alpha:
+            raise UsageError("--mixup needs a --mixup-alpha above 0, e.g. 0.2")

@@ -1,0 +1,132 @@
+"""Settings of what is done with a trained network: evaluation, export, attention maps."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+from a2net_gluon.errors import UsageError
+from a2net_gluon.fields import (
+    COUNT,
+    RELATIVE,
+    Path,
+    Settings,
+    documented,
+    option,
+    with_defaults,
+)
+from a2net_gluon.settings.data import BATCH_SIZE, DEFAULTS, WORKERS, Data, Digits
+from a2net_gluon.settings.network import Devices, Input, Network
+
+__all__ = ["Attention", "Evaluation", "Export", "Trained"]
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class Trained(Settings):
+    """A network and its parameters. Classes, blocks and preprocessing kept beside the parameters are used."""
+
+    network: Network = Network()
+    params: Path | None = option(
+        None, "--params", metavar="FILE", help="parameter file of a run, or of an export", exclusive="parameters"
+    )
+    pretrained: bool = option(False, "--use-pretrained", help="the published parameters", exclusive="parameters")
+    input: Input = Input()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.params and self.pretrained:
+            raise UsageError("--params and --use-pretrained both name the parameters: give one of them")
+        if not self.network.name:
+            raise UsageError("the network has no name: Network(name), one of a2net_gluon.list_models()")
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class Evaluation(Trained):
+    """The measurement of a trained network on validation data; see `a2net_gluon.evaluate`."""
+
+    data: Data = Digits()
+    batch_size: int = option(32, "--batch-size", **BATCH_SIZE)
+    workers: int | None = option(None, "-j", "--num-data-workers", **WORKERS)
+    devices: Devices = Devices()
+
+    def resolved(self) -> Evaluation:
+        """Fill in the defaults that depend on the data.
+
+        Raises
+        ------
+        UsageError
+            If no parameters are named.
+        """
+        if not (self.params or self.pretrained):
+            raise UsageError("no parameters to evaluate: name a file with --params, or --use-pretrained")
+        return with_defaults(self, DEFAULTS[type(self.data)])
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class Export(Trained):
+    """The export of a network for deployment; see `a2net_gluon.export`."""
+
+    output: Path | None = option(
+        None, "--output", metavar="PREFIX", required=True, help="folder and start of the files' names"
+    )
+    onnx: bool = option(False, "--onnx", help="write PREFIX.onnx too")
+    optimize: bool = option(False, "--optimize", help="write a graph with oneDNN's fused operators too")
+    int8: typing.Sequence[Path] = option(
+        (),
+        "--int8",
+        many=True,
+        metavar="IMAGE",
+        help="write an 8-bit PREFIX-int8.onnx too, calibrated on these images",
+    )
+    pixels: bool = option(False, "--pixels", help="normalization in the graph: it takes uint8 (N, h, w, 3)")
+    images: typing.Sequence[Path] = option(
+        (),
+        "--images",
+        many=True,
+        metavar="IMAGE",
+        help="compare on these files, folders, or patterns such as 'photos/**/*.jpg'",
+        default_words="embedded digits",
+    )
+    classes: int | None = option(
+        None, "--classes", rule=COUNT, help="number of classes", default_words="that of the parameters"
+    )
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class Attention(Trained):
+    """Pictures and arrays of what a network's double attention blocks attend to; see `a2net_gluon.attention`."""
+
+    network: Network = Network("a2net_resnet20_small")
+    images: typing.Sequence[Path] = option(
+        None, name="images", many=True, required=True, help="image files, folders or patterns"
+    )
+    output: Path | None = option(
+        None, "--output", metavar="DIR", required=True, help="folder for a .png and a .npz of each image"
+    )
+    blocks: typing.Sequence[str] = option(
+        (),
+        "--blocks",
+        sequence=True,
+        metavar="BLOCK,…",
+        help="e.g. conv4:2, after unit 2 of conv4",
+        default_words="all",
+    )
+    maps: int = option(4, "--maps", rule=COUNT, metavar="K", help="gathering maps to draw of each block")
+    locations: typing.Sequence[tuple[float, float]] = option(
+        ((0.5, 0.5), (0.2, 0.2), (0.8, 0.8)),
+        "--locations",
+        many=True,
+        metavar="X,Y",
+        help="draw what these locations receive; relative to the crop, from the top left",
+        default_words="0.5,0.5 0.2,0.2 0.8,0.8",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for place in self.locations:
+            if len(place) != 2 or not all(RELATIVE.holds(one) for one in place):
+                raise UsageError(f"location {place!r} is not a position x,y such as 0.5,0.5")

@@ -1,0 +1,146 @@
+"""Settings of a training run."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+from a2net_gluon.errors import UsageError
+from a2net_gluon.fields import (
+    COUNT,
+    SEED,
+    Path,
+    Settings,
+    documented,
+    flat,
+    option,
+    with_defaults,
+)
+from a2net_gluon.settings.data import BATCH_SIZE, DEFAULTS, WORKERS, Data, Digits, ImageFolder, Records, Synthetic
+from a2net_gluon.settings.network import Devices, Input, Network
+from a2net_gluon.settings.optimization import Loss, Optimization, Schedule, Start
+
+__all__ = ["Run", "Training", "changed_options"]
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class Run(Settings):
+    """The run folder: checkpoints, resumption and logs. None of these changes what is trained."""
+
+    save_frequency: int = option(1, "--save-frequency", rule=COUNT, help="epochs between checkpoints", incidental=True)
+    keep: int = option(
+        2, "--keep", rule=COUNT, help="newest checkpoints to keep; the best is always kept", incidental=True
+    )
+    resume: bool = option(
+        False, "--resume", help="resume from the newest whole checkpoint in --save-dir", incidental=True
+    )
+    auto_resume: bool = option(
+        False, "--auto-resume", help="like --resume if --save-dir holds a run; otherwise start one", incidental=True
+    )
+    log_interval: int | None = option(
+        None,
+        "--log-interval",
+        rule=COUNT,
+        help="batches between log lines",
+        default_words="50; digits 10",
+        incidental=True,
+    )
+    logging_file: str = option("log.txt", "--logging-file", help="log file in the run folder", incidental=True)
+    tensorboard: bool = option(False, "--tensorboard", help="write files for TensorBoard too", incidental=True)
+
+
+AUGMENTATIONS = ("dpn", "small", "shift", "none")
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class Training(Settings):
+    """Everything a training run needs to know; see `a2net_gluon.train`."""
+
+    data: Data = Digits()
+    network: Network = Network()
+    input: Input = Input()
+    epochs: int | None = option(
+        None, "--num-epochs", rule=COUNT, help="epochs of the run", default_words="100; digits 12"
+    )
+    batch_size: int = option(32, "--batch-size", **BATCH_SIZE)
+    workers: int | None = option(None, "-j", "--num-data-workers", **WORKERS)
+    augmentation: str | None = option(
+        None,
+        "--augmentation",
+        choices=AUGMENTATIONS,
+        help="augmentation of training images",
+        default_words="dpn; digits shift",
+    )
+    devices: Devices = Devices()
+    kv_store: str | None = option(
+        None,
+        "--kv-store",
+        choices=("local", "device", "nccl", "dist_sync", "dist_device_sync", "horovod"),
+        help="how gradients are added up",
+        default_words="device, where there are several",
+    )
+    start: Start = Start()
+    optimization: Optimization = Optimization()
+    schedule: Schedule = Schedule()
+    loss: Loss = Loss()
+    seed: int = option(0, "--seed", rule=SEED, help="seed of the run")
+    save_dir: Path | None = option(
+        None, "--save-dir", help="run folder", default_words="runs/<model>-<time>", incidental=True
+    )
+    run: Run = Run()
+
+    def resolved(self) -> Training:
+        """Fill in the defaults that depend on the data, and check the settings against each other.
+
+        Raises
+        ------
+        UsageError
+            If settings contradict each other.
+        """
+        full = with_defaults(self, DEFAULTS[type(self.data)])
+        warmup = full.schedule.warmup_epochs
+        if self.schedule.warmup_epochs is None and warmup >= full.epochs:
+            # A run that is shorter than the default warm-up has none of that length.
+            full = dataclasses.replace(full, schedule=dataclasses.replace(full.schedule, warmup_epochs=full.epochs - 1))
+        full._check_start()
+        return full
+
+    def _check_start(self) -> None:
+        start = self.start
+        if (start.epochs_done or start.states) and not start.params:
+            flag = "--resume-states" if start.states else "--resume-epoch"
+            raise UsageError(f"{flag} needs --resume-params FILE")
+        if start.epochs_done >= self.epochs:
+            raise UsageError(f"--resume-epoch is {start.epochs_done}, --num-epochs {self.epochs}: nothing is left")
+        first = {
+            "--use-pretrained": start.pretrained,
+            "--pretrained-base": start.base,
+            "--resume-params": start.params,
+        }
+        given = [flag for flag, value in first.items() if value]
+        if len(given) > 1:
+            raise UsageError(f"{given[0]} and {given[1]} both name the first weights: give one of them")
+
+
+def changed_options(
+    before: typing.Mapping[str, typing.Any], now: typing.Mapping[str, typing.Any]
+) -> dict[str, tuple[typing.Any, typing.Any]]:
+    """Find the options that change what is trained and differ between two starts of a run.
+
+    Parameters
+    ----------
+    before, now : dict
+        Options by their names, as from `a2net_gluon.fields.flat`; one that is missing has its default.
+
+    Returns
+    -------
+    dict of str to tuple
+        The value before and the value now, by the option's name.
+    """
+    groups = [Training(), ImageFolder(""), Records(), Synthetic()]
+    defaults = {name: value for group in groups for name, value in flat(group, incidental=False).items()}
+    defaults["data_dir"] = None
+    pairs = {name: (before.get(name, default), now.get(name, default)) for name, default in defaults.items()}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
