@@ -159,7 +159,7 @@ def export(arguments, prog):
     images, calibration = find_images(args.images), find_images(args.int8 or ())
     net, description = _network(args, clips=True)
     proofs = deploy.export(net, args.output, description, forms, images, calibration, args.pixels)
-    inputs = "clips" if description.frames else "images"
+    inputs = "clips" if description.preprocessing.frames else "images"
     for name, proof in proofs.items():
         print(
             f"{name}: {proof.images} {inputs}, largest relative difference {proof.difference:.1e}, "

@@ -1,18 +1,23 @@
-"""Writing files so that a reader, or a killed process, never meets half of one."""
+"""Output files and folders, written so that neither a reader nor a killed process leaves or meets half of one."""
+
+from __future__ import annotations
 
 import contextlib
 import os
 import pathlib
 import shutil
 import tempfile
+from typing import Iterator, Union
 
 from a2net_gluon.errors import FailureError
 
-__all__ = ["flush", "folder_for_output", "output_folder", "replacing", "staging_folder", "write_text"]
+__all__ = ["AnyPath", "flush", "folder_for_output", "output_folder", "replacing", "staging_folder", "write_text"]
+
+AnyPath = Union[str, "os.PathLike[str]"]
 
 
-def folder_for_output(path):
-    """Create folder `path`, check that files can be made in it, and return it as a Path.
+def folder_for_output(path: AnyPath) -> pathlib.Path:
+    """Create folder `path`, check that files can be created in it, and return it as a Path.
 
     Raises
     ------
@@ -30,22 +35,22 @@ def folder_for_output(path):
 
 
 @contextlib.contextmanager
-def output_folder(path):
-    """Yield `folder_for_output(path)`; on an exception the folders that had to be created for it are removed again."""
+def output_folder(path: AnyPath) -> Iterator[pathlib.Path]:
+    """Yield `folder_for_output(path)`; on an exception, remove the folders that were created for it."""
     path = pathlib.Path(path)
     new = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
         yield folder_for_output(path)
     except BaseException:
         for folder in new:
-            with contextlib.suppress(OSError):  # not if somebody else has put something there
+            with contextlib.suppress(OSError):  # another process has put something there
                 folder.rmdir()
         raise
 
 
 @contextlib.contextmanager
-def replacing(path):
-    """Yield a temporary path beside `path`; on success it takes the place of `path`, otherwise it is removed.
+def replacing(path: AnyPath) -> Iterator[pathlib.Path]:
+    """Yield a temporary path beside `path`; on success it replaces `path`, otherwise it is removed.
 
     Raises
     ------
@@ -63,29 +68,29 @@ def replacing(path):
     except OSError as error:
         raise FailureError(f"{path}: cannot be written ({error.strerror})") from None
     finally:
-        with contextlib.suppress(OSError):  # not there, or in what is no folder
+        with contextlib.suppress(OSError):  # it does not exist, or its parent is not a folder
             temporary.unlink()
 
 
-def write_text(path, text):
+def write_text(path: AnyPath, text: str) -> None:
     """Write `text` to `path` in UTF-8, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager
-def staging_folder(parent):
-    """Yield a new folder inside `parent` that is removed at the end, with whatever was left in it."""
+def staging_folder(parent: AnyPath) -> Iterator[pathlib.Path]:
+    """Yield a new folder inside `parent` that is removed at the end, with whatever it still contains."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix=".staging-", dir=parent))
-    folder.chmod(0o755)  # mkdtemp makes it private, and it may stay
+    folder.chmod(0o755)  # mkdtemp makes it private; a caller may rename it and keep it
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def flush(path):
-    """Have the system write file or folder `path` to the disk."""
+def flush(path: AnyPath) -> None:
+    """Make the system write file or folder `path` to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

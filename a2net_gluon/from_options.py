@@ -152,4 +152,5 @@ def network(args, clips=False):
         raise UsageError(f"{path} was trained for {count} classes, its description names {len(description.classes)}")
     classes = description.classes if description else tuple(str(number) for number in range(count))
     _, *frames, _, _ = input_shape(args.model)
-    return net, Description(args.model, classes, prepared, options=options, frames=frames[0] if frames else None)
+    prepared = dataclasses.replace(prepared, frames=frames[0] if frames else None)
+    return net, Description(args.model, classes, prepared, options=options)

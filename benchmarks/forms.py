@@ -15,6 +15,7 @@ import numpy as np
 
 from a2net_gluon.data import list_images
 from a2net_gluon.deploy.forms import FORMS, exported_files, load_form, written_forms
+from a2net_gluon.deploy.inputs import graph_input
 from a2net_gluon.networks.description import Description
 
 
@@ -32,7 +33,7 @@ def main():
     runs = {form: load_form(args.prefix, form) for form in written_forms(args.prefix)}
     size = description.preprocessing.size
     pixels = np.random.default_rng(0).integers(0, 256, (args.batch_size, size, size, 3), np.uint8)
-    seconds = best_times(runs, description.graph_input(pixels), args.rounds)
+    seconds = best_times(runs, graph_input(pixels, description), args.rounds)
     rows = {form: [f"{seconds['symbol'] / seconds[form]:.2f}", f"{megabytes(args.prefix, form):.2f}"] for form in runs}
     titles = ["form", "images/s, × symbol", "MB"]
     if args.data_dir:
@@ -64,7 +65,7 @@ def accuracies(runs, description, folder, batch_size):
     for start in range(0, len(images.names), batch_size):
         numbers = range(start, min(start + batch_size, len(images.names)))
         crops = np.stack([description.preprocessing.centre_crop(images.read(number)) for number in numbers])
-        inputs = description.graph_input(crops)
+        inputs = graph_input(crops, description)
         for form, run in runs.items():
             found[form] += list(run(inputs).argmax(1))
     labels, plain = np.array(images.labels), np.array(found["symbol"])

@@ -1,20 +1,22 @@
-"""The one definition of how an image becomes a network's input: crop and normalisation.
+"""The one definition of how images and clips become a network's input: crop, frames and normalisation.
 
 Validation images are resized with MXNet's operators, as its C++ record iterator does: opencv-python resizes to other
 pixels, by one level here and there.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import math
-import typing
+from typing import Any, Sequence
 
 import mxnet as mx
 import numpy as np
 
-from a2net_gluon.errors import UsageError
+from a2net_gluon.errors import UsageError, check_counts
 
-__all__ = ["INTERPOLATION", "NORMALIZATIONS", "Preprocessing"]
+__all__ = ["INTERPOLATION", "NORMALIZATIONS", "Preprocessing", "normalize"]
 
 INTERPOLATION = 2  # bicubic, in mxnet's and OpenCV's numbering; the DPN code's choice
 
@@ -27,12 +29,32 @@ NORMALIZATIONS = {
 }
 
 
+def normalize(F: Any, pixels: Any, mean: Any, scale: Any, axes: Sequence[int] | None = None) -> Any:  # noqa: N803 (Gluon's)
+    """Compute ``(pixels - mean) * scale`` in float32: the formula of `Preprocessing.normalize` and of exported graphs.
+
+    Parameters
+    ----------
+    F : module
+        ``mxnet.nd`` or ``mxnet.sym``.
+    pixels : NDArray or Symbol
+        Values from 0 to 255 of any type.
+    mean, scale : NDArray or Symbol
+        Of a shape that broadcasts to that of `pixels`.
+    axes : sequence of int, optional
+        Order of axes to transpose `pixels` to first, for crops whose channels come last.
+    """
+    pixels = F.cast(pixels, dtype="float32")
+    if axes is not None:
+        pixels = F.transpose(pixels, axes=axes)
+    return F.broadcast_mul(F.broadcast_sub(pixels, mean), scale)
+
+
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """What an image goes through on its way into a network.
+    """The steps from an image or the frames of a clip to a network's input.
 
     Validation: the shorter edge is resized to ``ceil(size / crop_ratio)``, the middle ``size × size`` is cut out.
-    Smaller images are enlarged. Both: input = (pixel - mean) * scale, channels first.
+    Smaller images are enlarged. Training and validation: input = (pixel - mean) * scale, channels first.
 
     Attributes
     ----------
@@ -42,36 +64,49 @@ class Preprocessing:
         Above 0, at most 1.
     mean, scale : tuple of float
         For red, green and blue, on the 0 to 255 scale.
+    frames : int or None
+        Length of a clip; None for images.
+    stride : int
+        Distance in the video from one frame of a clip to the next.
     """
 
     size: int = 224
     crop_ratio: float = 0.875
-    mean: typing.Tuple[float, ...] = NORMALIZATIONS["dpn"][0]
-    scale: typing.Tuple[float, ...] = NORMALIZATIONS["dpn"][1]
+    mean: tuple[float, ...] = NORMALIZATIONS["dpn"][0]
+    scale: tuple[float, ...] = NORMALIZATIONS["dpn"][1]
+    frames: int | None = None
+    stride: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.size < 1:
             raise UsageError(f"input size is {self.size}; it must be at least 1 pixel")
         if not 0 < self.crop_ratio <= 1:
             raise UsageError(f"crop ratio is {self.crop_ratio}; it must be above 0 and at most 1")
+        check_counts(frames=1 if self.frames is None else self.frames, stride=self.stride)
 
     @property
-    def resize(self):
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one network input: (3, size, size) for images, (3, frames, size, size) for clips."""
+        return (3, *([] if self.frames is None else [self.frames]), self.size, self.size)
+
+    @property
+    def resize(self) -> int:
         """Length of the shorter edge before the crop, as in GluonCV's scripts."""
         return math.ceil(self.size / self.crop_ratio)
 
-    def centre_crop(self, image):
+    def centre_crop(self, image: np.ndarray) -> np.ndarray:
         """Resize and crop `image`, an RGB array (h, w, 3), for validation: a uint8 array (size, size, 3)."""
-        image = mx.image.resize_short(mx.nd.array(image, dtype=np.uint8), self.resize, INTERPOLATION).asnumpy()
-        y, x = (image.shape[0] - self.size) // 2, (image.shape[1] - self.size) // 2
-        return image[y : y + self.size, x : x + self.size]
+        resized = mx.image.resize_short(mx.nd.array(image, dtype=np.uint8), self.resize, INTERPOLATION).asnumpy()
+        y, x = (resized.shape[0] - self.size) // 2, (resized.shape[1] - self.size) // 2
+        return resized[y : y + self.size, x : x + self.size]
 
-    def normalize(self, pixels):
-        """Turn uint8 crops (N, 3, size, size), an NDArray on any device, into a network's float32 input."""
-        mean, scale = (_per_channel(values, pixels.context) for values in (self.mean, self.scale))
-        return (pixels.astype("float32") - mean) * scale
+    def normalize(self, pixels: mx.nd.NDArray) -> mx.nd.NDArray:
+        """Normalise uint8 images (N, 3, h, w) or clips (N, 3, t, h, w) on their device, in float32."""
+        mean, scale = (_per_channel(values, pixels.ndim, pixels.context) for values in (self.mean, self.scale))
+        return normalize(mx.nd, pixels, mean, scale)
 
 
 @functools.lru_cache(maxsize=None)
-def _per_channel(values, ctx):
-    return mx.nd.array(np.array(values).reshape(1, -1, 1, 1), ctx=ctx)
+def _per_channel(values: tuple[float, ...], ndim: int, ctx: mx.Context) -> mx.nd.NDArray:
+    """Return `values`, one for each channel, as an array that broadcasts over batch and locations."""
+    return mx.nd.array(np.array(values).reshape(1, -1, *[1] * (ndim - 2)), ctx=ctx)

@@ -7,9 +7,10 @@ import pathlib
 import mxnet as mx
 
 from a2net_gluon.deploy.forms import FORMS, exported_files, load_form, load_module
+from a2net_gluon.deploy.inputs import crops_of, graph_input
 from a2net_gluon.deploy.normalization import WithNormalization
 from a2net_gluon.deploy.onnx_file import write_onnx
-from a2net_gluon.deploy.proof import crops_of, in_batches, prove
+from a2net_gluon.deploy.proof import in_batches, prove
 from a2net_gluon.deploy.quantization import write_int8
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.files import output_folder, staging_folder
@@ -66,7 +67,7 @@ def export(net, prefix, description, forms=(), images=(), calibration=(), pixels
     prefix = pathlib.Path(prefix)
     _check_prefix(prefix)
     forms = _complete(forms, calibration)
-    if description.frames and (pixels or "int8" in forms):
+    if description.preprocessing.frames and (pixels or "int8" in forms):
         raise UsageError(
             f"{description.model} takes clips: {'pixels' if pixels else 'int8'} is for images, leave it out"
         )
@@ -107,13 +108,11 @@ class _Live:
 
     def inputs(self, paths):
         """What the graph takes for image files."""
-        return self.description.graph_input(crops_of(paths, self.description.preprocessing))
+        return graph_input(crops_of(paths, self.description.preprocessing), self.description)
 
     def sample(self, paths):
         """Inputs, and the network's answers to them."""
         inputs = self.inputs(paths)
-        if not len(inputs):
-            raise UsageError(f"{len(paths)} images are no clip of {self.description.frames} frames: give more")
         logits = in_batches(self._forward, inputs)
         if logits.shape[1] != len(self.description.classes):
             classes = len(self.description.classes)

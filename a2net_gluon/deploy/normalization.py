@@ -1,23 +1,30 @@
-"""Normalisation as a part of the graph, so that whoever runs it needs no mean and no scale."""
+"""Normalisation as a part of the graph, so that whoever runs it needs neither mean nor scale."""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
 
 import mxnet as mx
 import numpy as np
 from mxnet.gluon.block import HybridBlock
 
+from a2net_gluon.data.preprocessing import Preprocessing, normalize
 from a2net_gluon.networks.weights import NORMALIZATION
 
 __all__ = ["WithNormalization"]
 
+_CHANNELS_FIRST = (0, 3, 1, 2)  # of (N, h, w, 3)
+
 
 class WithNormalization(HybridBlock):
-    """A network that takes RGB crops as they are: (x - mean) · scale, channels first, then the network.
+    """A network with normalisation in front of it, which takes RGB crops of uint8.
 
     Parameters
     ----------
     net : HybridBlock
         Initialised.
     preprocessing : Preprocessing
-        Its mean and scale.
+        Its mean and scale become constants of the graph.
 
     Inputs
     ------
@@ -28,7 +35,7 @@ class WithNormalization(HybridBlock):
     Those of `net`.
     """
 
-    def __init__(self, net, preprocessing):
+    def __init__(self, net: HybridBlock, preprocessing: Preprocessing) -> None:
         super().__init__(prefix="")
         with self.name_scope():
             self.mean = self._constant("mean", preprocessing.mean)
@@ -38,9 +45,8 @@ class WithNormalization(HybridBlock):
         for constant in (self.mean, self.scale):
             constant.initialize(ctx=ctx)
 
-    def _constant(self, name, values):
+    def _constant(self, name: str, values: Sequence[float]) -> mx.gluon.Constant:
         return self.params.get_constant(f"{NORMALIZATION}{name}", mx.nd.array(np.reshape(values, (1, -1, 1, 1))))
 
-    def hybrid_forward(self, F, x, mean, scale):  # noqa: D102, N803 (Gluon's)
-        x = F.transpose(F.cast(x, dtype="float32"), axes=(0, 3, 1, 2))  # (N, 3, h, w)
-        return self.net(F.broadcast_mul(F.broadcast_sub(x, mean), scale))
+    def hybrid_forward(self, F: Any, x: Any, mean: Any, scale: Any) -> Any:  # noqa: D102, N803 (Gluon's)
+        return self.net(normalize(F, x, mean, scale, axes=_CHANNELS_FIRST))

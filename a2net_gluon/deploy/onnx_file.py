@@ -1,7 +1,6 @@
 """Conversion to ONNX with MXNet's converter, and what has to be repaired of its files (mxnet 1.9.1)."""
 
 import contextlib
-import dataclasses
 import json
 import os
 
@@ -17,10 +16,12 @@ _IR_VERSION = 8  # of that time; files marked with a newer one are refused by ol
 
 
 def _input(description):
-    """Shape and type of the graph's input, see `a2net_gluon.data.Description`; what has a name is left open."""
+    """Return an example shape of the graph's input, the same with names for the lengths left open, and the type."""
+    preprocessing = description.preprocessing
     if description.input == "pixels":
-        return ("N", "height", "width", 3), np.uint8
-    return ("N", 3, *(["frames"] if description.frames else []), "height", "width"), np.float32
+        return (1, preprocessing.size, preprocessing.size, 3), ("N", "height", "width", 3), np.uint8
+    names = ("N", 3, *(["frames"] if preprocessing.frames else []), "height", "width")
+    return (1, *preprocessing.input_shape), names, np.float32
 
 
 def write_onnx(symbol, params, path, description):
@@ -38,10 +39,7 @@ def write_onnx(symbol, params, path, description):
     """
     import onnx
 
-    dynamic, dtype = _input(description)
-    size = description.preprocessing.size
-    sizes = {"N": 1, "frames": description.frames, "height": size, "width": size}
-    shape = tuple(sizes.get(length, length) for length in dynamic)
+    shape, dynamic, dtype = _input(description)
     with _mended(onnx):
         mx.onnx.export_model(
             os.fspath(symbol),
@@ -57,7 +55,7 @@ def write_onnx(symbol, params, path, description):
     shorten_transposes(model.graph)
     channels_last_first(model.graph)
     note_ranks(model.graph, mx.sym.load(os.fspath(symbol)), shape)
-    onnx.helper.set_model_props(model, {"description": json.dumps(dataclasses.asdict(description))})
+    onnx.helper.set_model_props(model, {"description": json.dumps(description.as_dict())})
     onnx.checker.check_model(model)
     onnx.save(model, os.fspath(path))
 

@@ -9,6 +9,7 @@ from scipy.special import softmax
 from a2net_gluon.data.decoding import DecodeError
 from a2net_gluon.data.folder import read_image
 from a2net_gluon.deploy.forms import check_files, exported_files, load_form, written_forms
+from a2net_gluon.deploy.inputs import graph_input
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.networks.description import Description
 from a2net_gluon.networks.weights import check_contexts
@@ -58,8 +59,9 @@ class Predictor:
             raise UsageError(f"the form {self.form} runs on the CPU; {ctx} needs the form symbol")
         check_files(prefix, self.form)
         self.description = Description.load(exported_files(prefix)[-1])
-        if self.description.frames:
-            raise UsageError(f"{prefix} takes clips of {self.description.frames} frames; this classifies images")
+        frames = self.description.preprocessing.frames
+        if frames:
+            raise UsageError(f"{prefix} takes clips of {frames} frames; this classifies images")
         try:
             self._forward = load_form(prefix, self.form, ctx)
             self._check()
@@ -81,7 +83,7 @@ class Predictor:
     def _check(self):
         """Run one black image: files that do not belong together are found before anybody waits for them."""
         size, classes = self.description.preprocessing.size, len(self.description.classes)
-        logits = self._forward(self.description.graph_input(np.zeros((1, size, size, 3), np.uint8)))
+        logits = self._forward(graph_input(np.zeros((1, size, size, 3), np.uint8), self.description))
         if logits.shape != (1, classes):
             raise ValueError(f"its description names {classes} classes, the graph has {logits.shape[-1]}")
         if not np.isfinite(logits).all():
@@ -104,7 +106,7 @@ class Predictor:
             yield Prediction(str(path), tuple((names[k], float(probabilities[path][k])) for k in order))
 
     def _probabilities(self, crops):
-        return softmax(self._forward(self.description.graph_input(crops)), axis=1)
+        return softmax(self._forward(graph_input(crops, self.description)), axis=1)
 
 
 def _fastest(prefix, ctx):

@@ -9,12 +9,12 @@ from mxnet import gluon
 from a2net_gluon.data import Shard
 from a2net_gluon.errors import UsageError
 
-__all__ = ["Exchange", "make_exchange"]
+__all__ = ["Communicator", "make_communicator"]
 
 _FIRST_KEY = 1_000_000  # above the numbers a Trainer gives to parameters
 
 
-class Exchange:
+class Communicator:
     """A job of a single process, with one or several devices.
 
     Attributes
@@ -73,7 +73,7 @@ class Exchange:
         return array
 
 
-class _KVStoreExchange(Exchange):
+class _KVStoreCommunicator(Communicator):
     """Several processes through MXNet's parameter servers."""
 
     def __init__(self, kvstore):
@@ -106,7 +106,7 @@ class _KVStoreExchange(Exchange):
         return array
 
 
-class _HorovodExchange(Exchange):
+class _HorovodCommunicator(Communicator):
     """Several processes through Horovod's all-reduce."""
 
     def __init__(self, horovod):
@@ -131,8 +131,8 @@ class _HorovodExchange(Exchange):
         return self._horovod.allreduce(array, average=False, name="a2net")
 
 
-def make_exchange(kind, contexts):
-    """The exchange that ``--kv-store`` names.
+def make_communicator(kind, contexts):
+    """The communicator that ``--kv-store`` names.
 
     Parameters
     ----------
@@ -147,17 +147,17 @@ def make_exchange(kind, contexts):
         If what the kind needs is not there.
     """
     if kind == "horovod":
-        return _HorovodExchange(_start_horovod())
+        return _HorovodCommunicator(_start_horovod())
     if kind and kind.startswith("dist"):
         if "DMLC_ROLE" not in os.environ:
             raise UsageError(
                 f"--kv-store {kind} is for several processes: start them with a2net launch -n N -- COMMAND"
             )
-        return _KVStoreExchange(mx.kv.create(kind))
+        return _KVStoreCommunicator(mx.kv.create(kind))
     if kind == "nccl" and contexts[0].device_type != "gpu":
         raise UsageError("--kv-store nccl is for GPUs: name some with --gpus, or leave it out")
     # Without a kvstore, several contexts would silently train apart.
-    return Exchange((kind or "device") if len(contexts) > 1 else None)
+    return Communicator((kind or "device") if len(contexts) > 1 else None)
 
 
 def _start_horovod():

@@ -107,7 +107,8 @@ def _targets(images, folder):
 
 def _look(probe, description, crop):
     """The most probable class, its probability, and the attention of every block."""
-    logits, attention = probe.look(mx.nd.array(description.graph_input(crop[np.newaxis])))
+    pixels = mx.nd.array(crop.transpose(2, 0, 1)[np.newaxis], dtype=np.uint8)
+    logits, attention = probe.look(description.preprocessing.normalize(pixels))
     if not np.isfinite(logits).all():
         raise FailureError(f"{description.model} gives values that are not finite: its parameters are damaged")
     best = int(logits.argmax())

@@ -1,29 +1,29 @@
-"""What has to be known about a network besides its parameters, as a small JSON file beside them."""
+"""The description of a network: what its parameters do not tell about it, in a small JSON file beside them."""
+
+from __future__ import annotations
 
 import dataclasses
 import json
 import pathlib
 import re
-import typing
-
-import mxnet as mx
-import numpy as np
+from typing import Any, Mapping
 
 from a2net_gluon.data.preprocessing import Preprocessing
 from a2net_gluon.errors import FailureError, check_counts
-from a2net_gluon.files import write_text
+from a2net_gluon.files import AnyPath, write_text
 
-__all__ = ["EXPORTED", "FILE_NAME", "OPTIONS", "Description", "network_in_words"]
+__all__ = ["EXPORTED", "FILE_NAME", "INPUTS", "OPTIONS", "Description", "network_in_words"]
 
 FILE_NAME = "model.json"  # in run folders and checkpoints; exports name it after their prefix
-# Those of `a2net_gluon.get_model` that tell how a network is made and are kept in a description.
+# Arguments of `a2net_gluon.get_model` that decide how a network is built, and that a description keeps.
 OPTIONS = ("context", "placement", "reduction")
 EXPORTED = "-0000.params"  # end of the name of an export's parameter file
+INPUTS = ("normalized", "pixels")
 
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What a network is and what it takes.
+    """Name, classes and input of a network.
 
     Attributes
     ----------
@@ -32,49 +32,42 @@ class Description:
     classes : tuple of str
         In the order of its outputs.
     preprocessing : Preprocessing
-    options : dict
-        What else `a2net_gluon.get_model` was given: ``context``, ``placement``, ``reduction``, those that are not
-        the network's own.
-    frames : int or None
-        Of a clip; None for networks that take images.
+        Its `frames` tells whether the network takes images or clips.
     input : {"normalized", "pixels"}
-        What the graph takes: float32 (N, 3, h, w) that went through all of `preprocessing`, or crops as they are,
-        RGB uint8 (N, h, w, 3), where normalisation is a part of the graph. Clips are normalized: (N, 3, t, h, w).
+        Input of the graph: normalised float32 (N, 3, h, w) or (N, 3, t, h, w), or RGB crops of uint8 (N, h, w, 3),
+        which the graph normalises itself.
+    options : dict
+        Further arguments of `a2net_gluon.get_model` where they differ from the network's own: ``context``,
+        ``placement``, ``reduction``.
     """
 
     model: str
-    classes: typing.Tuple[str, ...]
+    classes: tuple[str, ...]
     preprocessing: Preprocessing
     input: str = "normalized"
-    options: typing.Mapping = dataclasses.field(default_factory=dict)
-    frames: typing.Optional[int] = None
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
-    def network(self):
+    def network(self) -> str:
         """The network in words, see `network_in_words`."""
         return network_in_words(self.model, self.options)
 
-    def graph_input(self, crops):
-        """Turn uint8 crops (N, h, w, 3) into what the graph takes, a NumPy array.
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields of the JSON file.
 
-        For clips each `frames` crops in a row become one clip; at the end too few for another are left out.
+        ``frames``, and for clips ``stride``, stand beside ``preprocessing``, where version 0.1 looks for them.
         """
-        if self.input == "pixels":
-            return crops
-        normalized = self.preprocessing.normalize(mx.nd.array(crops.transpose(0, 3, 1, 2), dtype=np.uint8)).asnumpy()
-        if not self.frames:
-            return normalized
-        clips = len(crops) // self.frames
-        frames = normalized[: clips * self.frames].reshape(clips, self.frames, *normalized.shape[1:])
-        return frames.transpose(0, 2, 1, 3, 4)  # (N, t, 3, h, w) to (N, 3, t, h, w)
+        fields = dataclasses.asdict(self)
+        fields["frames"], stride = (fields["preprocessing"].pop(name) for name in ("frames", "stride"))
+        return fields if fields["frames"] is None else {**fields, "stride": stride}
 
-    def save(self, path):
+    def save(self, path: AnyPath) -> None:
         """Write this description as JSON."""
-        write_text(path, json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n")
+        write_text(path, json.dumps(self.as_dict(), indent=2, ensure_ascii=False) + "\n")
 
     @classmethod
-    def beside(cls, params):
-        """The description that training or an export left beside parameter file `params`, or None."""
+    def beside(cls, params: AnyPath) -> Description | None:
+        """Load the description that training or an export wrote beside parameter file `params`; None without one."""
         params = pathlib.Path(params)
         own = params.with_name(re.sub(r"(-\d{4})?\.params$", "", params.name) + ".json")
         candidates = [own] if _is_description(own) else []
@@ -82,7 +75,7 @@ class Description:
         return next((cls.load(path) for path in candidates if path.is_file()), None)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: AnyPath) -> Description:
         """Read a description.
 
         Raises
@@ -92,23 +85,19 @@ class Description:
         """
         try:
             fields = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-            preprocessing = dict(fields["preprocessing"])
-            for key in ("mean", "scale"):
-                preprocessing[key] = tuple(float(value) for value in preprocessing[key])
             classes = tuple(str(name) for name in fields["classes"])
-            graph_input = fields.get("input", "normalized")
-            if graph_input not in ("normalized", "pixels"):
+            graph_input = fields.get("input", INPUTS[0])
+            if graph_input not in INPUTS:
                 raise ValueError(f"input is {graph_input!r}")
-            options, frames = dict(fields.get("options", {})), fields.get("frames")
+            options = dict(fields.get("options", {}))
             _check_options(options)
-            check_counts(frames=1 if frames is None else frames)
-            return cls(str(fields["model"]), classes, Preprocessing(**preprocessing), graph_input, options, frames)
+            return cls(str(fields["model"]), classes, _preprocessing(fields), graph_input, options)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FailureError(f"{path}: not a description of a network ({error}); export the network again") from None
 
 
-def network_in_words(model, options):
-    """A network's name and its options as they stand on a command line."""
+def network_in_words(model: str, options: Mapping[str, Any]) -> str:
+    """Return a network's name and its options as they stand on a command line."""
     shown = dict(options)
     if "placement" in shown:
         stages = shown["placement"].items()
@@ -116,7 +105,15 @@ def network_in_words(model, options):
     return ", ".join([model, *(f"{name} {value}" for name, value in shown.items())])
 
 
-def _check_options(options):
+def _preprocessing(fields: dict) -> Preprocessing:
+    """Build the preprocessing from the fields of a JSON file; one without ``frames`` belongs to images."""
+    found = dict(fields["preprocessing"])
+    for key in ("mean", "scale"):
+        found[key] = tuple(float(value) for value in found[key])
+    return Preprocessing(**found, frames=fields.get("frames"), stride=fields.get("stride", 1))
+
+
+def _check_options(options: dict) -> None:
     """Raise a ValueError unless `options` are of the types that a run or an export writes."""
     unknown = [name for name in options if name not in OPTIONS]
     if unknown:
@@ -131,8 +128,8 @@ def _check_options(options):
     )
 
 
-def _is_description(path):
-    """Whether a JSON file beside parameters, which may be anybody's, has the marks of a description."""
+def _is_description(path: pathlib.Path) -> bool:
+    """Tell whether a JSON file beside parameters, which any program may have written, has a description's fields."""
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

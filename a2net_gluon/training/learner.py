@@ -7,7 +7,7 @@ import typing
 import mxnet as mx
 from mxnet import autograd, gluon
 
-from a2net_gluon.distributed.communicator import Exchange
+from a2net_gluon.distributed.communicator import Communicator
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.networks.fusion import can_fuse, fused
 from a2net_gluon.training.averaging import WeightAverage
@@ -60,7 +60,7 @@ class Learner:
     preprocessing : Preprocessing
     objective : Objective
     optimization : Optimization
-    exchange : Exchange, optional
+    exchange : Communicator, optional
         A job of one process unless given.
     scaler : LossScaler, optional
         That of the data type unless given.
@@ -74,7 +74,7 @@ class Learner:
     def __init__(self, make_net, contexts, preprocessing, objective, optimization, exchange=None, scaler=None):
         self.contexts, self.preprocessing = contexts, preprocessing
         self.objective, self.optimization = objective, optimization
-        self.exchange = exchange or Exchange("device" if len(contexts) > 1 else None)
+        self.exchange = exchange or Communicator("device" if len(contexts) > 1 else None)
         self.net, self._copy = make_net(), make_net()
         self._quick_net, self._quick_copy = self._quick(self.net), self._quick(self._copy)
         half = optimization.dtype == "float16"
@@ -270,7 +270,7 @@ def evaluate_batches(net, batches, contexts, preprocessing, classes, exchange=No
         pixels, labels = (split(array, contexts) for array in (batch.pixels, batch.labels))
         logits = [net(preprocessing.normalize(part).astype(dtype)).astype("float32") for part in pixels]
         meter.add(logits, [loss(part, label) for part, label in zip(logits, labels)], labels, batch.count)
-    total = Meter((exchange or Exchange()).sum(meter.sums()))
+    total = Meter((exchange or Communicator()).sum(meter.sums()))
     return {**total.metrics, "count": int(total.count)}
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from a2net_gluon import environment, from_options
 from a2net_gluon.data.decoding import DecodeError
-from a2net_gluon.distributed.communicator import Exchange
+from a2net_gluon.distributed.communicator import Communicator
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.insight.counting import cost
 from a2net_gluon.insight.memory import training_memory
@@ -53,7 +53,7 @@ def check_run(args):
         complete(args)
         contexts = from_options.contexts(args)
         yield Finding("ok", "devices", f"{', '.join(map(str, contexts))}; {_build()}")
-        RunFolder(args, Exchange())
+        RunFolder(args, Communicator())
         preprocessing = from_options.preprocessing(args, args.model)
         with contextlib.closing(from_options.source(args, preprocessing, len(contexts))) as source:
             for part, images in source.image_lists().items():

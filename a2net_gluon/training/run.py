@@ -8,7 +8,7 @@ import mxnet as mx
 import numpy as np
 
 from a2net_gluon import from_options
-from a2net_gluon.distributed.communicator import make_exchange
+from a2net_gluon.distributed.communicator import make_communicator
 from a2net_gluon.errors import FailureError, InterruptedRunError
 from a2net_gluon.networks.weights import ParameterFile, check_contexts
 from a2net_gluon.options import complete
@@ -50,7 +50,7 @@ def train(args):
         check_tensorboard()
     contexts = from_options.contexts(args)
     preprocessing = from_options.preprocessing(args, args.model)
-    exchange = make_exchange(args.kv_store, contexts)
+    exchange = make_communicator(args.kv_store, contexts)
     contexts = check_contexts(exchange.place(contexts))
     folder = RunFolder(args, exchange)
     report = Report(args.num_epochs, args.log_interval, args.num_workers, quiet=exchange.rank > 0)

@@ -45,7 +45,7 @@ class RunFolder:
     ----------
     args : argparse.Namespace
         Completed options of training.
-    exchange : Exchange
+    exchange : Communicator
 
     Raises
     ------

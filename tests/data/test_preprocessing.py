@@ -150,7 +150,9 @@ def test_jpeg_with_damaged_tables_is_no_image(image_folder):
         decode(bytes(content))
 
 
-@pytest.mark.parametrize("arguments", [{"size": 0}, {"crop_ratio": 0}, {"crop_ratio": 1.2}])
+@pytest.mark.parametrize(
+    "arguments", [{"size": 0}, {"crop_ratio": 0}, {"crop_ratio": 1.2}, {"frames": 0}, {"frames": 2.5}, {"stride": 0}]
+)
 def test_bad_preprocessing(arguments):
     with pytest.raises(UsageError):
         Preprocessing(**arguments)
@@ -182,7 +184,7 @@ def test_description_comes_back(tmp_path):
 def test_description_with_damaged_options(tmp_path, fields):
     path = tmp_path / "model.json"
     options = {"context": "nl", "placement": {"conv4": [2]}, "reduction": 4}
-    Description("resnet50", ("a",), Preprocessing(64), options=options, frames=8).save(path)
+    Description("resnet50", ("a",), Preprocessing(64, frames=8), options=options).save(path)
     assert Description.load(path).options == options
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
     with pytest.raises(FailureError, match=r"model.json: not a description of a network \(.*\); export"):
@@ -194,3 +196,35 @@ def test_damaged_description(tmp_path, text):
     (tmp_path / "model.json").write_text(text)
     with pytest.raises(FailureError, match="not a description"):
         Description.load(tmp_path / "model.json")
+
+
+def test_description_of_a_clip_network_comes_back(tmp_path):
+    description = Description("resnet26_3d", ("a",), Preprocessing(64, frames=8, stride=2))
+    description.save(tmp_path / "model.json")
+    assert Description.load(tmp_path / "model.json") == description
+
+
+def test_description_file_is_that_of_version_0_1(tmp_path):
+    """Its reader looks for `frames` beside the preprocessing, and refuses fields it does not know inside."""
+    for frames in (None, 8):
+        Description("resnet50", ("a",), Preprocessing(64, frames=frames)).save(tmp_path / "model.json")
+        fields = json.loads((tmp_path / "model.json").read_text())
+        assert fields["frames"] == frames
+        assert set(fields["preprocessing"]) == {"size", "crop_ratio", "mean", "scale"}
+        fields.pop("stride", None)
+        (tmp_path / "model.json").write_text(json.dumps(fields))
+        assert Description.load(tmp_path / "model.json").preprocessing == Preprocessing(64, frames=frames)
+
+
+def test_input_shape():
+    assert Preprocessing(64).input_shape == (3, 64, 64)
+    assert Preprocessing(64, frames=8).input_shape == (3, 8, 64, 64)
+
+
+def test_clips_are_normalized_as_their_frames():
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 5, 4, 4), dtype="uint8")
+    preprocessing = Preprocessing(4, frames=5)
+    clips = preprocessing.normalize(mx.nd.array(pixels, dtype="uint8")).asnumpy()
+    for number in range(5):
+        frames = preprocessing.normalize(mx.nd.array(pixels[:, :, number], dtype="uint8")).asnumpy()
+        np.testing.assert_array_equal(clips[:, :, number], frames)

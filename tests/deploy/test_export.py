@@ -13,7 +13,8 @@ from a2net_gluon import cli, get_model, list_models
 from a2net_gluon.data import Preprocessing, find_images
 from a2net_gluon.deploy import FORMS, export, load_form, load_module
 from a2net_gluon.deploy.forms import exported_files, written_forms
-from a2net_gluon.deploy.proof import crops_of, in_batches
+from a2net_gluon.deploy.inputs import crops_of, graph_input
+from a2net_gluon.deploy.proof import in_batches
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.networks import input_shape, load_weights
 from a2net_gluon.networks.description import Description
@@ -26,7 +27,8 @@ EQUAL = ("onnx", "optimized", "symbol") if find_spec("onnxruntime") else ("optim
 def describe(name, classes=7, size=None):
     _, *frames, _, width = input_shape(name)
     names = tuple(f"class {number}" for number in range(classes))
-    return Description(name, names, Preprocessing(size or min(112, width)), frames=frames[0] if frames else None)
+    preprocessing = Preprocessing(size or min(112, width), frames=frames[0] if frames else None)
+    return Description(name, names, preprocessing)
 
 
 def make(name, classes=7):
@@ -57,23 +59,22 @@ def small_photos(real_data, tmp_path_factory):
 @pytest.mark.parametrize("name", list_models())
 def test_every_form_equals_the_live_network_on_real_photos_or_clips(name, tmp_path, real_data, small_photos):
     net, description = make(name), describe(name, size=32)
-    if description.frames:
-        photos = frames_of_clips(tmp_path, real_data("video_clips.tar"), description.frames)
-    else:
-        photos = small_photos()
-    crops = description.graph_input(crops_of(photos[:128], description.preprocessing))
+    frames = description.preprocessing.frames
+    photos = frames_of_clips(tmp_path, real_data("video_clips.tar"), frames) if frames else small_photos()
+    crops = graph_input(crops_of(photos[:128], description.preprocessing), description)
     # Random weights give all photos one class; without their common part the logits tell photos apart.
     net.output.bias.set_data(-in_batches(lambda x: net(mx.nd.array(x)).asnumpy(), crops).mean(axis=0))
     proofs = export(net, tmp_path / "model", description, EQUAL, photos)
     assert set(proofs) == {"Module", *EQUAL}
     for proof in proofs.values():
-        assert proof.images >= (10 if description.frames else 100)
+        assert proof.images >= (10 if frames else 100)
         assert proof.difference <= 1e-4
         assert proof.agreement == 1
     assert len(set(in_batches(load_form(tmp_path / "model"), crops).argmax(1))) > 1
     assert sorted(exported_files(tmp_path / "model", EQUAL)) == sorted(tmp_path.glob("model*"))
     # Another number of frames than that of the export.
-    check_batches_and_sizes(net, tmp_path / "model", dataclasses.replace(description, frames=description.frames and 4))
+    shorter = dataclasses.replace(description.preprocessing, frames=frames and 4)
+    check_batches_and_sizes(net, tmp_path / "model", dataclasses.replace(description, preprocessing=shorter))
 
 
 def frames_of_clips(folder, videos, count):
@@ -89,8 +90,8 @@ def check_batches_and_sizes(net, prefix, description, pixels=False):
     runs = [load_form(prefix, form) for form in EQUAL] + [load_module(prefix)]
     rng = np.random.default_rng(0)
     for count, height, width in ((1, 32, 32), (3, 32, 32), (16, 32, 32), (2, 48, 80)):
-        crops = rng.integers(0, 256, (count * (description.frames or 1), height, width, 3), np.uint8)
-        normalized = description.graph_input(crops)
+        crops = rng.integers(0, 256, (count * (description.preprocessing.frames or 1), height, width, 3), np.uint8)
+        normalized = graph_input(crops, description)
         expected = net(mx.nd.array(normalized)).asnumpy()
         for run in runs:
             answer = run(crops if pixels else normalized)

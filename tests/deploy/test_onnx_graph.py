@@ -29,7 +29,7 @@ def exported(request, tmp_path_factory):
     frames = 8 if "3d" in request.param else None
     net(mx.nd.zeros((1, 3, *([frames] if frames else []), 32, 32)))
     net.export(str(prefix))
-    description = Description(request.param, tuple("abcdefghij"), Preprocessing(32), frames=frames)
+    description = Description(request.param, tuple("abcdefghij"), Preprocessing(32, frames=frames))
     write_onnx(f"{prefix}-symbol.json", f"{prefix}-0000.params", f"{prefix}.onnx", description)
     return onnx.load(f"{prefix}.onnx")
 

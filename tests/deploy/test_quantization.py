@@ -11,7 +11,8 @@ import pytest
 from a2net_gluon import get_model
 from a2net_gluon.deploy import export, load_form
 from a2net_gluon.deploy.exporting import _least_agreement as least_agreement
-from a2net_gluon.deploy.proof import crops_of, in_batches
+from a2net_gluon.deploy.inputs import crops_of, graph_input
+from a2net_gluon.deploy.proof import in_batches
 from a2net_gluon.errors import FailureError
 from a2net_gluon.networks import find_weights
 from a2net_gluon.networks.description import Description
@@ -45,7 +46,7 @@ def test_8_bits_keep_the_class(tmp_path, trained, photos, pixels):
     assert proofs["int8"].images == 250
     paths = photos("test", 10)
     crops = crops_of(paths, description.preprocessing)
-    given = crops if pixels else description.graph_input(crops)
+    given = crops if pixels else graph_input(crops, description)
     labels = np.array([description.classes.index(path.parent.name) for path in paths])
     answers = {form: in_batches(load_form(tmp_path / "model", form), given).argmax(1) for form in ("symbol", "int8")}
     assert len(labels) == 1000
