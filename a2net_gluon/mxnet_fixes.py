@@ -8,6 +8,7 @@ import typing
 
 import mxnet as mx
 import numpy as np
+from mxnet import gluon
 
 __all__ = [
     "all_finite",
@@ -78,3 +79,27 @@ def all_finite(arrays: typing.Iterable[mx.nd.NDArray]) -> bool:
         groups.setdefault(array.dtype, []).append(array)
     parts = [same[start : start + 200] for same in groups.values() for start in range(0, len(same), 200)]
     return all(mx.nd.multi_all_finite(*part, num_arrays=len(part)).asscalar() == 1 for part in parts)
+
+
+def named_parameters(block: gluon.Block) -> dict[str, gluon.Parameter]:
+    """Return the parameters of a block by the names that ``save_parameters`` writes."""
+    return block._collect_params_with_prefix()
+
+
+def mean_over_devices(parameter: gluon.Parameter) -> mx.nd.NDArray:
+    """Return the mean of a parameter over its devices, on the CPU, as ``save_parameters`` writes it."""
+    return parameter._reduce()
+
+
+def is_hybridized(block: gluon.HybridBlock) -> bool:
+    """Return whether a block runs as a static graph."""
+    return bool(block._active)
+
+
+def wait_for_running_statistics() -> None:
+    """Wait until the running statistics of BN are written.
+
+    On the CPU, oneDNN's BN writes them in the backward pass, and the engine of MXNet 1.9.1 does not know it: reading
+    them before everything has finished may give those of the step before.
+    """
+    mx.nd.waitall()

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from a2net_gluon import mxnet_fixes
 from a2net_gluon.data.decoding import DecodeError, decode
-from a2net_gluon.data.samples import Dataset
+from a2net_gluon.data.samples import Dataset, ImageSamples
 from a2net_gluon.errors import FailureError, UsageError
 
 __all__ = ["RecordFile", "class_names", "record_dataset"]

@@ -23,6 +23,8 @@ _CLASSES = {"rule": COUNT, "help": "number of classes", "default_words": "that o
 class Digits(Settings):
     """The handwritten digits of scikit-learn: 1,437 training and 360 validation images, with no download."""
 
+    crop_ratio: typing.ClassVar[float] = 1.0  # of validation, where no trained parameters bring their own
+
     classes: int | None = option(None, "--classes", **_CLASSES)
 
 
@@ -30,6 +32,8 @@ class Digits(Settings):
 @dataclasses.dataclass(frozen=True)
 class ImageFolder(Settings):
     """A folder of images, ``train/<class>/…`` and ``val/<class>/…``."""
+
+    crop_ratio: typing.ClassVar[float] = 0.875  # of validation, where no trained parameters bring their own
 
     path: Path | None = option(
         None, "--data-dir", help="image folder with train/<class>/ and val/<class>/", required=True
@@ -41,6 +45,8 @@ class ImageFolder(Settings):
 @dataclasses.dataclass(frozen=True)
 class Records(Settings):
     """RecordIO files, as im2rec and ``a2net pack`` write them."""
+
+    crop_ratio: typing.ClassVar[float] = 0.875  # of validation, where no trained parameters bring their own
 
     train: Path | None = option(None, "--rec-train", help="training records (.rec)")
     train_index: Path | None = option(
@@ -58,6 +64,8 @@ class Records(Settings):
 @dataclasses.dataclass(frozen=True)
 class Synthetic(Settings):
     """One random batch over and over: it measures the network alone."""
+
+    crop_ratio: typing.ClassVar[float] = 0.875  # of validation, where no trained parameters bring their own
 
     batches: int = option(50, "--benchmark-batches", help="batches of an epoch of --benchmark", rule=COUNT)
     classes: int | None = option(None, "--classes", **{**_CLASSES, "default_words": "1000"})

@@ -1,140 +1,310 @@
-"""From command-line options to the parts of a training run."""
+"""From settings to the parts of a run: preprocessing, data source, networks, loss, schedule and learner."""
 
+from __future__ import annotations
+
+import dataclasses
+import os
 import pathlib
+import typing
 
 import mxnet as mx
+from mxnet import gluon
 
-from a2net_gluon.data import NORMALIZATIONS, Preprocessing
+from a2net_gluon.data import (
+    AUGMENTATIONS,
+    NORMALIZATIONS,
+    Dataset,
+    NativeSource,
+    Preprocessing,
+    RecordFile,
+    SampleSource,
+    Shard,
+    Source,
+    SyntheticSource,
+    digits_dataset,
+    folder_dataset,
+    record_dataset,
+)
+from a2net_gluon.data.records import class_names
+from a2net_gluon.distributed.communicator import Communicator
 from a2net_gluon.errors import UsageError
-from a2net_gluon.from_options import context_options, fast_options
-from a2net_gluon.networks import get_model, load_backbone, load_weights
 from a2net_gluon.networks.description import Description
-from a2net_gluon.training.learner import Optimization
-from a2net_gluon.training.loss import Objective
-from a2net_gluon.training.schedules import Plateau, make_schedule
+from a2net_gluon.networks.trained import TrainedNetwork, fast_options, load_trained, preprocessing_of
+from a2net_gluon.networks.weights import ParameterFile
+from a2net_gluon.networks.zoo import get_model
+from a2net_gluon.settings import (
+    Digits,
+    Evaluation,
+    ImageFolder,
+    Network,
+    Optimization,
+    Records,
+    Synthetic,
+    Trained,
+    Training,
+)
+from a2net_gluon.training.learner import Learner
+from a2net_gluon.training.loss import ClassificationLoss
+from a2net_gluon.training.schedules import Rate, make_schedule
 
-__all__ = ["description", "net_maker", "objective", "optimization", "schedule", "steps_per_epoch"]
+__all__ = [
+    "Parts",
+    "assemble",
+    "describe",
+    "make_loss",
+    "make_networks",
+    "make_rate",
+    "open_source",
+    "steps_per_epoch",
+    "training_preprocessing",
+]
+
+OnSkip = typing.Callable[[str, str], None]
 
 
-def steps_per_epoch(args, source):
-    """Steps of an epoch; a last one with too few batches is left out."""
-    steps = source.train_batches // args.accumulate
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """The parts of a training run, ready made.
+
+    Attributes
+    ----------
+    source : Source
+    description : Description
+    learner : Learner
+    rate : callable
+        Learning rate of a step, see `make_schedule`.
+    steps_per_epoch : int
+    notes : tuple of str
+        Lines for the log about the first weights.
+    """
+
+    source: Source
+    description: Description
+    learner: Learner
+    rate: Rate
+    steps_per_epoch: int
+    notes: tuple[str, ...] = ()
+
+
+def assemble(
+    training: Training, source: Source, contexts: typing.Sequence[mx.Context], communicator: Communicator
+) -> Parts:
+    """Make the parts of a run on an open `source`.
+
+    Parameters
+    ----------
+    training : settings.Training
+        Resolved.
+    source : Source
+    contexts : list of mxnet.Context
+    communicator : Communicator
+
+    Raises
+    ------
+    UsageError
+        If settings, parameters and data do not fit together.
+    FailureError
+        If a file is damaged.
+    """
+    steps = steps_per_epoch(training, source)
+    rate = make_rate(training, steps)
+    description = describe(training, source.classes, training_preprocessing(training))
+    net, validation_net, notes = make_networks(training, contexts, description)
+    loss = make_loss(training, len(source.classes), steps)
+    teacher = _teacher(training.loss.teacher, contexts, description) if training.loss.teacher else None
+    learner = Learner(
+        net, validation_net, contexts, description.preprocessing, loss, training.optimization, communicator, teacher
+    )
+    return Parts(source, description, learner, rate, steps, notes)
+
+
+def training_preprocessing(training: Training) -> Preprocessing:
+    """The preprocessing of a training run; UsageError for an unknown network, or one that takes clips."""
+    return preprocessing_of(training.input, str(training.network.name), crop_ratio=training.data.crop_ratio)
+
+
+def open_source(
+    options: Training | Evaluation,
+    preprocessing: Preprocessing,
+    devices: int = 1,
+    classes: typing.Sequence[str] | None = None,
+    on_skip: OnSkip | None = None,
+    shard: Shard = Shard(),  # noqa: B008  (immutable)
+) -> Source:
+    """Open the data of a training run, or the validation data of an evaluation.
+
+    Parameters
+    ----------
+    options : settings.Training or settings.Evaluation
+        Resolved.
+    preprocessing : Preprocessing
+    devices : int
+        A batch holds the batch size of the settings for each.
+    classes : sequence of str, optional
+        The classes that a network was trained on; default: those of the data.
+    on_skip : callable, optional
+        Called with name and reason of each image that cannot be read.
+    shard : Shard
+        The part of the data this process reads.
+
+    Raises
+    ------
+    UsageError
+        If data are missing, or the number of classes in the settings is not theirs.
+    FailureError
+        If data are damaged.
+    """
+    data, training = options.data, options if isinstance(options, Training) else None
+    batch_size, seed = options.batch_size * devices, training.seed if training else 0
+    if isinstance(data, Synthetic):
+        count = data.classes or len(classes or ()) or 1000
+        return SyntheticSource(count, preprocessing, batch_size, data.batches, seed)
+    reading: dict[str, typing.Any] = {
+        "preprocessing": preprocessing,
+        "augmentation": AUGMENTATIONS[str(training.augmentation)] if training else None,
+        "batch_size": batch_size,
+        "workers": options.workers,
+        "seed": seed,
+        "shard": shard,
+    }
+    if isinstance(data, Records) and data.native:
+        train, val = _record_files(data, training is not None)
+        names = class_names(classes or data.classes, [file for file in (train, val) if file is not None])
+        return NativeSource(train, val, names, **reading)
+    return SampleSource(_dataset(data, training is not None, classes), on_skip=on_skip, **reading)
+
+
+def _dataset(data: Digits | ImageFolder | Records, training: bool, classes: typing.Sequence[str] | None) -> Dataset:
+    if isinstance(data, Records):
+        return record_dataset(*_record_files(data, training), classes=classes or data.classes)
+    dataset = (
+        folder_dataset(data.path, training, classes) if isinstance(data, ImageFolder) else digits_dataset(training)
+    )
+    if data.classes not in (None, len(dataset.classes)):
+        raise UsageError(f"--classes is {data.classes}, the data have {len(dataset.classes)}: leave --classes out")
+    return dataset
+
+
+def _record_files(data: Records, training: bool) -> tuple[RecordFile | None, RecordFile]:
+    needed = {"--rec-val": data.val, **({"--rec-train": data.train} if training else {})}
+    for flag, value in needed.items():
+        if not value:
+            raise UsageError(f"--use-rec needs {flag} FILE")
+    train = RecordFile(data.train, data.train_index) if training and data.train else None
+    return train, RecordFile(str(data.val), data.val_index)
+
+
+def steps_per_epoch(training: Training, source: Source) -> int:
+    """Steps of an epoch; a last one with too few batches is dropped."""
+    accumulate = training.optimization.accumulate
+    steps = source.train_batches // accumulate
     if not steps:
-        raise UsageError(f"--accumulate is {args.accumulate}, an epoch has {source.train_batches} batches: lower it")
+        raise UsageError(f"--accumulate is {accumulate}, an epoch has {source.train_batches} batches: lower it")
     return steps
 
 
-def schedule(args, steps):
+def make_rate(training: Training, steps: int) -> Rate:
     """The learning rate of each step, for `steps` steps an epoch."""
-    period = args.lr_decay_period
-    return make_schedule(
-        args.lr_mode,
-        args.lr,
-        args.num_epochs,
-        steps,
-        args.lr_decay,
-        list(range(period, args.num_epochs + period, period)) if period else args.lr_decay_epoch,
-        args.warmup_epochs,
-        args.warmup_lr,
-        Plateau(args.plateau_patience, args.plateau_threshold),
-    )
+    assert training.optimization.lr is not None  # resolved
+    assert training.epochs is not None
+    return make_schedule(training.schedule, training.optimization.lr, training.epochs, steps)
 
 
-def description(args, classes, preprocessing):
-    """What the network is and takes, to be kept beside its parameters."""
-    return Description(args.model, tuple(classes), preprocessing, options=context_options(args))
+def describe(training: Training, classes: typing.Sequence[str], preprocessing: Preprocessing) -> Description:
+    """The description to keep beside the parameters."""
+    return Description(str(training.network.name), tuple(classes), preprocessing, options=training.network.blocks)
 
 
-def net_maker(args, contexts, description):
-    """A function that builds the network with its first weights on `contexts`."""
-    options = {"classes": len(description.classes), "last_gamma": args.last_gamma, **_norm(args, contexts)}
-    options.update(description.options, **fast_options(description.preprocessing))
+def make_networks(
+    training: Training, contexts: typing.Sequence[mx.Context], description: Description
+) -> tuple[gluon.HybridBlock, gluon.HybridBlock, tuple[str, ...]]:
+    """The network with its first weights, a second one for validation, and notes about the weights for the log."""
+    optimization, start = training.optimization, training.start
+    options: dict[str, typing.Any] = {
+        "classes": len(description.classes),
+        "last_gamma": start.last_gamma,
+        **_norm(optimization, contexts),
+        **description.options,
+        **fast_options(description.preprocessing),
+    }
 
-    def make():
-        net = get_model(args.model, pretrained=args.use_pretrained, ctx=contexts, **options)
-        if not args.use_pretrained:
-            net.initialize(mx.init.MSRAPrelu(), ctx=contexts)
-        if args.pretrained_base:
-            load_backbone(net, args.pretrained_base)
-        if args.resume_params:
-            load_weights(net, args.resume_params, contexts)
-        net.cast(args.dtype)
-        if args.mode == "hybrid":
+    def finish(net: gluon.HybridBlock) -> gluon.HybridBlock:
+        net.cast(optimization.dtype)
+        if optimization.mode == "hybrid":
             net.hybridize(static_alloc=True, static_shape=True)
         return net
 
-    return make
+    net = get_model(description.model, pretrained=start.pretrained, ctx=list(contexts), **options)
+    notes = _first_weights(training, net, contexts)
+    validation_net = get_model(description.model, **options)
+    validation_net.initialize(mx.init.Zero(), ctx=list(contexts))  # each validation fills it
+    return finish(net), finish(validation_net), notes
 
 
-def _norm(args, contexts):
+def _first_weights(
+    training: Training, net: gluon.HybridBlock, contexts: typing.Sequence[mx.Context]
+) -> tuple[str, ...]:
+    start, notes = training.start, []
+    if not start.pretrained:
+        net.initialize(mx.init.MSRAPrelu(), ctx=list(contexts))
+    if start.base:
+        base = ParameterFile(start.base)
+        notes.append(f"{base.path}: {base.load_backbone(net)}")
+    if start.params:
+        ParameterFile(start.params).load(net, list(contexts))
+    return tuple(notes)
+
+
+def _norm(optimization: Optimization, contexts: typing.Sequence[mx.Context]) -> dict[str, typing.Any]:
     """The BN layer of ``--norm``."""
-    if args.norm == "batch":
+    if optimization.norm == "batch":
         return {}
-    if args.norm == "frozen":
+    if optimization.norm == "frozen":
         return {"norm_kwargs": {"use_global_stats": True}}
     if len(contexts) > 1 and contexts[0].device_type == "cpu":
         raise UsageError("--norm sync: MXNet 1.9.1's SyncBatchNorm crashes on several CPU contexts; it is for GPUs")
-    if args.dtype == "float16":
+    if optimization.dtype == "float16":
         raise UsageError("--norm sync: MXNet's SyncBatchNorm has no float16; leave --dtype float16 out")
     return {"norm_layer": mx.gluon.contrib.nn.SyncBatchNorm, "norm_kwargs": {"num_devices": len(contexts)}}
 
 
-def objective(args, contexts, description, steps):
+def make_loss(training: Training, classes: int, steps: int) -> ClassificationLoss:
     """The loss, for `steps` steps an epoch."""
-    return Objective(
-        classes=len(description.classes),
-        label_smoothing=args.label_smoothing,
-        mixup_alpha=args.mixup_alpha if args.mixup else 0.0,
-        mixup_steps=(args.num_epochs - args.mixup_off_epoch) * steps + 1,
-        teacher=_teacher(args.teacher, contexts, description) if args.teacher else None,
-        temperature=args.temperature,
-        hard_weight=args.hard_weight,
-        seed=args.seed,
-    )
+    assert training.epochs is not None  # resolved
+    mixup_steps = (training.epochs - training.loss.mixup_off_epochs) * steps + 1
+    return ClassificationLoss(classes, training.loss, mixup_steps, training.seed)
 
 
-def _teacher(name, contexts, description):
-    """Logits of the network ``--teacher`` names: a parameter file of a run, or a name of GluonCV's zoo."""
-    if pathlib.Path(name).is_file():
-        taught = Description.beside(name)
-        if taught is None:
-            raise UsageError(f"--teacher {name}: there is no model.json beside it; give best.params of a run folder")
-        if taught.classes != description.classes:
-            raise UsageError(
-                f"--teacher {name} knows {len(taught.classes)} classes ({taught.classes[0]} first), the data have "
-                f"{len(description.classes)} ({description.classes[0]} first): they must be the same"
-            )
-        net = get_model(taught.model, classes=len(taught.classes), **taught.options)
-        load_weights(net, name, contexts)
-        normalize = taught.preprocessing.normalize
-    else:
-        net = _gluoncv_teacher(name, contexts)
-        mean, scale = NORMALIZATIONS["gluoncv"]
-        normalize = Preprocessing(description.preprocessing.size, mean=mean, scale=scale).normalize
-    net.hybridize(static_alloc=True, static_shape=True)
-    return lambda pixels, mix: net(mix(normalize(pixels)))
+def _teacher(
+    name: str | os.PathLike[str], contexts: typing.Sequence[mx.Context], description: Description
+) -> TrainedNetwork:
+    """The network that ``--teacher`` names: a parameter file of a run, or a name of GluonCV's zoo."""
+    teacher = (_trained_teacher if pathlib.Path(name).is_file() else _gluoncv_teacher)(str(name), contexts, description)
+    teacher.net.hybridize(static_alloc=True, static_shape=True)
+    return teacher
 
 
-def _gluoncv_teacher(name, contexts):
+def _trained_teacher(name: str, contexts: typing.Sequence[mx.Context], description: Description) -> TrainedNetwork:
+    kept = Description.beside(name)
+    if kept is None:
+        raise UsageError(f"--teacher {name}: there is no model.json beside it; give best.params of a run folder")
+    if kept.classes != description.classes:
+        raise UsageError(
+            f"--teacher {name} knows {len(kept.classes)} classes ({kept.classes[0]} first), the data have "
+            f"{len(description.classes)} ({description.classes[0]} first): they must be the same"
+        )
+    return load_trained(Trained(network=Network(kept.model), params=name), contexts)
+
+
+def _gluoncv_teacher(name: str, contexts: typing.Sequence[mx.Context], description: Description) -> TrainedNetwork:
     from gluoncv.model_zoo import get_model as get_gluoncv_model
 
     try:
-        return get_gluoncv_model(name, pretrained=True, ctx=contexts)
+        net = get_gluoncv_model(name, pretrained=True, ctx=list(contexts))
     except ValueError:
         raise UsageError(f"--teacher {name}: neither a file nor a name of GluonCV's model zoo") from None
     except RuntimeError as error:  # it has no weights of that name, or cannot fetch them
         raise UsageError(f"--teacher {name}: {' '.join(str(error).split())[:150]}") from None
-
-
-def optimization(args):
-    """How weights move."""
-    return Optimization(
-        momentum=args.momentum,
-        wd=args.wd,
-        no_wd=args.no_wd,
-        clip_gradient=args.clip_gradient,
-        accumulate=args.accumulate,
-        dtype=args.dtype,
-        skip_bad_steps=args.skip_bad_steps,
-        ema=args.ema,
-    )
+    mean, scale = NORMALIZATIONS["gluoncv"]
+    preprocessing = dataclasses.replace(description.preprocessing, mean=mean, scale=scale)
+    return TrainedNetwork(net, Description(name, description.classes, preprocessing))

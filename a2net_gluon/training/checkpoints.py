@@ -7,27 +7,24 @@ scale, and the SHA-256 of the other files). There is no random state to keep: ev
 the epoch and the number of the batch or step.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
 import pathlib
 import shutil
+import typing
 
 import mxnet as mx
-import numpy as np
 
 from a2net_gluon.errors import FailureError
 from a2net_gluon.files import flush, folder_for_output, staging_folder
-from a2net_gluon.networks import load_weights, save_weights
-from a2net_gluon.networks.description import FILE_NAME
-from a2net_gluon.networks.weights import read_arrays, save_arrays
-from a2net_gluon.training.optimizer_state import load_optimizer, save_optimizer
 
 __all__ = ["Checkpoints"]
 
-NET, AVERAGE = "net.params", "ema.params"
 _ASIDE = ".replaced-"
-_OPTIMIZER, _STATE = "optimizer.params", "state.json"
+_STATE = "state.json"
 
 
 class Checkpoints:
@@ -37,23 +34,28 @@ class Checkpoints:
     ----------
     folder : str or Path
     keep : int
-        How many of the newest are kept.
+        The number of the newest that are kept.
     """
 
-    def __init__(self, folder, keep):
+    def __init__(self, folder: str | os.PathLike[str], keep: int) -> None:
         self._folder, self._keep = pathlib.Path(folder), keep
 
-    def folder(self, epoch, batch=0):
-        """Where the state after `epoch` epochs and `batch` batches lies."""
+    def folder(self, epoch: int, batch: int = 0) -> pathlib.Path:
+        """The folder of the state after `epoch` epochs and `batch` batches."""
         return self._folder / (f"epoch-{epoch:04d}" + (f"-batch-{batch:06d}" if batch else ""))
 
-    def save(self, learner, description, state, best=None):
-        """Write the state of a run and remove old ones.
+    def save(
+        self,
+        write: typing.Callable[[pathlib.Path], typing.Mapping[str, typing.Any]],
+        state: typing.Mapping[str, typing.Any],
+        best: int | None = None,
+    ) -> pathlib.Path:
+        """Write the state of a run and remove old checkpoints.
 
         Parameters
         ----------
-        learner : Learner
-        description : Description
+        write : callable
+            ``write(folder)`` writes the files of the learner to a folder and returns the rest of its state, for JSON.
         state : dict
             For JSON; "epoch" and "batch" name the checkpoint.
         best : int, optional
@@ -68,13 +70,9 @@ class Checkpoints:
         target = self.folder(state["epoch"], state["batch"])
         try:
             with staging_folder(self._folder) as staging:
-                _check_finite(target, save_weights(learner.net, staging / NET))
-                save_optimizer(learner.trainer, staging / _OPTIMIZER)
-                if learner.average:
-                    save_arrays(learner.average.arrays, staging / AVERAGE)
-                description.save(staging / FILE_NAME)
+                learner = write(staging)
                 sums = {path.name: _sha256(path) for path in sorted(staging.iterdir())}
-                text = json.dumps({**state, "learner": learner.state(), "sha256": sums}, indent=1)
+                text = json.dumps({**state, "learner": learner, "sha256": sums}, indent=1)
                 (staging / _STATE).write_text(text)
                 for path in staging.iterdir():
                     flush(path)
@@ -84,6 +82,8 @@ class Checkpoints:
                 os.rename(staging, target)
                 flush(self._folder)
                 shutil.rmtree(aside, ignore_errors=True)
+        except FailureError as error:
+            raise FailureError(f"{target}: {error}") from None
         except (OSError, mx.MXNetError) as error:
             raise FailureError(
                 f"{target}: checkpoint cannot be written ({' '.join(str(error).split())[:200]})"
@@ -93,7 +93,7 @@ class Checkpoints:
                 shutil.rmtree(old)
         return target
 
-    def newest(self, repair=True):
+    def newest(self, repair: bool = True) -> tuple[pathlib.Path | None, dict[str, typing.Any] | None, list[str]]:
         """Return the newest whole checkpoint, or None, and the reasons for which newer ones were passed over.
 
         With `repair` those are renamed to ``damaged-…``, so that they do not count among the newest to keep.
@@ -109,32 +109,23 @@ class Checkpoints:
                     folder.rename(folder.with_name(f"damaged-{folder.name}"))
         return None, None, rejected
 
-    def newest_folder(self):
+    def newest_folder(self) -> pathlib.Path | None:
         """The newest checkpoint by name, unchecked, or None."""
         return next(reversed(self._all()), None)
 
-    def restore(self, folder, state, learner):
-        """Load what `save` wrote to `folder` into `learner`."""
-        load_weights(learner.net, folder / NET, learner.contexts)
-        load_optimizer(learner.trainer, folder / _OPTIMIZER)
-        learner.scaler.restore(state["learner"]["loss_scale"])
-        learner.bad_steps = state["learner"]["bad_steps"]
-        if learner.average and (folder / AVERAGE).exists():
-            learner.average.restore(read_arrays(folder / AVERAGE), state["learner"]["ema_steps"])
-
-    def clean(self):
-        """Remove what a killed process left half written, and put back what it was replacing."""
+    def clean(self) -> None:
+        """Remove half-written checkpoints of a killed process, and put back the one that it was replacing."""
         for aside in self._folder.glob(f"{_ASIDE}*"):
             target = aside.with_name(aside.name[len(_ASIDE) :])
             shutil.rmtree(aside) if target.exists() else aside.rename(target)
         for leftover in self._folder.glob(".staging-*"):
             shutil.rmtree(leftover, ignore_errors=True)
 
-    def _all(self):
+    def _all(self) -> list[pathlib.Path]:
         return sorted(self._folder.glob("epoch-*"))
 
     @staticmethod
-    def _read_state(folder):
+    def _read_state(folder: pathlib.Path) -> dict[str, typing.Any]:
         state = json.loads((folder / _STATE).read_text())
         for name, expected in state["sha256"].items():
             if _sha256(folder / name) != expected:
@@ -142,13 +133,7 @@ class Checkpoints:
         return state
 
 
-def _check_finite(target, arrays):
-    for name, array in arrays.items():
-        if not np.isfinite(array.asnumpy()).all():
-            raise FailureError(f"{target}: not saved, since {name} is not finite any more")
-
-
-def _sha256(path):
+def _sha256(path: pathlib.Path) -> str:
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):

@@ -1,43 +1,72 @@
-"""Accuracy of given parameters on validation data."""
+"""Evaluation of trained networks on validation data."""
 
-from a2net_gluon import from_options
-from a2net_gluon.networks import find_weights, get_model, load_weights
-from a2net_gluon.networks.description import Description
-from a2net_gluon.options import complete
+from __future__ import annotations
+
+import contextlib
+import typing
+
+from a2net_gluon.data import Problems
+from a2net_gluon.devices import contexts_of
+from a2net_gluon.errors import UsageError
+from a2net_gluon.networks.trained import load_trained
+from a2net_gluon.settings import Evaluation
+from a2net_gluon.training.assembly import open_source
 from a2net_gluon.training.learner import check_count, evaluate_batches
 
-__all__ = ["evaluate"]
+__all__ = ["EvaluationResult", "evaluate"]
 
 
-def evaluate(args, on_skip=None):
-    """Evaluate as `args` say, an ``argparse.Namespace`` of `evaluation_parser`.
+class EvaluationResult(typing.NamedTuple):
+    """Accuracy of a network.
 
-    Classes and preprocessing are those kept beside the parameter file, if training left any.
+    Attributes
+    ----------
+    metrics : dict of str to float
+        By the names of `a2net_gluon.training.metrics`; accuracies are from 0 to 1.
+    count : int
+        Samples that were evaluated.
+    total : int
+        Samples in the data.
+    problems : Problems
+        Samples that were skipped or enlarged.
+    """
 
-    Returns
-    -------
-    dict
-        "top1", "top5" (from 0 to 1), "loss", "count" (images evaluated), "total" (images in the data) and
-        "problems".
+    metrics: dict[str, float]
+    count: int
+    total: int
+    problems: Problems
+
+
+def evaluate(evaluation: Evaluation, on_skip: typing.Callable[[str, str], None] | None = None) -> EvaluationResult:
+    """Evaluate a trained network on validation data, every sample exactly once.
+
+    Classes, blocks and preprocessing are those kept beside the parameter file, if training left any.
+
+    Parameters
+    ----------
+    evaluation : settings.Evaluation
+    on_skip : callable, optional
+        Called with name and reason of each image that cannot be read.
 
     Raises
     ------
     UsageError
-        If options, parameters and data do not fit.
+        If settings, parameters and data do not fit.
     FailureError
         If parameters or data are damaged.
     """
-    complete(args)
-    params = find_weights(args.model, args.params or True)
-    description = Description.beside(params)
-    preprocessing = from_options.preprocessing(args, args.model, description)
-    contexts = from_options.contexts(args)
-    classes = description.classes if description else None
-    source = from_options.source(args, preprocessing, len(contexts), training=False, classes=classes, on_skip=on_skip)
-    options = from_options.context_options(args, description)
-    net = get_model(args.model, classes=len(source.classes), **options, **from_options.fast_options(preprocessing))
-    load_weights(net, params, contexts)
-    net.hybridize(static_alloc=True, static_shape=True)
-    measured = evaluate_batches(net, source.validation(), contexts, preprocessing, len(source.classes))
-    check_count(measured)
-    return {**measured, "total": source.val_count, "problems": source.problems}
+    evaluation = evaluation.resolved()
+    contexts = contexts_of(evaluation.devices)
+    net, description, classes_known = load_trained(evaluation, contexts, crop_ratio=evaluation.data.crop_ratio)
+    trained = len(description.classes)
+    known = description.classes if classes_known else None
+    source = open_source(evaluation, description.preprocessing, len(contexts), known, on_skip)
+    with contextlib.closing(source):
+        if len(source.classes) != trained:
+            raise UsageError(
+                f"{evaluation.params} was trained for {trained} classes, the data have {len(source.classes)}"
+            )
+        net.hybridize(static_alloc=True, static_shape=True)
+        measured = evaluate_batches(net, source.validation(), contexts, description.preprocessing, trained)
+        check_count(measured)
+    return EvaluationResult(measured.metrics, measured.count, source.val_count, source.problems)

@@ -1,8 +1,12 @@
-"""Stopping a run from outside: SIGTERM and SIGINT become a wish that training fulfils between two batches."""
+"""Stopping a run from outside: SIGTERM and SIGINT are noted, and training stops after the batch."""
+
+from __future__ import annotations
 
 import contextlib
 import os
 import signal
+import types
+import typing
 
 __all__ = ["Interruption"]
 
@@ -17,25 +21,25 @@ class Interruption:
     Attributes
     ----------
     signal : signal.Signals or None
-        What has come.
+        The first that came.
     """
 
-    def __init__(self):
-        self.signal = None
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
         self._waiting = False
         self._process = os.getpid()
-        self._before = {}
+        self._before: dict[int, typing.Any] = {}
 
-    def __enter__(self):
+    def __enter__(self) -> Interruption:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._before[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def watch(self, batches):
+    def watch(self, batches: typing.Iterable[typing.Any]) -> typing.Iterator[typing.Any]:
         """Yield `batches` until a signal comes, which also ends the wait for a batch."""
         batches = iter(batches)
         while self.signal is None:
@@ -48,8 +52,8 @@ class Interruption:
                 return
             yield batch
 
-    def _note(self, number, frame):
-        if os.getpid() != self._process:  # a worker that inherited this handler: nothing of its to save
+    def _note(self, number: int, frame: types.FrameType | None) -> None:
+        if os.getpid() != self._process:  # a worker that inherited this handler: it has nothing to save
             os._exit(128 + number)
         if self.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt

@@ -1,103 +1,80 @@
-"""What is minimised: cross-entropy, smoothed, mixed, or distilled from a teacher."""
+"""The training loss: cross-entropy, smoothed, mixed, or distilled from a teacher."""
 
-import dataclasses
-import functools
-import typing
+from __future__ import annotations
 
 import mxnet as mx
 import numpy as np
 from mxnet import gluon
 
-__all__ = ["Objective"]
+from a2net_gluon import settings
+
+__all__ = ["ClassificationLoss", "mix"]
 
 SMOOTHING = 0.1  # GluonCV's
 
 
-@dataclasses.dataclass
-class Objective:
-    """The training loss of a batch.
+class ClassificationLoss:
+    """The loss of a batch of logits.
 
-    Attributes
+    * Label smoothing: right class 0.9 + 0.1 / classes, others 0.1 / classes (Szegedy et al. 2016).
+    * Mixup: inputs and labels are mixed with those of the reversed batch, by a ratio drawn from Beta(α, α) for each
+      step (Zhang et al. 2018).
+    * Distillation (Hinton et al. 2015): hard_weight · CE(labels) + (1 - hard_weight) · T² · CE(teacher at T).
+
+    Parameters
     ----------
     classes : int
-    label_smoothing : bool
-        Right class 0.9 + 0.1 / classes, others 0.1 / classes (Szegedy et al. 2016).
-    mixup_alpha : float
-        Images and labels are mixed with those of the reversed batch, with a share drawn from Beta(α, α) for each
-        step (Zhang et al. 2018); 0: not at all.
+    options : settings.Loss
     mixup_steps : int
         Steps from this one on are not mixed.
-    teacher : callable, optional
-        ``teacher(pixels, mix)``: logits of a trained network for uint8 pixels, its own normalised input passed
-        through `mix`.
-    temperature, hard_weight : float
-        Of distillation (Hinton et al. 2015): hard_weight · CE(labels) + (1 - hard_weight) · T² · CE(teacher at T).
     seed : int
+        Of the mixing ratios.
     """
 
-    classes: int
-    label_smoothing: bool = False
-    mixup_alpha: float = 0.0
-    mixup_steps: int = 0
-    teacher: typing.Optional[typing.Callable] = None
-    temperature: float = 20.0
-    hard_weight: float = 0.5
-    seed: int = 0
-
-    def __post_init__(self):
-        sparse = not (self.label_smoothing or self.mixup_alpha)
-        if self.teacher:
+    def __init__(self, classes: int, options: settings.Loss | None = None, mixup_steps: int = 0, seed: int = 0) -> None:
+        self.classes, self.options = classes, options or settings.Loss()
+        self._mixup_steps, self._seed = mixup_steps, seed
+        self._sparse = not (self.options.label_smoothing or self.options.mixup)
+        if self.options.teacher:
             from gluoncv.loss import DistillationSoftmaxCrossEntropyLoss
 
-            self._loss = DistillationSoftmaxCrossEntropyLoss(self.temperature, self.hard_weight, sparse_label=sparse)
+            self._loss = DistillationSoftmaxCrossEntropyLoss(
+                self.options.temperature, self.options.hard_weight, sparse_label=self._sparse
+            )
         else:
-            self._loss = gluon.loss.SoftmaxCrossEntropyLoss(sparse_label=sparse)
-        self._sparse = sparse
+            self._loss = gluon.loss.SoftmaxCrossEntropyLoss(sparse_label=self._sparse)
 
-    def share(self, step):
-        """How much of an image is its own at `step`, counted from 1: 1 without mixup."""
-        if not self.mixup_alpha or step >= self.mixup_steps:
+    def mixing_ratio(self, step: int) -> float:
+        """The weight of a sample in its own mixture at `step`, counted from 1: 1 without mixup."""
+        if not self.options.mixup or step >= self._mixup_steps:
             return 1.0
-        return float(np.random.default_rng((self.seed, step)).beta(self.mixup_alpha, self.mixup_alpha))
+        alpha = self.options.mixup_alpha
+        return float(np.random.default_rng((self._seed, step)).beta(alpha, alpha))
 
-    def losses(self, net, preprocessing, pixels, labels, share, dtype="float32"):
-        """Logits and losses of one device's part of a batch; to be called while autograd records.
+    def targets(self, labels: mx.nd.NDArray, ratio: float) -> mx.nd.NDArray:
+        """Targets of the labels (N,): the labels themselves, or smoothed and mixed probabilities (N, classes)."""
+        if self._sparse:
+            return labels
+        off = SMOOTHING / self.classes if self.options.label_smoothing else 0.0
+        on = 1 - SMOOTHING + off if self.options.label_smoothing else 1.0
+        return mix(mx.nd.one_hot(labels, self.classes, on_value=on, off_value=off), ratio)
 
-        Parameters
-        ----------
-        net : HybridBlock
-        preprocessing : Preprocessing
-        pixels : NDArray (N, 3, h, w), uint8
-        labels : NDArray (N,)
-        share : float
-            From `share`.
-        dtype : str
-            Of the network's input; losses are computed in float32.
+    def soft_targets(self, logits: mx.nd.NDArray) -> mx.nd.NDArray:
+        """A teacher's probabilities at the temperature of the distillation, from its logits (N, classes)."""
+        return mx.nd.softmax(logits / self.options.temperature)
 
-        Returns
-        -------
-        logits : NDArray (N, classes)
-        losses : NDArray (N,)
-        """
-        with mx.autograd.pause():
-            mix = functools.partial(_mix, share=share)
-            inputs = mix(preprocessing.normalize(pixels)).astype(dtype)
-            targets = labels if self._sparse else self._soft_targets(labels, share)
-            if self.teacher:
-                soft = mx.nd.softmax(self.teacher(pixels, mix) / self.temperature)
-        logits = net(inputs).astype("float32")
-        return logits, self._loss(logits, targets, soft) if self.teacher else self._loss(logits, targets)
+    def __call__(
+        self, logits: mx.nd.NDArray, targets: mx.nd.NDArray, soft_targets: mx.nd.NDArray | None = None
+    ) -> mx.nd.NDArray:
+        """Losses (N,) of float32 logits (N, classes)."""
+        return self._loss(logits, targets) if soft_targets is None else self._loss(logits, targets, soft_targets)
 
-    def counted_labels(self, labels, share):
-        """The labels training accuracy is counted by: those with the larger share."""
-        return labels if share >= 0.5 else labels[::-1]
-
-    def _soft_targets(self, labels, share):
-        off = SMOOTHING / self.classes if self.label_smoothing else 0.0
-        on = 1 - SMOOTHING + off if self.label_smoothing else 1.0
-        return _mix(mx.nd.one_hot(labels, self.classes, on_value=on, off_value=off), share)
+    @staticmethod
+    def counted_labels(labels: mx.nd.NDArray, ratio: float) -> mx.nd.NDArray:
+        """The labels that training accuracy is counted by: those with the larger part in the mixture."""
+        return labels if ratio >= 0.5 else labels[::-1]
 
 
-def _mix(array, share):
-    """``share · array + (1 - share) · reversed array`` along the batch."""
-    return array if share == 1 else share * array + (1 - share) * array[::-1]
+def mix(array: mx.nd.NDArray, ratio: float) -> mx.nd.NDArray:
+    """``ratio · array + (1 - ratio) · reversed array`` along the batch."""
+    return array if ratio == 1 else ratio * array + (1 - ratio) * array[::-1]

@@ -1,8 +1,14 @@
 """The optimizer's state as plain arrays, and GluonCV's pickled files."""
 
+from __future__ import annotations
+
+import os
+import pathlib
 import pickle
+import typing
 
 import mxnet as mx
+from mxnet import gluon
 
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.networks.weights import read_arrays, save_arrays
@@ -10,7 +16,7 @@ from a2net_gluon.networks.weights import read_arrays, save_arrays
 __all__ = ["load_gluon_states", "load_optimizer", "save_optimizer"]
 
 
-def save_optimizer(trainer, path):
+def save_optimizer(trainer: gluon.Trainer, path: pathlib.Path) -> None:
     """Write momentum, and float32 master weights where there are such, to `path`, by the parameters' names."""
     states = trainer._updaters[0].states  # number of the parameter to its state; the same on every device
     arrays = {}
@@ -20,8 +26,8 @@ def save_optimizer(trainer, path):
         save_arrays(arrays, path)
 
 
-def load_optimizer(trainer, path):
-    """Restore what `save_optimizer` wrote; nothing, if training had no state yet or needs none."""
+def load_optimizer(trainer: gluon.Trainer, path: pathlib.Path) -> None:
+    """Restore the file of `save_optimizer`; without a file, training had no state yet."""
     arrays = read_arrays(path) if path.exists() else {}
     for updater, context in zip(trainer._updaters, trainer._contexts):
         for number, parameter in enumerate(trainer._params):
@@ -35,7 +41,7 @@ def load_optimizer(trainer, path):
             updater.states_synced[number] = True
 
 
-def _flatten(name, state):
+def _flatten(name: str, state: typing.Any) -> dict[str, mx.nd.NDArray]:
     """``{name: NDArray}`` of one parameter's state: an array, none, or a tuple of such."""
     if state is None:
         return {}
@@ -45,7 +51,7 @@ def _flatten(name, state):
 
 
 class _Ignored:
-    """Stands in for everything in a pickle that is not an array: it is made, filled and forgotten, never run."""
+    """Placeholder for everything in a pickle that is not an array; nothing of it is run."""
 
     def __new__(cls, *args, **kwargs):
         return object.__new__(cls)
@@ -76,11 +82,11 @@ class _ArraysOnly(pickle.Unpickler):
         return _HARMLESS.get((module, name), _Ignored)
 
 
-def load_gluon_states(trainer, path):
+def load_gluon_states(trainer: gluon.Trainer, path: str | os.PathLike[str]) -> None:
     """Read the momentum from a file of ``gluon.Trainer.save_states``, as GluonCV's scripts write them.
 
     Such a file is a pickle, which could run any code; here only its arrays are taken. Its optimizer and schedule are
-    left out: those of the command line hold.
+    ignored: the settings of the run apply.
 
     Raises
     ------
@@ -107,14 +113,14 @@ def load_gluon_states(trainer, path):
             updater.states_synced[number] = True
 
 
-def _check_shape(path, trainer, number, state):
+def _check_shape(path: typing.Any, trainer: gluon.Trainer, number: int, state: typing.Any) -> None:
     parameters = trainer._params
     shapes = {array.shape for array in _flatten("", state).values()} if not isinstance(state, _Ignored) else {None}
     if number >= len(parameters) or shapes - {parameters[number].shape}:
         raise FailureError(f"{path}: parameter {number} does not fit this network; name the model it was made with")
 
 
-def _on(state, context):
+def _on(state: typing.Any, context: mx.Context) -> typing.Any:
     if isinstance(state, (tuple, list)):
         return tuple(_on(part, context) for part in state)
     return None if state is None else state.as_in_context(context)

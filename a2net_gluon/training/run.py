@@ -1,140 +1,198 @@
-"""A training run from its options to its folder."""
+"""A training run from its settings to its folder."""
+
+from __future__ import annotations
 
 import contextlib
 import itertools
+import pathlib
 import signal
+import typing
 
 import mxnet as mx
 import numpy as np
 
-from a2net_gluon import from_options
-from a2net_gluon.distributed.communicator import make_communicator
+from a2net_gluon.data import Batch
+from a2net_gluon.devices import contexts_of
+from a2net_gluon.distributed.communicator import Communicator, make_communicator
 from a2net_gluon.errors import FailureError, InterruptedRunError
-from a2net_gluon.networks.weights import ParameterFile, check_contexts
-from a2net_gluon.options import complete
-from a2net_gluon.training import assembly
+from a2net_gluon.networks.description import FILE_NAME
+from a2net_gluon.networks.weights import check_contexts
+from a2net_gluon.settings import Training
+from a2net_gluon.training.assembly import Parts, assemble, open_source, training_preprocessing
 from a2net_gluon.training.interruption import Interruption
 from a2net_gluon.training.learner import Learner, check_count
+from a2net_gluon.training.learner_state import restore_learner, save_learner
+from a2net_gluon.training.metrics import best_epoch
 from a2net_gluon.training.optimizer_state import load_gluon_states
 from a2net_gluon.training.progress import Progress
 from a2net_gluon.training.report import Report
 from a2net_gluon.training.run_folder import RunFolder
 from a2net_gluon.training.scalars import Scalars, check_tensorboard
 
-__all__ = ["train"]
+__all__ = ["Result", "train"]
 
 # Steps between two times at which the processes of a job ask each other whether one was told to stop.
 _AGREE_EVERY = 10
 
+Row = typing.Dict[str, typing.Any]
+OnEpoch = typing.Callable[[Row], object]
 
-def train(args):
-    """Train as `args` say, an ``argparse.Namespace`` of `training_parser`.
+
+class Result(typing.NamedTuple):
+    """The result of a training run.
+
+    Attributes
+    ----------
+    history : list of dict
+        A row for each epoch, with the columns of ``metrics.csv``.
+    best : dict or None
+        The row of the best epoch; None if no epoch was trained.
+    folder : Path
+        The run folder: ``run.json`` (settings, versions, seed), ``log.txt``, ``metrics.csv``, ``curves.png``,
+        ``model.json``, ``best.params`` and ``checkpoints/``.
+    """
+
+    history: list[Row]
+    best: Row | None
+    folder: pathlib.Path
+
+
+def train(training: Training, *, on_epoch: OnEpoch | None = None, verbose: bool = False) -> Result:
+    """Train a network.
+
+    Parameters
+    ----------
+    training : settings.Training
+    on_epoch : callable, optional
+        Called with the row of each epoch, after its checkpoint is written.
+    verbose : bool
+        Print the log, with a progress bar on a terminal. The log file is written in any case.
 
     Returns
     -------
-    Path
-        The run folder: ``run.json`` (arguments, versions, seed), ``log.txt``, ``metrics.csv``, ``curves.png``,
-        ``model.json``, ``best.params`` and ``checkpoints/``.
+    Result
 
     Raises
     ------
     UsageError
-        If options and data do not fit.
+        If settings and data do not fit.
     FailureError
         If data are damaged, the folder cannot be written, or training diverges.
     InterruptedRunError
         If SIGTERM or SIGINT came; the state is saved, in the middle of an epoch if need be.
     """
-    complete(args)
-    if args.tensorboard:
+    training = training.resolved()
+    if training.run.tensorboard:
         check_tensorboard()
-    contexts = from_options.contexts(args)
-    preprocessing = from_options.preprocessing(args, args.model)
-    exchange = make_communicator(args.kv_store, contexts)
-    contexts = check_contexts(exchange.place(contexts))
-    folder = RunFolder(args, exchange)
-    report = Report(args.num_epochs, args.log_interval, args.num_workers, quiet=exchange.rank > 0)
+    contexts = contexts_of(training.devices, training.optimization.dtype)
+    preprocessing = training_preprocessing(training)
+    communicator = make_communicator(training.kv_store, contexts)
+    contexts = check_contexts(communicator.place(contexts))
+    folder = RunFolder(training, communicator, Learner.meter)
+    report = Report(training, quiet=communicator.rank > 0 or not verbose)
     with report, Interruption() as interruption:
-        source = from_options.source(args, preprocessing, len(contexts), on_skip=report.skipped, shard=exchange.shard)
+        source = open_source(training, preprocessing, len(contexts), on_skip=report.skipped, shard=communicator.shard)
         with contextlib.closing(source):
-            run = _Run(args, contexts, exchange, folder, report, interruption, source, preprocessing)
+            mx.random.seed(training.seed)
+            np.random.seed(training.seed)
+            parts = assemble(training, source, contexts, communicator)
+            run = _Run(training, parts, communicator, folder, report, interruption, on_epoch)
             run.start()
-            run.go_on()
-    return folder.path
+            run.train()
+    return Result(run.history, run.best, folder.path)
 
 
 class _Run:
-    """One run: what it works with, and how far it is.
+    """One run: its parts, and its place.
 
     Attributes
     ----------
     epoch : int
         Epochs done.
     history : list of dict
-        A line for each of them.
+        A row for each of them.
     progress : Progress
-        Of the epoch begun.
+        Of the epoch that is under way.
     """
 
-    def __init__(self, args, contexts, exchange, folder, report, interruption, source, preprocessing):
-        self.args, self.exchange, self.folder = args, exchange, folder
-        self.report, self.interruption, self.source = report, interruption, source
-        self.description = assembly.description(args, source.classes, preprocessing)
-        mx.random.seed(args.seed)
-        np.random.seed(args.seed)
-        self.steps_per_epoch = assembly.steps_per_epoch(args, source)
-        self.schedule = assembly.schedule(args, self.steps_per_epoch)
-        self.learner = Learner(
-            assembly.net_maker(args, contexts, self.description),
-            contexts,
-            preprocessing,
-            assembly.objective(args, contexts, self.description, self.steps_per_epoch),
-            assembly.optimization(args),
-            exchange,
-        )
-        if args.resume_states:
-            load_gluon_states(self.learner.trainer, args.resume_states)
-            report.line(f"{args.resume_states} is a pickle: only its arrays are read, nothing in it is run")
-        self.epoch, self.history, self.progress = args.resume_epoch, [], Progress()
+    def __init__(
+        self,
+        training: Training,
+        parts: Parts,
+        communicator: Communicator,
+        folder: RunFolder,
+        report: Report,
+        interruption: Interruption,
+        on_epoch: OnEpoch | None = None,
+    ) -> None:
+        self.training, self.communicator, self.folder = training, communicator, folder
+        self.report, self.interruption, self.on_epoch = report, interruption, on_epoch
+        self.source, self.learner, self.description = parts.source, parts.learner, parts.description
+        self.rate, self.steps_per_epoch, self._notes = parts.rate, parts.steps_per_epoch, parts.notes
+        self.accumulate = training.optimization.accumulate
+        self.history: list[Row] = []
+        self.epoch = training.start.epochs_done
+        self.progress = self._new_progress()
 
-    def start(self):
-        """Open the folder, and go back to where it stands if it is resumed."""
-        state = self.folder.open(self.learner, self.description, self.report)
+    @property
+    def best(self) -> Row | None:
+        """The row of the best epoch so far."""
+        return best_epoch(self.history, f"val_{self.learner.meter.headline}")  # type: ignore[return-value]
+
+    def start(self) -> None:
+        """Open the folder, and return to its newest checkpoint if the run is resumed."""
+        if self.training.start.states:
+            load_gluon_states(self.learner.trainer, self.training.start.states)
+            self.report.line(
+                f"{self.training.start.states} is a pickle: only its arrays are read, nothing in it is run"
+            )
+        state = self.folder.open(self.description, self.report, self._restore)
         if state:
             self.epoch, self.history = state["epoch"], state["history"]
             if state["batches"] == self._batches_in_numbers():
-                self.progress = Progress(state["progress"])
+                self.progress = self._new_progress(state["progress"])
             elif state["batch"]:
                 self.report.line("the epoch begins anew: its batches are not those it was begun with")
-        elif self.args.pretrained_base:
-            base = ParameterFile(self.args.pretrained_base)
-            self.report.line(f"{base.path}: {base.compare(self.learner.net)}")
-        scalars = self.folder.path if self.args.tensorboard and not self.exchange.rank else None
-        self.scalars = Scalars(scalars, self.epoch)
-        self.report.start(self.args, self.learner, self.source, self.description)
+        else:
+            for note in self._notes:
+                self.report.line(note)
+        writes = self.training.run.tensorboard and not self.communicator.rank
+        self.scalars = Scalars(self.folder.path if writes else None, self.epoch)
+        self.report.start(self.training, self.learner, self.source, self.description)
 
-    def go_on(self):
+    def train(self) -> None:
         """Train the epochs that are left."""
         try:
-            while self.epoch < self.args.num_epochs:
+            while self.epoch < self._epochs:
                 self._train_epoch()
         except FailureError as error:
             last = self.folder.newest_checkpoint()
             raise FailureError(f"{error}; the last checkpoint is {last}" if last else str(error)) from None
         finally:
             self.scalars.close()
-        self.report.end(self.source, self.history, self.folder.path)
+        self.report.end(self.source, self.best, self.learner.meter, self.folder.path)
 
-    def _train_epoch(self):
-        """Train and validate; adds the epoch's line to the history."""
+    @property
+    def _epochs(self) -> int:
+        assert self.training.epochs is not None  # resolved
+        return self.training.epochs
+
+    def _new_progress(self, state: typing.Mapping[str, typing.Any] | None = None) -> Progress:
+        return Progress(state, self.learner.meter)
+
+    def _restore(self, folder: pathlib.Path, state: typing.Mapping[str, typing.Any]) -> None:
+        restore_learner(self.learner, folder, state)
+
+    def _train_epoch(self) -> None:
+        """Train and validate; adds the epoch's row to the history."""
         number, progress = self.epoch + 1, self.progress
         # Everything random in an epoch follows from the seed and its number: a resumed run needs no random state.
-        mx.random.seed(int(np.random.SeedSequence((self.args.seed, number)).generate_state(1)[0] >> 1))
+        mx.random.seed(int(np.random.SeedSequence((self.training.seed, number)).generate_state(1)[0] >> 1))
         with self.report.epoch(number, self._batches, progress.batches) as on_batch:
 
-            def on_step(progress):
+            def on_step(progress: Progress) -> bool:
                 on_batch(progress)
-                return self._stops(progress.batches // self.args.accumulate)
+                return self._stops(progress.batches // self.accumulate)
 
             batches = self.source.train(number, progress.batches)
             first_step = self.epoch * self.steps_per_epoch + 1
@@ -143,62 +201,71 @@ class _Run:
             self._leave()
         if progress.batches < self._batches:
             raise FailureError(f"the data ended after {progress.batches} of {self._batches} batches: are they whole?")
-        line = self._line(number, progress)
-        if line is None:
+        row = self._row(number, progress)
+        if row is None:
             self._leave()
-        self.history.append(line)
-        self.epoch, self.progress = number, Progress()
-        self.report.epoch_end(line, self.source.val_count)
-        self.scalars.add(line)
-        self.folder.record(self.learner, self.description, self._state())
+            return
+        self.history.append(row)
+        self.epoch, self.progress = number, self._new_progress()
+        self.report.epoch_end(row, self.learner.meter, self.source.val_count)
+        self.scalars.add(row)
+        self.folder.record(self._write, self._state())
+        if self.on_epoch:
+            self.on_epoch(row)
 
     @property
-    def _batches(self):
+    def _batches(self) -> int:
         """Batches of an epoch that make up whole steps."""
-        return self.steps_per_epoch * self.args.accumulate
+        return self.steps_per_epoch * self.accumulate
 
-    def _rate(self, step):
-        return self.schedule(step, [line["train_top1"] for line in self.history])
+    def _rate(self, step: int) -> float:
+        return self.rate(step, [row[f"train_{self.learner.meter.headline}"] for row in self.history])
 
-    def _watch(self, batches):
+    def _watch(self, batches: typing.Iterable[Batch]) -> typing.Iterable[Batch]:
         """The batches, until a signal comes; processes of a job have to stop together, see `_stops`."""
         batches = itertools.islice(batches, self._batches - self.progress.batches)
-        return self.interruption.watch(batches) if self.exchange.size == 1 else batches
+        return self.interruption.watch(batches) if self.communicator.size == 1 else batches
 
-    def _stops(self, step=0):
-        """Whether to stop after `step`: all processes, if one of them was told to."""
+    def _stops(self, step: int = 0) -> bool:
+        """Return whether to stop after `step`: all processes stop if one of them was told to."""
         told = self.interruption.signal is not None
-        if self.exchange.size == 1:
+        if self.communicator.size == 1:
             return told
-        return step % _AGREE_EVERY == 0 and self.exchange.sum([told])[0] > 0
+        return step % _AGREE_EVERY == 0 and self.communicator.sum([told])[0] > 0
 
-    def _line(self, number, progress):
-        """The epoch's line of the history; None if a signal came meanwhile."""
-        images, *sums = self.exchange.sum([progress.images, *progress.meter.sums()])
-        line = {
+    def _row(self, number: int, progress: Progress) -> Row | None:
+        """The epoch's row of the history; None if a signal came meanwhile."""
+        images, *sums = self.communicator.sum([progress.images, *progress.meter.sums()])
+        row: Row = {
             "epoch": number,
             "learning_rate": progress.learning_rate,
             "images_per_second": round(progress.images_per_second * images / progress.images, 3),
             "data_wait": round(progress.data_wait, 4),
             "skipped_steps": progress.skipped_steps,
-            **{f"train_{name}": value for name, value in type(progress.meter)(sums).metrics.items()},
+            **{f"train_{name}": value for name, value in self.learner.meter(sums).metrics.items()},
         }
-        self.learner.share_running_statistics()
+        self.learner.average_running_statistics()
         for prefix, average in (("val", False), ("val_ema", True)):
             if average and not self.learner.average:
                 continue
             measured = self.learner.validate(self._watch_validation(), average)
-            if self.exchange.size == 1 and self.interruption.signal:
+            if self.communicator.size == 1 and self.interruption.signal:
                 return None
             check_count(measured)
-            line.update({f"{prefix}_{name}": value for name, value in measured.items()})
-        return line
+            row.update({f"{prefix}_{name}": value for name, value in measured.metrics.items()})
+            row[f"{prefix}_count"] = measured.count
+        return row
 
-    def _watch_validation(self):
+    def _watch_validation(self) -> typing.Iterable[Batch]:
         batches = self.source.validation()
-        return self.interruption.watch(batches) if self.exchange.size == 1 else batches
+        return self.interruption.watch(batches) if self.communicator.size == 1 else batches
 
-    def _state(self):
+    def _write(self, folder: pathlib.Path) -> dict[str, typing.Any]:
+        """Write the files of a checkpoint; returns the rest of the learner's state."""
+        self.description.save(folder / FILE_NAME)
+        return save_learner(self.learner, folder)
+
+    def _state(self) -> dict[str, typing.Any]:
         return {
             "epoch": self.epoch,
             "batch": self.progress.batches,
@@ -207,14 +274,15 @@ class _Run:
             "history": self.history,
         }
 
-    def _batches_in_numbers(self):
-        """What the batches of an epoch depend on: with other numbers, half an epoch cannot be gone on with."""
-        return [self.args.seed, self.source.batch_size, self.exchange.size, self.args.accumulate, self._batches]
+    def _batches_in_numbers(self) -> list[int]:
+        """The numbers that the batches of an epoch depend on: with others, half an epoch cannot be resumed."""
+        return [self.training.seed, self.source.batch_size, self.communicator.size, self.accumulate, self._batches]
 
-    def _leave(self):
-        """Save where the run stands, and end it."""
+    def _leave(self) -> typing.NoReturn:
+        """Save the state of the run, and end it."""
         number = self.interruption.signal or signal.SIGTERM
-        where = self.folder.save(self.learner, self.description, self._state())
-        message = f"stopped by {number.name}, saved {where}: --resume goes on there"
+        self.learner.average_running_statistics()
+        where = self.folder.save(self._write, self._state())
+        message = f"stopped by {number.name}, saved {where}: --resume continues there"
         self.report.line(message)
         raise InterruptedRunError(message, number)

@@ -1,4 +1,6 @@
-"""The folder of a run: who made it, how it went, and its checkpoints."""
+"""The folder of a run: its settings, its results and its checkpoints."""
+
+from __future__ import annotations
 
 import csv
 import datetime
@@ -9,43 +11,42 @@ import pathlib
 import platform
 import shutil
 import sys
+import typing
 
+from a2net_gluon.distributed.communicator import Communicator
 from a2net_gluon.errors import FailureError, UsageError
+from a2net_gluon.fields import flat
 from a2net_gluon.files import folder_for_output, replacing, write_text
 from a2net_gluon.insight.curves import draw_curves
-from a2net_gluon.networks.description import FILE_NAME
-from a2net_gluon.training.checkpoints import AVERAGE, NET, Checkpoints
+from a2net_gluon.networks.description import FILE_NAME, Description
+from a2net_gluon.settings import Training
+from a2net_gluon.settings.training import changed_options
+from a2net_gluon.training.checkpoints import Checkpoints
+from a2net_gluon.training.learner_state import AVERAGE, NET
+from a2net_gluon.training.metrics import Meter, best_epoch
+from a2net_gluon.training.report import Report
 
 __all__ = ["RunFolder"]
 
 _RUN = "run.json"
-# Options that do not change what is trained.
-_INCIDENTAL = (
-    "auto_resume",
-    "keep",
-    "log_interval",
-    "logging_file",
-    "num_workers",
-    "recipe",
-    "resume",
-    "save_dir",
-    "save_frequency",
-    "tensorboard",
-)
-# Parameter files beside the checkpoints: the result they are the best by, and what they are in a checkpoint.
-_BEST = {"best.params": ("val_top1", NET), "best-ema.params": ("val_ema_top1", AVERAGE)}
+
+State = typing.Dict[str, typing.Any]
+Write = typing.Callable[[pathlib.Path], typing.Mapping[str, typing.Any]]
+Restore = typing.Callable[[pathlib.Path, typing.Mapping[str, typing.Any]], None]
 
 
 class RunFolder:
-    """Where a run keeps what it makes.
+    """The files of a run.
 
     Of a job's processes only the first writes here, besides a log of each; all read.
 
     Parameters
     ----------
-    args : argparse.Namespace
-        Completed options of training.
-    exchange : Communicator
+    training : settings.Training
+        Resolved.
+    communicator : Communicator
+    meter : type
+        Class of the `Meter` that names the results.
 
     Raises
     ------
@@ -53,23 +54,42 @@ class RunFolder:
         If the folder holds a run that is not to be resumed, or ``--resume`` is asked for and there is none.
     """
 
-    def __init__(self, args, exchange):
-        self._args, self._exchange = args, exchange
-        if not args.save_dir and (args.resume or args.auto_resume or exchange.size > 1):
-            flag = "--resume" if args.resume else "--auto-resume" if args.auto_resume else "a job of several processes"
-            raise UsageError(f"{flag} needs --save-dir FOLDER: the run to go on with")
-        name = f"{args.model}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
-        self.path = pathlib.Path(args.save_dir or pathlib.Path("runs") / name)
+    def __init__(self, training: Training, communicator: Communicator, meter: type[Meter]) -> None:
+        self._training, self._communicator, self._meter = training, communicator, meter
+        run, save_dir = training.run, training.save_dir
+        if not save_dir and (run.resume or run.auto_resume or communicator.size > 1):
+            flag = "--resume" if run.resume else "--auto-resume" if run.auto_resume else "a job of several processes"
+            raise UsageError(f"{flag} needs --save-dir FOLDER: the folder of the run")
+        name = f"{training.network.name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+        self.path = pathlib.Path(save_dir or pathlib.Path("runs") / name)
         self._resumes = (self.path / _RUN).is_file()
-        if self._resumes and not (args.resume or args.auto_resume):
-            raise UsageError(f"{self.path} holds a run already: --resume goes on with it, or name another --save-dir")
-        if args.resume and not self._resumes:
+        if self._resumes and not (run.resume or run.auto_resume):
+            raise UsageError(f"{self.path} holds a run already: --resume continues it, or name another --save-dir")
+        if run.resume and not self._resumes:
             raise UsageError(f"{self.path} holds no run to resume: leave --resume out to start one")
-        self._checkpoints = Checkpoints(self.path / "checkpoints", args.keep)
-        exchange.wait()  # until all have looked: the first one is about to write
+        self._checkpoints = Checkpoints(self.path / "checkpoints", run.keep)
+        # Parameter files beside the checkpoints: the result they are the best by, and their name in a checkpoint.
+        self._best = {
+            "best.params": (f"val_{meter.headline}", NET),
+            "best-ema.params": (f"val_ema_{meter.headline}", AVERAGE),
+        }
+        communicator.wait()  # until all have looked: the first one is about to write
 
-    def open(self, learner, description, report):
-        """Create the folder, or restore `learner` from its newest whole checkpoint; returns the state, or None.
+    def open(self, description: Description, report: Report, restore: Restore) -> State | None:
+        """Create the folder, or resume its run.
+
+        Parameters
+        ----------
+        description : Description
+        report : Report
+            Logs to the folder from now on.
+        restore : callable
+            ``restore(folder, state)`` loads the files of the newest whole checkpoint into the learner.
+
+        Returns
+        -------
+        dict or None
+            The state that was restored.
 
         Raises
         ------
@@ -77,85 +97,84 @@ class RunFolder:
             If the folder cannot be written.
         """
         folder_for_output(self.path)
-        rank = self._exchange.rank
-        log = pathlib.Path(self._args.logging_file)
+        rank = self._communicator.rank
+        log = pathlib.Path(self._training.run.logging_file)
         try:
             report.to_file(self.path / (log.with_name(f"{log.stem}-rank{rank}{log.suffix}") if rank else log))
         except OSError as error:
             raise FailureError(f"{self.path}: cannot write here ({error.strerror})") from None
-        state = self._resume(learner, report) if self._resumes else None
+        state = self._resume(report, restore) if self._resumes else None
         if rank == 0:
             self._note_start(state)
             description.save(self.path / FILE_NAME)
         return state
 
-    def save(self, learner, description, state):
-        """Write a checkpoint; returns its folder."""
-        learner.share_running_statistics()
-        arguments = {"seed": self._args.seed, "arguments": vars(self._args)}
-        if self._exchange.rank == 0:
-            best = _best_epoch(state["history"], "val_top1")
-            self._checkpoints.save(learner, description, {**state, **arguments}, best)
-        self._exchange.wait()
+    def save(self, write: Write, state: State) -> pathlib.Path:
+        """Write a checkpoint, see `Checkpoints.save`; returns its folder."""
+        arguments = {"seed": self._training.seed, "arguments": flat(self._training)}
+        if self._communicator.rank == 0:
+            best = _best_epoch(state["history"], f"val_{self._meter.headline}")
+            self._checkpoints.save(write, {**state, **arguments}, best)
+        self._communicator.wait()
         return self._checkpoints.folder(state["epoch"], state["batch"])
 
-    def record(self, learner, description, state):
-        """Keep the state at the end of an epoch, with tables and curves.
+    def record(self, write: Write, state: State) -> None:
+        """Store the state at the end of an epoch, with tables and curves.
 
         An epoch that is the best so far has a checkpoint whatever ``--save-frequency`` is: so the best parameters
-        are always those of a state that can be gone back to.
+        always belong to a state that can be resumed.
         """
         history, epoch = state["history"], state["epoch"]
-        best = [name for name, (column, _) in _BEST.items() if _best_epoch(history, column) == epoch]
-        if best or epoch % self._args.save_frequency == 0 or epoch == self._args.num_epochs:
-            folder = self.save(learner, description, state)
-        if self._exchange.rank:
+        best = [name for name, (column, _) in self._best.items() if _best_epoch(history, column) == epoch]
+        if best or epoch % self._training.run.save_frequency == 0 or epoch == self._training.epochs:
+            folder = self.save(write, state)
+        if self._communicator.rank:
             return
         for name in best:
-            _copy(folder / _BEST[name][1], self.path / name)
-        columns = list(dict.fromkeys(column for line in history for column in line))
+            _copy(folder / self._best[name][1], self.path / name)
+        columns = list(dict.fromkeys(column for row in history for column in row))
         with replacing(self.path / "metrics.csv") as temporary, open(temporary, "w", newline="") as file:
             table = csv.DictWriter(file, columns, restval="")
             table.writeheader()
             table.writerows(history)
-        draw_curves(history, self.path / "curves.png")
+        draw_curves(history, self.path / "curves.png", _panels(self._meter))
 
-    def newest_checkpoint(self):
+    def newest_checkpoint(self) -> pathlib.Path | None:
         """The newest checkpoint, or None, to be named when training fails."""
         return self._checkpoints.newest_folder()
 
-    def _resume(self, learner, report):
+    def _resume(self, report: Report, restore: Restore) -> State | None:
         found = None
-        if self._exchange.rank == 0:
+        if self._communicator.rank == 0:
             self._checkpoints.clean()
             found = self._checkpoints.newest()
-        self._exchange.wait()
+        self._communicator.wait()
         folder, state, rejected = found or self._checkpoints.newest(repair=False)
         for reason in rejected:
             report.line(f"not resumed from {reason}")
-        for name, (before, now) in self._changed_arguments().items():
+        for name, (before, now) in changed_options(self._starts()[-1]["arguments"], flat(self._training)).items():
             report.line(f"--{name.replace('_', '-')} is {now}, was {before} when this run was last started")
         place = state["epoch"] * 1e6 + state["batch"] if state else 0
-        if self._exchange.sum([place])[0] != place * self._exchange.size:
+        if self._communicator.sum([place])[0] != place * self._communicator.size:
             raise FailureError(f"{self.path}: processes see different checkpoints; the folder must be shared by all")
-        if folder is None:
+        if folder is None or state is None:
             report.line(f"{self.path} has no whole checkpoint: starting from the beginning")
             return None
-        self._checkpoints.restore(folder, state, learner)
+        restore(folder, state["learner"])
         where = f" and {state['batch']} batches" if state["batch"] else ""
         report.line(f"resumed from {folder} after {state['epoch']} epochs{where}")
         self._restore_best(state["history"])
         return state
 
-    def _restore_best(self, history):
-        """Have the best parameters be those of the best epoch known, if later ones were lost."""
-        for name, (column, part) in _BEST.items():
+    def _restore_best(self, history: typing.Sequence[typing.Mapping[str, typing.Any]]) -> None:
+        """Copy the best parameters of the epochs that are left, if later epochs were lost."""
+        for name, (column, part) in self._best.items():
             epoch = _best_epoch(history, column)
             source = self._checkpoints.folder(epoch) / part if epoch else None
-            if self._exchange.rank == 0 and source and source.exists():
+            if self._communicator.rank == 0 and source and source.exists():
                 _copy(source, self.path / name)
 
-    def _starts(self):
+    def _starts(self) -> list[State]:
         path = self.path / _RUN
         if not path.exists():
             return []
@@ -164,36 +183,52 @@ class RunFolder:
         except (ValueError, KeyError, TypeError):
             raise FailureError(f"{path} is damaged: restore it, or train into another --save-dir") from None
 
-    def _changed_arguments(self):
-        before, now = self._starts()[-1]["arguments"], vars(self._args)
-        names = [name for name in now if name in before and name not in _INCIDENTAL and now[name] != before[name]]
-        return {name: (before[name], now[name]) for name in names}
-
-    def _note_start(self, state):
+    def _note_start(self, state: State | None) -> None:
         start = {
             "time": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
             "epochs_done": state["epoch"] if state else 0,
             "batches_done": state["batch"] if state else 0,
-            "processes": self._exchange.size,
+            "processes": self._communicator.size,
             "command": sys.argv,
-            "arguments": vars(self._args),
+            "arguments": flat(self._training),
             "versions": _versions(),
         }
         write_text(self.path / _RUN, json.dumps({"starts": [*self._starts(), start]}, indent=1) + "\n")
 
 
-def _best_epoch(history, column):
+def _panels(meter: type[Meter]) -> tuple[typing.Any, ...]:
+    """The panels of the curves: results that are no fractions, accuracies in percent, the learning rate."""
+    from a2net_gluon.insight.curves import Panel
+
+    parts = {"train": "training", "val": "validation"}
+
+    def curves(fraction: bool) -> dict[str, str]:
+        return {
+            f"{part}_{column.name}": f"{name} {column.label}"
+            for column in meter.columns
+            for part, name in parts.items()
+            if column.fraction == fraction
+        }
+
+    return (
+        Panel("loss", curves(fraction=False), 1),
+        Panel("accuracy, %", curves(fraction=True), 100),
+        Panel("learning rate", {"learning_rate": "at the end of the epoch"}, 1),
+    )
+
+
+def _best_epoch(history: typing.Iterable[typing.Mapping[str, typing.Any]], column: str) -> int | None:
     """Number of the first epoch with the highest value in `column`, or None."""
-    lines = [line for line in history if column in line]
-    return max(lines, key=lambda line: line[column])["epoch"] if lines else None
+    best = best_epoch(history, column)
+    return best["epoch"] if best else None
 
 
-def _copy(source, target):
+def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
     with replacing(target) as temporary:
         shutil.copyfile(source, temporary)
 
 
-def _versions():
+def _versions() -> dict[str, str | None]:
     import a2net_gluon
 
     packages = {}

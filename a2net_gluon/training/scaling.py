@@ -1,5 +1,9 @@
 """Loss scaling for float16, whose smallest gradients would otherwise be zero."""
 
+from __future__ import annotations
+
+import typing
+
 __all__ = ["LossScaler"]
 
 
@@ -16,11 +20,11 @@ class LossScaler:
     Source: Micikevicius et al., "Mixed Precision Training" (ICLR 2018), section 3.2.
     """
 
-    def __init__(self, scale=2.0**16, window=2000):
+    def __init__(self, scale: float = 2.0**16, window: int | None = 2000) -> None:
         self.scale, self._window, self._good_steps = scale, window, 0
 
-    def update(self, finite):
-        """Take note of a step and whether its gradients were finite."""
+    def update(self, finite: bool) -> None:
+        """Adapt the scale after a step whose gradients were `finite` or not."""
         if self._window is None:
             return
         self._good_steps = self._good_steps + 1 if finite else 0
@@ -30,15 +34,15 @@ class LossScaler:
             self.scale, self._good_steps = self.scale * 2, 0
 
     @property
-    def exhausted(self):
+    def exhausted(self) -> bool:
         """Whether no smaller scale can help: gradients overflow without any scaling."""
         return self._window is not None and self.scale < 1
 
-    def state(self):
+    def state(self) -> dict[str, typing.Any]:
         """Scale and good steps, for JSON."""
         return {"scale": self.scale, "good_steps": self._good_steps}
 
-    def restore(self, state):
-        """Go on from a `state`, if this scaler moves at all."""
+    def restore(self, state: typing.Mapping[str, typing.Any]) -> None:
+        """Resume from a `state`, if this scaler moves at all."""
         if self._window is not None:
             self.scale, self._good_steps = state["scale"], state["good_steps"]

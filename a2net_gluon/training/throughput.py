@@ -1,23 +1,28 @@
-"""How fast training data can be read, without a network."""
+"""The speed of reading training data, without a network."""
 
+from __future__ import annotations
+
+import contextlib
 import time
+import typing
 
-from a2net_gluon import from_options
+from a2net_gluon.devices import contexts_of
 from a2net_gluon.errors import UsageError
-from a2net_gluon.options import complete
+from a2net_gluon.settings import Training
+from a2net_gluon.training.assembly import open_source, training_preprocessing
 from a2net_gluon.training.report import problems_in_words
 
 __all__ = ["read_epoch"]
 
 
-def read_epoch(args, tell):
+def read_epoch(training: Training, tell: typing.Callable[[str], object]) -> float:
     """Read the training data of one epoch, augmentation included, and `tell` the speed in lines.
 
     Parameters
     ----------
-    args : argparse.Namespace
-        Options of training.
+    training : settings.Training
     tell : callable
+        Called with each line.
 
     Returns
     -------
@@ -27,25 +32,25 @@ def read_epoch(args, tell):
     Raises
     ------
     UsageError
-        If options and data do not fit, or there is only one batch.
+        If settings and data do not fit, or there is only one batch.
     """
-    complete(args)
-    contexts = from_options.contexts(args)
-    preprocessing = from_options.preprocessing(args, args.model)
-    source = from_options.source(
-        args, preprocessing, len(contexts), on_skip=lambda name, reason: tell(f"skipped {name}: {reason}")
+    training = training.resolved()
+    preprocessing, devices = training_preprocessing(training), len(contexts_of(training.devices))
+    source = open_source(
+        training, preprocessing, devices, on_skip=lambda name, reason: tell(f"skipped {name}: {reason}")
     )
-    speed = None
-    for number, batch in enumerate(source.train(epoch=1)):
-        batch.pixels.wait_to_read()
-        if number == 0:
-            start = time.monotonic()
-            continue
-        speed = number * source.batch_size / (time.monotonic() - start)
-        if (number + 1) % args.log_interval == 0:
-            tell(f"batch {number + 1}/{source.train_batches}: {speed:.0f} images/s")
-    for text in problems_in_words(source.problems):
-        tell(text)
+    with contextlib.closing(source):
+        speed, start, interval = None, 0.0, training.run.log_interval or 1
+        for number, batch in enumerate(source.train(epoch=1)):
+            batch.pixels.wait_to_read()
+            if number == 0:
+                start = time.monotonic()
+                continue
+            speed = number * source.batch_size / (time.monotonic() - start)
+            if (number + 1) % interval == 0:
+                tell(f"batch {number + 1}/{source.train_batches}: {speed:.0f} images/s")
+        for text in problems_in_words(source.problems):
+            tell(text)
     if speed is None:
         raise UsageError(f"{source.train_batches} batch is too little to time: lower --batch-size")
     images = f"{source.batch_size} images {preprocessing.size}×{preprocessing.size}"

@@ -1,0 +1,121 @@
+"""A network with its parameters and its description: the one way in which trained networks are loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+import mxnet as mx
+from mxnet import gluon
+
+from a2net_gluon.data.preprocessing import NORMALIZATIONS, Preprocessing
+from a2net_gluon.errors import UsageError
+from a2net_gluon.networks.description import Description
+from a2net_gluon.networks.store import find_weights
+from a2net_gluon.networks.weights import ParameterFile
+from a2net_gluon.networks.zoo import get_model, input_shape, list_models
+from a2net_gluon.settings import Input, Trained
+
+__all__ = ["TrainedNetwork", "fast_options", "load_trained", "preprocessing_of"]
+
+
+class TrainedNetwork(typing.NamedTuple):
+    """A network and its description.
+
+    Attributes
+    ----------
+    net : HybridBlock
+    description : Description
+    classes_known : bool
+        The names of the classes were kept beside the parameters; otherwise they are numbers.
+    """
+
+    net: gluon.HybridBlock
+    description: Description
+    classes_known: bool = True
+
+
+def fast_options(preprocessing: Preprocessing) -> dict[str, typing.Any]:
+    """Options of `get_model` that change neither parameters nor answers, and make it fast on inputs of this size."""
+    return {"association": "auto", "input_size": preprocessing.size}
+
+
+def preprocessing_of(
+    options: Input, model: str, kept: Preprocessing | None = None, crop_ratio: float = 0.875, clips: bool = False
+) -> Preprocessing:
+    """Work out the preprocessing of a network.
+
+    Parameters
+    ----------
+    options : settings.Input
+    model : str
+        Name of the network, which has a size of its own.
+    kept : Preprocessing, optional
+        The one kept beside the parameters; it holds where `options` are open.
+    crop_ratio : float
+        Default where neither says one.
+    clips : bool
+        Accept networks that take clips.
+
+    Raises
+    ------
+    UsageError
+        If there is no such network, or it takes clips and `clips` is False.
+    """
+    _, *frames, _, size = input_shape(model)
+    if frames and not clips:
+        raise UsageError(f"{model} takes clips; this command reads images: give {', '.join(list_models(ndim=2))}")
+    base = kept or Preprocessing(size=size, crop_ratio=crop_ratio, frames=frames[0] if frames else None)
+    given: dict[str, typing.Any] = {"size": options.size, "crop_ratio": options.crop_ratio}
+    if options.normalization:
+        given["mean"], given["scale"] = NORMALIZATIONS[options.normalization]
+    return dataclasses.replace(base, **{name: value for name, value in given.items() if value is not None})
+
+
+def load_trained(
+    options: Trained,
+    contexts: typing.Sequence[mx.Context] | None = None,
+    classes: int | None = None,
+    crop_ratio: float = 0.875,
+    clips: bool = False,
+) -> TrainedNetwork:
+    """Build a network and load its parameters; classes, blocks and preprocessing kept beside them are used.
+
+    Parameters
+    ----------
+    options : settings.Trained
+        Without parameters the network starts at random.
+    contexts : list of mxnet.Context, optional
+        Default: the CPU.
+    classes : int, optional
+        Width of the output of a network without parameters; otherwise it must be theirs.
+    crop_ratio, clips
+        As for `preprocessing_of`.
+
+    Raises
+    ------
+    UsageError
+        If the network, its parameters, its description or `classes` do not fit together.
+    FailureError
+        If a file is damaged.
+    """
+    model, contexts = str(options.network.name), list(contexts or [mx.cpu()])
+    input_shape(model)  # an unknown name is reported before a missing file
+    named = options.params or options.pretrained
+    file = ParameterFile(find_weights(model, options.params or True)) if named else None
+    kept = Description.beside(file.path) if file else None
+    preprocessing = preprocessing_of(options.input, model, kept and kept.preprocessing, crop_ratio, clips)
+    blocks = {**(kept.options if kept else {}), **options.network.blocks}
+    count = file.classes if file and file.classes else classes
+    net = get_model(model, classes=count, **blocks, **fast_options(preprocessing))
+    if file:
+        file.load(net, contexts)
+    else:
+        net.initialize(mx.init.MSRAPrelu(), ctx=contexts)
+    count = net.output.weight.shape[0]
+    if classes not in (None, count):
+        raise UsageError(f"--classes is {classes}, {file and file.path} was trained for {count}: leave it out")
+    if file and kept and len(kept.classes) != count:
+        raise UsageError(f"{file.path} was trained for {count} classes, its description names {len(kept.classes)}")
+    names = kept.classes if kept else tuple(str(number) for number in range(count))
+    return TrainedNetwork(net, Description(model, names, preprocessing, options=blocks), kept is not None)
