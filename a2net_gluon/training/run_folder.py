@@ -12,7 +12,7 @@ import sys
 
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.files import folder_for_output, replacing, write_text
-from a2net_gluon.insight.curves import draw_curves
+from a2net_gluon.insight.curves import Panel, draw_curves
 from a2net_gluon.networks.description import FILE_NAME
 from a2net_gluon.training.checkpoints import AVERAGE, NET, Checkpoints
 
@@ -31,6 +31,15 @@ _INCIDENTAL = (
     "save_dir",
     "save_frequency",
     "tensorboard",
+)
+_PANELS = (
+    Panel("loss", {"train_loss": "training", "val_loss": "validation"}),
+    Panel(
+        "accuracy, %",
+        {"train_top1": "training top-1", "val_top1": "validation top-1", "val_top5": "validation top-5"},
+        factor=100,
+    ),
+    Panel("learning rate", {"learning_rate": "at the end of the epoch"}),
 )
 # Parameter files beside the checkpoints: the result they are the best by, and what they are in a checkpoint.
 _BEST = {"best.params": ("val_top1", NET), "best-ema.params": ("val_ema_top1", AVERAGE)}
@@ -118,7 +127,7 @@ class RunFolder:
             table = csv.DictWriter(file, columns, restval="")
             table.writeheader()
             table.writerows(history)
-        draw_curves(history, self.path / "curves.png")
+        draw_curves(history, self.path / "curves.png", _PANELS)
 
     def newest_checkpoint(self):
         """The newest checkpoint, or None, to be named when training fails."""
