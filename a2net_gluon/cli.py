@@ -126,7 +126,14 @@ def launch(arguments, prog):
     args = options.launch_parser(prog).parse_args(arguments)
     from a2net_gluon import distributed
 
-    return distributed.launch(args)
+    return distributed.launch(
+        args.command,
+        workers=args.num_workers,
+        servers=args.num_servers,
+        hostfile=args.hostfile,
+        max_restarts=args.max_restarts,
+        log_dir=args.log_dir,
+    )
 
 
 def evaluate(arguments, prog):
@@ -158,7 +165,7 @@ def export(arguments, prog):
     forms = [form for form, wish in (("onnx", args.onnx), ("optimized", args.optimize), ("int8", args.int8)) if wish]
     images, calibration = find_images(args.images), find_images(args.int8 or ())
     net, description = _network(args, clips=True)
-    proofs = deploy.export(net, args.output, description, forms, images, calibration, args.pixels)
+    proofs = deploy.export_network(net, args.output, description, forms, images, calibration, args.pixels)
     inputs = "clips" if description.preprocessing.frames else "images"
     for name, proof in proofs.items():
         print(

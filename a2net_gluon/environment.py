@@ -1,4 +1,6 @@
-"""What must be true of the process before mxnet is imported; ``import a2net_gluon`` sees to it."""
+"""Preparation of the process for the import of mxnet; ``import a2net_gluon`` runs it."""
+
+from __future__ import annotations
 
 import ctypes
 import importlib.metadata
@@ -9,15 +11,15 @@ import signal
 import numpy as np
 
 
-def physical_cores():
-    """Number of physical cores this process may run on (hardware threads of one core count once)."""
+def physical_cores() -> int:
+    """Return the number of physical cores this process may run on; hardware threads of one core count once."""
     cores = set()
     allowed = os.sched_getaffinity(0)
     for cpu in allowed:
         topology = pathlib.Path(f"/sys/devices/system/cpu/cpu{cpu}/topology")
         try:
             cores.add(((topology / "physical_package_id").read_text(), (topology / "core_id").read_text()))
-        except OSError:  # no sysfs (some containers): count hardware threads
+        except OSError:  # no sysfs, as in some containers: count hardware threads
             return len(allowed)
     return len(cores)
 
@@ -26,67 +28,72 @@ THREADS = "OMP_NUM_THREADS"
 _chosen_here = THREADS not in os.environ
 
 
-def threads_are_free():
-    """Whether the user has left the number of threads open."""
+def threads_are_free() -> bool:
+    """Tell whether the user has left the number of threads to this package."""
     return _chosen_here
 
 
-def set_thread_count(cpu_contexts=1):
-    """Give OpenMP every physical core, unless the user has chosen.
+def set_thread_count(cpu_contexts: int = 1) -> None:
+    """Give OpenMP every physical core; a number that the user has set stays.
 
-    MXNet assumes hyper-threads and takes half of the processors it sees; on a machine without them it
-    runs at half its speed. It reads the variable once, when it is loaded.
+    MXNet assumes hyper-threads and uses half of the processors it sees; on a machine without hyper-threads it runs at
+    half its speed. It reads the variable once, when it is loaded.
 
-    Several CPU contexts compute at the same time, and OpenBLAS 0.3, as mxnet 1.9.1 ships it, can then wait for
-    itself for ever, spinning in ``exec_blas``: there each gets a single thread, which does not go through it.
+    Several CPU contexts compute at the same time, and OpenBLAS 0.3, as shipped with mxnet 1.9.1, can then deadlock,
+    spinning in ``exec_blas``. Each context therefore gets a single thread, which bypasses that function.
     """
     if _chosen_here:
         os.environ[THREADS] = str(physical_cores() if cpu_contexts == 1 else 1)
 
 
-def thread_count():
-    """Threads that one computation may have: what the user or `set_thread_count` chose."""
+def thread_count() -> int:
+    """Return the number of threads of one computation, as set by the user or by `set_thread_count`."""
     try:
-        return max(1, int(os.environ[THREADS].split(",")[0]))  # OpenMP takes a list, for nested loops
+        return max(1, int(os.environ[THREADS].split(",")[0]))  # OpenMP accepts a list, for nested loops
     except (KeyError, ValueError):
         return physical_cores()
 
 
-def limit_spinning():
-    """Have OpenMP threads that wait give up their processor soon, unless the user has chosen.
+def limit_spinning() -> None:
+    """Make waiting OpenMP threads release their processor soon; a policy that the user has set stays.
 
-    libgomp lets them spin for long. As soon as anything else wants a processor, workers that read images or
-    a second run, all wait for each other: two runs on two cores were 40 times slower than one. This many turns
-    made them 8 times faster at no measurable price for a run alone.
+    libgomp lets them spin for a long time. When other processes need a processor, such as image readers or a second
+    run, all of them wait for each other: two runs on two cores were 40 times slower than one. With this number of
+    turns they were 8 times faster, at no measurable cost for a single run.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
-def share_temporary_space():
-    """Have MXNet keep one array for temporary values on the CPU, not four, unless the user has chosen.
+def share_temporary_space() -> None:
+    """Make MXNet keep one array for temporary values on the CPU instead of four; a number that the user has set stays.
 
-    Operators that need such an array then wait for each other. Nothing was lost by it: a training step takes as long
-    with one as with four, on one CPU context and on two. Each array grows as large as the largest use of it, so that
-    four took 110 MB more in a step of 16 images.
+    Operators that need such an array then wait for each other. That costs no time: a training step takes as long with
+    one array as with four, on one CPU context and on two. Each array grows to its largest use, so that four arrays
+    took 110 MB more in a step of 16 images.
     """
     os.environ.setdefault("MXNET_CPU_TEMP_COPY", "1")
 
 
 BLAS_CORE = "OPENBLAS_CORETYPE"
-# Kernels of OpenBLAS, the fastest first, and what a processor must be able to do for them.
+# Kernels of OpenBLAS, the fastest first, with the processor flags they need.
 _BLAS_CORES = {
     "SkylakeX": {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"},
     "Haswell": {"avx2", "fma"},
 }
 
 
-def choose_blas_kernels(flags=None):
-    """Have OpenBLAS use the processor's vector units, unless the user has chosen.
+def choose_blas_kernels(flags: set[str] | None = None) -> None:
+    """Make OpenBLAS use the processor's vector units; a choice of the user stays.
 
-    Version 0.3.13, which mxnet 1.9.1 ships, does not know processors that are newer than itself and takes its kernels
-    for SSE3 there: on a Sapphire Rapids matrix products had 0.4 of their speed. It has none for AVX-512 and
-    takes those for AVX2 instead; "SkylakeX" is for other OpenBLAS libraries in this process and its children.
+    Version 0.3.13, shipped with mxnet 1.9.1, does not know newer processors and falls back to SSE3 kernels: on a
+    Sapphire Rapids matrix products had 0.4 of their speed. It has no kernels for AVX-512 and uses those for AVX2
+    instead; "SkylakeX" is for other OpenBLAS libraries in this process and its children.
+
+    Parameters
+    ----------
+    flags : set of str, optional
+        Default: the flags of this processor.
     """
     flags = _processor_flags() if flags is None else flags
     core = next((name for name, needed in _BLAS_CORES.items() if needed <= flags), None)
@@ -94,7 +101,7 @@ def choose_blas_kernels(flags=None):
         os.environ.setdefault(BLAS_CORE, core)
 
 
-def _processor_flags():
+def _processor_flags() -> set[str]:
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -102,26 +109,26 @@ def _processor_flags():
     return set(next((line.split(":", 1)[1].split() for line in lines if line.startswith("flags")), ()))
 
 
-def make_numpy_usable():
-    """Let mxnet 1.9.1 import under numpy 1.24 to 1.26, which dropped the alias ``np.bool`` it uses."""
+def make_numpy_usable() -> None:
+    """Restore the alias ``np.bool``, which mxnet 1.9.1 uses and numpy 1.24 to 1.26 lack."""
     if int(np.__version__.split(".")[0]) >= 2:
         raise ImportError(
             f"mxnet 1.9.1 cannot run with numpy {np.__version__}: pip install 'numpy<1.27' (see requirements/)"
         )
     if "bool" not in np.__dict__:
-        np.bool = bool
+        np.bool = bool  # type: ignore[attr-defined]
 
 
-def end_with_parent():
-    """Have Linux end this process, a child, as soon as its parent has gone, however that ended."""
+def end_with_parent() -> None:
+    """Make Linux kill this process as soon as its parent has ended, however it ended."""
     pr_set_pdeathsig = 1
     parent = os.getppid()
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:  # it has gone meanwhile
+    if os.getppid() != parent:  # the parent has already ended
         os._exit(1)
 
 
-# What mxnet-cu112 is linked against, each after those it needs itself.
+# Libraries that mxnet-cu112 is linked against, each after those it needs itself.
 CUDA_LIBRARIES = (
     "cuda_runtime/lib/libcudart.so.11.0",
     "cublas/lib/libcublasLt.so.11",
@@ -137,8 +144,8 @@ CUDA_LIBRARIES = (
 )
 
 
-def has_cuda_build():
-    """Whether the installed MXNet is that for CUDA."""
+def has_cuda_build() -> bool:
+    """Tell whether the installed MXNet is the build for CUDA."""
     try:
         importlib.metadata.distribution("mxnet-cu112")
     except importlib.metadata.PackageNotFoundError:
@@ -146,8 +153,8 @@ def has_cuda_build():
     return True
 
 
-def missing_cuda_libraries():
-    """Names of the libraries mxnet-cu112 would not find, each with what brings it."""
+def missing_cuda_libraries() -> dict[str, str]:
+    """Return the names of the libraries that mxnet-cu112 would not find, each with the command that installs it."""
     sources = {path.split("/")[-1]: _pip_package(path) for path in CUDA_LIBRARIES}
     missing = {}
     for name, source in {**sources, "libcuda.so.1": "install NVIDIA's driver"}.items():
@@ -158,28 +165,28 @@ def missing_cuda_libraries():
     return missing
 
 
-def _pip_package(library):
+def _pip_package(library: str) -> str:
     return f"pip install nvidia-{library.split('/')[0].replace('_', '-')}-cu11"
 
 
-def preload_cuda_libraries():
-    """Make the CUDA 11 libraries that pip installed findable by mxnet-cu112.
+def preload_cuda_libraries() -> None:
+    """Load the CUDA 11 libraries that pip installed, so that mxnet-cu112 finds them.
 
-    The wheel expects them on the loader's path; the ``nvidia-*-cu11`` packages put them in
-    ``site-packages/nvidia``. Loading them globally first has the same effect as LD_LIBRARY_PATH. What is not
-    there is left to the loader, which may find a system-wide one.
+    The wheel expects them on the loader's path; the ``nvidia-*-cu11`` packages put them in ``site-packages/nvidia``.
+    Loading them globally first has the same effect as LD_LIBRARY_PATH. A missing library is left to the loader, which
+    may find one of the system.
     """
     if not has_cuda_build():
         return
     folder = importlib.metadata.distribution("mxnet-cu112").locate_file("nvidia")
     for library in CUDA_LIBRARIES:
-        path = pathlib.Path(folder) / library
+        path = pathlib.Path(str(folder)) / library
         if path.is_file():
             ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
 
 
-def prepare():
-    """Prepare this process for mxnet; quick, silent, and harmless to call twice."""
+def prepare() -> None:
+    """Prepare this process for mxnet; quick, silent, and safe to call twice."""
     set_thread_count()
     limit_spinning()
     share_temporary_space()

@@ -1,4 +1,6 @@
-"""The ways in which a command can end early, and the exit code each one gives on the command line."""
+"""Errors that end a command early, with their exit codes on the command line."""
+
+from __future__ import annotations
 
 import numbers
 
@@ -6,37 +8,37 @@ __all__ = ["FailureError", "InterruptedRunError", "UsageError", "check_counts"]
 
 
 class UsageError(ValueError):
-    """What was asked for cannot be: an unknown name, a path that is not there, values that contradict.
+    """A request that cannot be met: an unknown name, a missing path, contradictory values.
 
-    The message is one line that names the value, the rule and the fix. The command line exits with 2.
+    The message is one line of text with the value, the rule and the fix. The command line exits with 2.
     """
 
     exit_code = 2
 
 
 class FailureError(RuntimeError):
-    """What was asked for is sound, but something it needs is broken: a truncated file, a full disk.
+    """A valid request that fails on something it needs: a truncated file, a full disk.
 
-    The message is one line that names the file or value and what to do. The command line exits with 1.
+    The message is one line of text with the file or value and the fix. The command line exits with 1.
     """
 
     exit_code = 1
 
 
 class InterruptedRunError(RuntimeError):
-    """A run was stopped by a signal, after saving its state.
+    """The end of a run by a signal, after its state was saved.
 
-    The message says where it can be gone on with. The command line exits with 128 + the signal's number, as a shell
-    reports a process that a signal ended.
+    The message tells how to resume the run. The command line exits with 128 + the signal's number, as a shell does for
+    a process that a signal ended.
     """
 
-    def __init__(self, message, signal):
+    def __init__(self, message: str, signal: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal
 
 
-def check_counts(**values):
-    """Raise a UsageError that names the first of `values` that is no positive whole number."""
+def check_counts(**values: object) -> None:
+    """Raise a UsageError that names the first of `values` that is not a positive whole number."""
     for name, value in values.items():
         if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
             raise UsageError(f"{name} is {value!r}; it must be a positive whole number")

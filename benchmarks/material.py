@@ -6,7 +6,7 @@ from mxnet import autograd
 
 import a2net_gluon
 from a2net_gluon.data.preprocessing import Preprocessing
-from a2net_gluon.deploy.exporting import export
+from a2net_gluon.deploy.exporting import export_network
 from a2net_gluon.deploy.forms import exported_files
 from a2net_gluon.deploy.quantization import write_int8
 from a2net_gluon.networks.description import Description
@@ -62,7 +62,7 @@ def _settled(task):
 def _export(task):
     classes = tuple(f"class {number}" for number in range(task["classes"]))
     description = Description(task["network"], classes, Preprocessing(size=task["size"]))
-    export(network(task, association="auto"), task["export"], description, forms=("optimized", "onnx"))
+    export_network(network(task, association="auto"), task["export"], description, forms=("optimized", "onnx"))
     model, quantized = (exported_files(task["export"], [form])[0] for form in ("onnx", "int8"))
-    # Not by `export`: what 8 bits do to the accuracy of random parameters means nothing, and it would refuse them.
+    # `export_network` would refuse 8 bits here: the agreement on random parameters means nothing.
     write_int8(model, quantized, worker.images({**task, "batch": CALIBRATION}))

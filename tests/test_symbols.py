@@ -14,7 +14,7 @@ from mxnet import autograd, gluon
 
 from a2net_gluon import get_model
 from a2net_gluon.data import Preprocessing
-from a2net_gluon.deploy import export
+from a2net_gluon.deploy import export_network
 from a2net_gluon.networks.description import Description
 from symbols import a2net, resnet
 from symbols.trace import module_parameters
@@ -352,7 +352,7 @@ def test_weight_decay_is_trainers_and_can_be_mxnets():
 @pytest.mark.filterwarnings("ignore:Data provided by label_shapes")  # prediction needs no labels
 def test_parameters_of_an_export(tmp_path):
     net = make(classes=3)
-    export(net, tmp_path / "model", Description(SMALL, ("a", "b", "c"), Preprocessing(32)))
+    export_network(net, tmp_path / "model", Description(SMALL, ("a", "b", "c"), Preprocessing(32)))
     _, arguments, auxiliary = mx.model.load_checkpoint(str(tmp_path / "model"), 0)
     module = mx.mod.Module(symbol_of("a2net", num_layers=20, num_classes=3))
     module.bind([("data", (4, 3, 32, 32))], for_training=False)

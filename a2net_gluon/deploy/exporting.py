@@ -1,81 +1,97 @@
-"""Export that proves itself: every form is loaded back and compared before anything is left on the disk."""
+"""Verified export: every form is loaded back and compared with the live network before any file is published."""
+
+from __future__ import annotations
 
 import dataclasses
 import os
 import pathlib
+from typing import Collection, Sequence
 
 import mxnet as mx
+import numpy as np
 
 from a2net_gluon.deploy.forms import FORMS, exported_files, load_form, load_module
 from a2net_gluon.deploy.inputs import crops_of, graph_input
 from a2net_gluon.deploy.normalization import WithNormalization
 from a2net_gluon.deploy.onnx_file import write_onnx
-from a2net_gluon.deploy.proof import in_batches, prove
+from a2net_gluon.deploy.proof import Forward, Proof, in_batches, prove
 from a2net_gluon.deploy.quantization import write_int8
 from a2net_gluon.errors import FailureError, UsageError
-from a2net_gluon.files import output_folder, staging_folder
+from a2net_gluon.files import AnyPath, output_folder, staging_folder
+from a2net_gluon.networks.description import Description
 from a2net_gluon.networks.fusion import can_fuse, fuse_relu
 
-__all__ = ["AGREEMENT", "TOLERANCE", "export"]
+__all__ = ["AGREEMENT", "TOLERANCE", "export_network"]
 
-TOLERANCE = 1e-4  # of the largest logit; the same operators in the same order differ by much less
-AGREEMENT = 0.99  # share of all images of this kind to which the 8-bit form must give the same class
-CALIBRATION = 20  # images needed at least, half of them to compare
-_ENDINGS = ("-optimized", "-int8")  # of what stands before the ending in the files of some forms
+TOLERANCE = 1e-4  # relative to the largest logit; the same operators in the same order differ by much less
+AGREEMENT = 0.99  # share of all images of this kind that must get the same class from the 8-bit form
+CALIBRATION = 20  # smallest number of images; half of them are for the comparison
+_ENDINGS = ("-optimized", "-int8")  # end of the file names of some forms, before the suffix
 
 
-def export(net, prefix, description, forms=(), images=(), calibration=(), pixels=False):
-    """Write `net` under names that start with `prefix`, in one form or several.
+def export_network(
+    net: mx.gluon.HybridBlock,
+    prefix: AnyPath,
+    description: Description,
+    forms: Collection[str] = (),
+    images: Sequence[AnyPath] = (),
+    calibration: Sequence[AnyPath] = (),
+    pixels: bool = False,
+) -> dict[str, Proof]:
+    """Write `net` in one form or several, to files whose names start with `prefix`.
 
-    ``<prefix>-symbol.json``, ``<prefix>-0000.params`` (the form "symbol") and ``<prefix>.json`` are always
-    written. Every form is loaded back and run on the same images as the live network; only if all agree do the files
-    appear under their names, and those of an older export under this prefix go.
+    ``<prefix>-symbol.json``, ``<prefix>-0000.params`` (the form "symbol") and ``<prefix>.json`` are always written.
+    Every form is loaded back and run on the same images as the live network. Only if all forms agree with it do the
+    files appear under their names; files of an older export under this prefix are then removed.
 
     Parameters
     ----------
     net : HybridBlock
-        Initialised on one CPU or GPU context; one input, logits out. It is hybridized.
+        Initialised on one CPU or GPU context; one input, logits as output. It is hybridized.
     prefix : str or Path
-        Folder and start of the files' names.
+        Folder and start of the file names.
     description : Description
         Classes and preprocessing, written to ``<prefix>.json``.
-    forms : sequence of str
-        Others to write: "optimized" (MXNet with oneDNN's fused operators: BN, ReLU and sums go into the convolutions
-        before them; for the CPU), "onnx" (batch, height and width left open), "int8" (ONNX with 8-bit
-        convolutions, for the CPU, see `a2net_gluon.deploy.quantization`).
-    images : sequence of Path
-        Images to compare on; embedded handwritten digits unless given. A network that takes clips gets them as frames.
-    calibration : sequence of Path
-        For "int8": images, of which one half calibrates and the other half is compared on.
+    forms : collection of str
+        Further forms: "optimized" (MXNet with oneDNN's fused operators: BN, ReLU and sums become part of the
+        convolutions before them; for the CPU), "onnx" (batch, height and width are dynamic), "int8" (ONNX with
+        8-bit convolutions, for the CPU, see `a2net_gluon.deploy.quantization`).
+    images : sequence of str or Path
+        Images for the comparison; default: embedded handwritten digits. A network that takes clips gets them as frames.
+    calibration : sequence of str or Path
+        Images for "int8": one half calibrates, the other half is for the comparison.
     pixels : bool
-        Take the normalisation into the graph, which then takes crops as they are, RGB uint8 (N, h, w, 3).
+        Make normalisation part of the graph, which then takes RGB crops of uint8 (N, h, w, 3).
 
     Returns
     -------
     dict of str to Proof
-        How close each form is: "symbol" (loaded with SymbolBlock), "Module" (the same files) and the others.
+        The proof of each form: "symbol" (loaded with SymbolBlock), "Module" (the same files) and the others.
 
     Raises
     ------
     UsageError
         If `prefix` names a folder, an image cannot be read, or the description does not fit the network; for a network
-        that takes clips, if there are fewer images than frames, or `pixels` or "int8" are asked for.
+        that takes clips, if there are fewer images than frames, or `pixels` or "int8" are requested.
     FailureError
-        If the folder cannot be written, or a form differs by more than `TOLERANCE`; for "int8", if so few images get
-        the same class that it would be less than `AGREEMENT` of all images of this kind.
+        If the folder cannot be written, or a form differs by more than `TOLERANCE`; for "int8", if the images with the
+        same class are too few for `AGREEMENT` on all images of this kind.
     """
     prefix = pathlib.Path(prefix)
     _check_prefix(prefix)
     forms = _complete(forms, calibration)
-    if description.preprocessing.frames and (pixels or "int8" in forms):
-        raise UsageError(
-            f"{description.model} takes clips: {'pixels' if pixels else 'int8'} is for images, leave it out"
-        )
+    _check_input(description, forms, pixels)
     if pixels:
         description = dataclasses.replace(description, input="pixels")
-    live = _Live(net, description)
+    return _publish(_Live(net, description), prefix, forms, images, calibration)
+
+
+def _publish(
+    live: _Live, prefix: pathlib.Path, forms: Collection[str], images: Sequence[AnyPath], calibration: Sequence[AnyPath]
+) -> dict[str, Proof]:
+    """Write all `forms` to a staging folder, prove them there, and move them to their places."""
     samples = live.sample(images)
-    samples8 = live.sample(calibration[1::2]) if calibration else None
+    samples8 = live.sample(calibration[1::2]) if calibration else samples
     with output_folder(prefix.parent) as parent, staging_folder(parent) as staging:
         staged = staging / prefix.name
         _write(live, staged, prefix, forms, calibration[::2])
@@ -86,11 +102,17 @@ def export(net, prefix, description, forms=(), images=(), calibration=(), pixels
     return proofs
 
 
-def _check_prefix(prefix):
+def _check_input(description: Description, forms: Collection[str], pixels: bool) -> None:
+    if description.preprocessing.frames and (pixels or "int8" in forms):
+        refused = "pixels" if pixels else "int8"
+        raise UsageError(f"{description.model} takes clips: {refused} is for images, leave it out")
+
+
+def _check_prefix(prefix: pathlib.Path) -> None:
     if not prefix.name or prefix.is_dir():
         raise UsageError(f"{prefix} is a folder; --output is the start of file names, e.g. {prefix / 'model'}")
     ending = next((ending for ending in _ENDINGS if prefix.name.endswith(ending)), None)
-    if ending:  # its files could be those of another export
+    if ending:  # its files could belong to another export
         raise UsageError(f"{prefix} ends in {ending}, as files of exports do: choose another --output")
     in_the_way = [path for path in exported_files(prefix, FORMS) if path.is_dir()]
     if in_the_way:
@@ -98,20 +120,20 @@ def _check_prefix(prefix):
 
 
 class _Live:
-    """The network as it will be exported."""
+    """The live network in the shape of its export, with normalisation if its graph takes pixels."""
 
-    def __init__(self, net, description):
+    def __init__(self, net: mx.gluon.HybridBlock, description: Description) -> None:
         self.description = description
         self.block = WithNormalization(net, description.preprocessing) if description.input == "pixels" else net
         self.block.hybridize()
         self._ctx = next(iter(net.collect_params().values())).list_ctx()[0]
 
-    def inputs(self, paths):
-        """What the graph takes for image files."""
+    def inputs(self, paths: Sequence[AnyPath]) -> np.ndarray:
+        """Return the graph's input for image files."""
         return graph_input(crops_of(paths, self.description.preprocessing), self.description)
 
-    def sample(self, paths):
-        """Inputs, and the network's answers to them."""
+    def sample(self, paths: Sequence[AnyPath]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the graph's input for image files, and the logits of the live network."""
         inputs = self.inputs(paths)
         logits = in_batches(self._forward, inputs)
         if logits.shape[1] != len(self.description.classes):
@@ -119,12 +141,12 @@ class _Live:
             raise UsageError(f"the network has {logits.shape[1]} classes, its description {classes}")
         return inputs, logits
 
-    def _forward(self, inputs):
+    def _forward(self, inputs: np.ndarray) -> np.ndarray:
         return self.block(mx.nd.array(inputs, ctx=self._ctx, dtype=inputs.dtype)).asnumpy()
 
 
-def _complete(forms, calibration):
-    """All forms to write, in the order of the table."""
+def _complete(forms: Collection[str], calibration: Sequence[AnyPath]) -> list[str]:
+    """Return all forms to write, in the order of the table."""
     unknown = [form for form in forms if form not in FORMS]
     if unknown:
         raise UsageError(f"unknown form {unknown[0]!r}; there are: {', '.join(FORMS)}")
@@ -133,13 +155,15 @@ def _complete(forms, calibration):
             f"{len(calibration)} images for calibration; give at least {CALIBRATION}, better some hundreds"
         )
     if {"onnx", "int8"} & set(forms):
-        import onnx  # noqa: F401  (missing packages are told at once, not after the work)
+        import onnx  # noqa: F401  (a missing package is reported before the work, not after it)
         import onnxruntime  # noqa: F401
     return [form for form in FORMS if form in ("symbol", *forms)]
 
 
-def _write(live, staged, prefix, forms, calibration):
-    """Write all `forms` at `staged`."""
+def _write(
+    live: _Live, staged: pathlib.Path, prefix: pathlib.Path, forms: Collection[str], calibration: Sequence[AnyPath]
+) -> None:
+    """Write all `forms` under the prefix `staged`."""
     symbol, params, description = exported_files(staged)
     try:
         live.block.export(str(staged), epoch=0)
@@ -159,8 +183,8 @@ def _write(live, staged, prefix, forms, calibration):
         raise FailureError(f"{prefix}: cannot be written ({' '.join(str(error).split())[:200]})") from None
 
 
-def _prove(prefix, form, forward, sample):
-    """Compare a form with the live network; raises FailureError unless it is close enough."""
+def _prove(prefix: pathlib.Path, form: str, forward: Forward, sample: tuple[np.ndarray, np.ndarray]) -> Proof:
+    """Compare a form with the live network; raise a FailureError unless it is close enough."""
     inputs, expected = sample
     proof = prove(in_batches(forward, inputs), expected)
     if form == "int8":
@@ -174,15 +198,15 @@ def _prove(prefix, form, forward, sample):
     return proof
 
 
-def _least_agreement(images):
-    """Agreement on so many images that 19 of 20 samples reach if it is `AGREEMENT` on all there are."""
-    from scipy.stats import binom  # takes long to import, and only 8 bits need it
+def _least_agreement(images: int) -> float:
+    """Return the agreement that 95 % of all samples of `images` images reach if it is `AGREEMENT` on the population."""
+    from scipy.stats import binom  # takes long to import, and only the 8-bit form needs it
 
     return (images - binom.ppf(0.95, images, 1 - AGREEMENT)) / images
 
 
-def _replace(staged, prefix, forms):
-    """Put the staged files in their places, and remove those of an older export."""
+def _replace(staged: pathlib.Path, prefix: pathlib.Path, forms: Collection[str]) -> None:
+    """Move the staged files to their places, and remove the files of an older export."""
     written = exported_files(staged, forms)
     for path in exported_files(prefix, FORMS):
         staged_path = staged.with_name(path.name)

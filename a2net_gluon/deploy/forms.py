@@ -1,20 +1,24 @@
-"""The forms in which an exported network lies on the disk, and how each of them is run.
+"""The file forms of an exported network: names, loading and running.
 
-Every form is run through a function from the graph's input, a NumPy array, to logits (N, classes).
+Every form is run through a `Forward` function from the graph's input, a NumPy array, to logits (N, classes).
 """
+
+from __future__ import annotations
 
 import concurrent.futures
 import functools
 import os
 import pathlib
-import typing
 import warnings
+from typing import Any, Callable, Iterable, NamedTuple
 
 import mxnet as mx
 import numpy as np
 
+from a2net_gluon.deploy.proof import Forward
 from a2net_gluon.environment import thread_count
 from a2net_gluon.errors import UsageError
+from a2net_gluon.files import AnyPath
 from a2net_gluon.networks.description import EXPORTED
 
 __all__ = [
@@ -28,10 +32,10 @@ __all__ = [
     "written_forms",
 ]
 
-_PAIR = 2  # images that a core computes at a time
+_PAIR = 2  # images that one core computes at a time
 
 
-class Form(typing.NamedTuple):
+class Form(NamedTuple):
     """One form of an exported network.
 
     Attributes
@@ -39,14 +43,14 @@ class Form(typing.NamedTuple):
     files : tuple of str
         Ends of the names of its files; the first belongs to this form alone.
     load : callable
-        ``load(*paths, ctx)`` returns the function that runs it.
+        ``load(*paths, ctx)`` returns the function that runs the form.
     """
 
-    files: typing.Tuple[str, ...]
-    load: typing.Callable
+    files: tuple[str, ...]
+    load: Callable[..., Forward]
 
 
-def _load_symbol_block(symbol, params, ctx=None):
+def _load_symbol_block(symbol: AnyPath, params: AnyPath, ctx: mx.Context | None = None) -> Forward:
     ctx = ctx or mx.cpu()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "Cannot decide type": harmless, and no fault of the user's
@@ -55,11 +59,11 @@ def _load_symbol_block(symbol, params, ctx=None):
     return lambda inputs: net(mx.nd.array(inputs, ctx=ctx, dtype=inputs.dtype)).asnumpy()
 
 
-def _load_onnx(model, ctx=None):
-    """Images know nothing of each other: where there are two for each core, every core computes its own pair.
+def _load_onnx(model: AnyPath, ctx: mx.Context | None = None) -> Forward:
+    """Load an ONNX file so that every core computes pairs of images of its own.
 
-    Threads that share a layer wait for each other in each, and all images at once do not fit into a core's cache: 16
-    images on 2 cores took 0.88 of the time, in float32 and in 8 bits. What is left over is shared by all cores.
+    Threads that share a layer wait for each other at its end, and a whole batch does not fit into a core's cache: 16
+    images on 2 cores took 0.88 of the time, in float32 and in 8 bits. All cores share the images left over.
     """
     cores = thread_count()
     shared = onnx_session(model, cores)
@@ -67,7 +71,7 @@ def _load_onnx(model, ctx=None):
         return lambda inputs: _answer(shared, inputs)
     alone, pool = onnx_session(model, 1), concurrent.futures.ThreadPoolExecutor(cores)
 
-    def forward(inputs):
+    def forward(inputs: np.ndarray) -> np.ndarray:
         in_pairs = len(inputs) // (_PAIR * cores) * _PAIR * cores
         pairs = [inputs[start : start + _PAIR] for start in range(0, in_pairs, _PAIR)]
         logits = list(pool.map(functools.partial(_answer, alone), pairs))
@@ -78,23 +82,23 @@ def _load_onnx(model, ctx=None):
     return forward
 
 
-def _answer(session, inputs):
+def _answer(session: Any, inputs: np.ndarray) -> np.ndarray:
     return session.run(None, {"data": inputs})[0]
 
 
-def onnx_session(model, threads):
-    """ONNX Runtime's session of a file, on the CPU."""
+def onnx_session(model: AnyPath, threads: int) -> Any:
+    """Open ONNX file `model` with ONNX Runtime on the CPU; return its InferenceSession."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # Attention that is far from a location gets weights too small for normal floats, which processors multiply very
-    # slowly: 80 ms an image became 53 on noise.
+    # Attention weights far from a location are subnormal floats, which processors multiply very slowly: without them
+    # an image of noise takes 53 ms, with them 80 ms.
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
 
-# The fastest that is equal to the live network comes first, int8 last: it is only nearly equal.
+# Sorted by speed; int8 comes last, since only its answers are not equal to those of the live network.
 FORMS = {
     "onnx": Form((".onnx",), _load_onnx),
     "optimized": Form(("-optimized-symbol.json", EXPORTED), _load_symbol_block),
@@ -103,42 +107,42 @@ FORMS = {
 }
 
 
-def exported_files(prefix, forms=("symbol",)):
-    """All files of an export: those of its forms, then its description."""
+def exported_files(prefix: AnyPath, forms: Iterable[str] = ("symbol",)) -> tuple[pathlib.Path, ...]:
+    """Return the paths of an export: the files of its forms, then its description."""
     endings = dict.fromkeys(ending for form in forms for ending in FORMS[form].files)
     return tuple(pathlib.Path(f"{prefix}{ending}") for ending in (*endings, ".json"))
 
 
-def written_forms(prefix):
-    """The forms that lie on the disk under `prefix`, the fastest first."""
+def written_forms(prefix: AnyPath) -> tuple[str, ...]:
+    """Return the forms whose files exist under `prefix`, the fastest first."""
     return tuple(name for name, form in FORMS.items() if pathlib.Path(f"{prefix}{form.files[0]}").is_file())
 
 
-def check_files(prefix, form):
-    """Raise UsageError if a file of this form of an export is missing."""
+def check_files(prefix: AnyPath, form: str) -> None:
+    """Raise a UsageError if a file of this form of an export is missing."""
     for path in exported_files(prefix, (form,)):
         if not path.is_file():
             raise UsageError(f"{path}: no such file; {prefix} must be the --output of an export, with the form {form}")
 
 
-def load_form(prefix, form="symbol", ctx=None):
-    """Load one form of an export: a function from a NumPy array, what the graph takes, to logits (N, classes)."""
+def load_form(prefix: AnyPath, form: str = "symbol", ctx: mx.Context | None = None) -> Forward:
+    """Load one form of an export; return the function from the graph's input to logits (N, classes)."""
     return FORMS[form].load(*exported_files(prefix, (form,))[:-1], ctx=ctx)
 
 
-def load_module(prefix):
-    """Load the form "symbol" with MXNet's Module, on the CPU; returns a function as from `load_form`."""
-    os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")  # a line about oneDNN for every bind
+def load_module(prefix: AnyPath) -> Forward:
+    """Load the form "symbol" with MXNet's Module, on the CPU; return a function like that of `load_form`."""
+    os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")  # no message about oneDNN for every bind
     symbol, arguments, auxiliary = mx.model.load_checkpoint(str(prefix), 0)
 
     @functools.lru_cache(maxsize=1)
-    def bound(shape, dtype):
+    def bound(shape: tuple[int, ...], dtype: np.dtype) -> mx.mod.Module:
         module = mx.mod.Module(symbol, data_names=["data"], label_names=None)
         module.bind([mx.io.DataDesc("data", shape, dtype)], for_training=False)
         module.set_params(arguments, auxiliary)
         return module
 
-    def forward(inputs):
+    def forward(inputs: np.ndarray) -> np.ndarray:
         module = bound(inputs.shape, inputs.dtype)
         module.forward(mx.io.DataBatch([mx.nd.array(inputs, dtype=inputs.dtype)]), is_train=False)
         return module.get_outputs()[0].asnumpy()

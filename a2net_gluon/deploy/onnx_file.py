@@ -1,22 +1,27 @@
-"""Conversion to ONNX with MXNet's converter, and what has to be repaired of its files (mxnet 1.9.1)."""
+"""Conversion to ONNX with MXNet's converter, with repairs of the files it writes (mxnet 1.9.1)."""
+
+from __future__ import annotations
 
 import contextlib
 import json
 import os
+from typing import Any, Iterator
 
 import mxnet as mx
 import numpy as np
 
 from a2net_gluon.deploy.onnx_graph import channels_last_first, note_ranks, replace_entries, shorten_transposes
+from a2net_gluon.files import AnyPath
+from a2net_gluon.networks.description import Description
 
 __all__ = ["OPSET", "write_onnx"]
 
-OPSET = 13  # the converter's operators are those of opset 13, whatever the installed onnx calls its newest
-_IR_VERSION = 8  # of that time; files marked with a newer one are refused by older runtimes
+OPSET = 13  # the converter writes operators of opset 13, whatever the newest opset of the installed onnx is
+_IR_VERSION = 8  # contemporary with opset 13; older runtimes refuse files marked with a newer version
 
 
-def _input(description):
-    """Return an example shape of the graph's input, the same with names for the lengths left open, and the type."""
+def _input(description: Description) -> tuple[tuple[int, ...], tuple[Any, ...], type]:
+    """Return an example shape of the graph's input, the same shape with names for dynamic lengths, and the type."""
     preprocessing = description.preprocessing
     if description.input == "pixels":
         return (1, preprocessing.size, preprocessing.size, 3), ("N", "height", "width", 3), np.uint8
@@ -24,16 +29,16 @@ def _input(description):
     return (1, *preprocessing.input_shape), names, np.float32
 
 
-def write_onnx(symbol, params, path, description):
-    """Convert an export to ONNX, with batch, frames, height and width left open; the output is called ``logits``.
+def write_onnx(symbol: AnyPath, params: AnyPath, path: AnyPath, description: Description) -> None:
+    """Convert an export to ONNX, with dynamic batch, frames, height and width; the output is called ``logits``.
 
-    The description is kept in the file's metadata, as JSON under "description".
+    The file's metadata hold the description, as JSON under "description".
 
     Parameters
     ----------
-    symbol, params : Path
+    symbol, params : str or Path
         The export's files.
-    path : Path
+    path : str or Path
         File to write.
     description : Description
     """
@@ -61,14 +66,14 @@ def write_onnx(symbol, params, path, description):
 
 
 @contextlib.contextmanager
-def _mended(onnx):
-    """Have the converter stamp `OPSET` on what it writes, for which it asks the installed onnx, and write bytes.
+def _mended(onnx: Any) -> Iterator[None]:
+    """Make the converter mark its file with `OPSET`, not with the installed onnx's newest, and store weights as bytes.
 
-    It hands over the weights as Python lists, which take most of its time where they are written number by number.
+    It passes the weights as Python lists; writing them number by number takes most of its time.
     """
     version, make_tensor = onnx.defs.onnx_opset_version, onnx.helper.make_tensor
 
-    def make_tensor_of_bytes(name, data_type, dims, vals, raw=False):
+    def make_tensor_of_bytes(name: str, data_type: int, dims: Any, vals: Any, raw: bool = False) -> Any:
         if data_type == onnx.TensorProto.FLOAT and not raw:
             vals, raw = np.asarray(vals, "<f4").tobytes(), True
         return make_tensor(name, data_type, dims, vals, raw)
@@ -80,15 +85,16 @@ def _mended(onnx):
         onnx.defs.onnx_opset_version, onnx.helper.make_tensor = version, make_tensor
 
 
-def _repair(model, classes):
+def _repair(model: Any, classes: int) -> None:
+    """Repair inputs, output and version of the converter's `model`."""
     graph = model.graph
     model.ir_version = _IR_VERSION
-    # The converter lists constants as inputs, which keeps runtimes from folding them.
+    # The converter lists constants as inputs, which prevents runtimes from folding them.
     constants = {constant.name for constant in graph.initializer}
     replace_entries(graph.input, [value for value in graph.input if value.name not in constants])
     output = graph.output[0]
     for node in graph.node:
         node.output[:] = ["logits" if name == output.name else name for name in node.output]
     output.name = "logits"
-    batch, width = output.type.tensor_type.shape.dim  # the converter knows neither
+    batch, width = output.type.tensor_type.shape.dim  # which the converter leaves unknown
     batch.dim_param, width.dim_value = "N", classes

@@ -1,6 +1,9 @@
-"""What runtimes need to make a converted graph fast: few nodes, ranks they can see. The functions change the graph."""
+"""Changes, in place, of a converted ONNX graph that make runtimes fast: fewer nodes, known ranks, no BN."""
+
+from __future__ import annotations
 
 import collections
+from typing import Any, Iterable
 
 import numpy as np
 
@@ -14,11 +17,11 @@ __all__ = [
 ]
 
 
-def shorten_transposes(graph):
-    """Make every matrix that a product takes transposed one Transpose, which runtimes then fuse with the product.
+def shorten_transposes(graph: Any) -> None:
+    """Reduce the transposition of a product's operand to one Transpose, which runtimes then fuse with the product.
 
-    MXNet's converter brings both operands of ``batch_dot`` into three dimensions first, which they have already:
-    Reshape, Transpose and Reshape, with eight more nodes that work out the shapes.
+    MXNet's converter first reshapes both operands of ``batch_dot`` to three dimensions, which they have already:
+    Reshape, Transpose and Reshape, with eight more nodes that compute the shapes.
     """
     makers = {node.output[0]: node for node in graph.node}
     for node in graph.node:
@@ -30,10 +33,11 @@ def shorten_transposes(graph):
     drop_unused(graph)
 
 
-def channels_last_first(graph):
-    """Have what a convolution puts out transposed to channels last before its locations are put in a row, not after.
+def channels_last_first(graph: Any) -> None:
+    """Transpose a convolution's output to channels last before its locations are flattened, not after.
 
-    The same numbers; but runtimes compute convolutions in a layout of their own, from which channels last is one step.
+    The numbers stay the same. Runtimes compute convolutions in a layout of their own, which is one step away from
+    channels last.
     """
     from onnx import helper, numpy_helper
 
@@ -43,7 +47,7 @@ def channels_last_first(graph):
     for node in graph.node:
         reshape = makers.get(node.input[0]) if node.op_type == "Transpose" else None
         convolution = makers.get(reshape.input[0]) if reshape is not None and reshape.op_type == "Reshape" else None
-        if convolution is None or convolution.op_type != "Conv" or readers[node.input[0]] > 1:
+        if reshape is None or convolution is None or convolution.op_type != "Conv" or readers[node.input[0]] > 1:
             continue
         if list(node.attribute[0].ints) != [0, 2, 1]:
             continue
@@ -56,8 +60,8 @@ def channels_last_first(graph):
     drop_unused(graph)
 
 
-def drop_unused(graph):
-    """Remove nodes that lead to no output, and constants that no node takes."""
+def drop_unused(graph: Any) -> None:
+    """Remove nodes that lead to no output, and constants that no node reads."""
     needed = {output.name for output in graph.output}
     kept = []
     for node in reversed(graph.node):
@@ -68,17 +72,17 @@ def drop_unused(graph):
     replace_entries(graph.initializer, [constant for constant in graph.initializer if constant.name in needed])
 
 
-def replace_entries(field, entries):
+def replace_entries(field: Any, entries: Iterable[Any]) -> None:
     """Make the list `entries` all that a repeated field of a model holds."""
     del field[:]
     field.extend(entries)
 
 
-def note_ranks(graph, symbol, shape):
-    """Note how many dimensions and channels each reshaped array has, as MXNet knows them for an input of `shape`.
+def note_ranks(graph: Any, symbol: Any, shape: tuple[int, ...]) -> None:
+    """Record the number of dimensions and channels of each reshaped array, as MXNet infers them for input `shape`.
 
-    What a Reshape with a computed shape puts out has no rank for ONNX's inference, nor has anything after it. ONNX
-    Runtime then leaves 8-bit convolutions in the layout of the file, though another is twice as fast for it.
+    ONNX's inference finds no rank for the output of a Reshape with a computed shape, nor for any array after it. ONNX
+    Runtime then keeps 8-bit convolutions in the layout of the file, though another layout is twice as fast.
     """
     from onnx import TensorProto, helper
 
@@ -88,12 +92,12 @@ def note_ranks(graph, symbol, shape):
     for node in graph.node:
         found = known.get(f"{node.output[0]}_output")
         if node.op_type == "Reshape" and found and len(found) > 1:
-            lengths = [None, found[1], *([None] * (len(found) - 2))]  # the others change with the input
+            lengths = [None, found[1], *([None] * (len(found) - 2))]  # the other lengths change with the input
             graph.value_info.append(helper.make_tensor_value_info(node.output[0], TensorProto.FLOAT, lengths))
 
 
-def batch_norm_as_convolution(graph):
-    """Replace every BN by the 1×1 convolution with one group for each channel that computes the same.
+def batch_norm_as_convolution(graph: Any) -> None:
+    """Replace every BN by an equal 1×1 convolution with one group for each channel.
 
     ONNX Runtime has 8-bit convolutions, but no 8-bit BN.
     """
@@ -109,7 +113,7 @@ def batch_norm_as_convolution(graph):
         )
         weight = gamma / np.sqrt(variance + epsilon)
         made = {"weight": weight.reshape(-1, 1, 1, 1), "bias": beta - mean * weight}
-        names = [f"{node.output[0]}_{what}" for what in made]
+        names = [f"{node.output[0]}_{part}" for part in made]
         for name, array in zip(names, made.values()):
             graph.initializer.append(numpy_helper.from_array(array.astype(np.float32), name))
         inputs, outputs = [node.input[0], *names], list(node.output[:1])

@@ -1,8 +1,11 @@
-"""Classifying image files with an exported network."""
+"""Classification of image files with an exported network."""
 
-import typing
+from __future__ import annotations
+
 from importlib.util import find_spec
+from typing import Iterable, Iterator, NamedTuple
 
+import mxnet as mx
 import numpy as np
 from scipy.special import softmax
 
@@ -11,18 +14,19 @@ from a2net_gluon.data.folder import read_image
 from a2net_gluon.deploy.forms import check_files, exported_files, load_form, written_forms
 from a2net_gluon.deploy.inputs import graph_input
 from a2net_gluon.errors import FailureError, UsageError
+from a2net_gluon.files import AnyPath
 from a2net_gluon.networks.description import Description
 from a2net_gluon.networks.weights import check_contexts
 
 __all__ = ["Prediction", "Predictor"]
 
 
-class Prediction(typing.NamedTuple):
-    """The most probable classes of an image, or the reason why there are none."""
+class Prediction(NamedTuple):
+    """The most probable classes of an image with their probabilities, or the problem of an unreadable file."""
 
     path: str
-    classes: typing.Tuple[typing.Tuple[str, float], ...]
-    problem: typing.Optional[str] = None
+    classes: tuple[tuple[str, float], ...]
+    problem: str | None = None
 
 
 class Predictor:
@@ -31,11 +35,11 @@ class Predictor:
     Parameters
     ----------
     prefix : str or Path
-        As given to `a2net_gluon.deploy.exporting`.
+        As given to `a2net_gluon.deploy.export_network`.
     form : str, optional
-        One of `FORMS`; unless given the first of them that was exported and can be run here, but never "int8".
+        One of `FORMS`; default: the first of them that was exported and can be run here, except "int8".
     ctx : mxnet.Context, optional
-        The CPU unless given; GPUs only with the form "symbol".
+        Default: the CPU. A GPU needs the form "symbol".
 
     Attributes
     ----------
@@ -46,12 +50,12 @@ class Predictor:
     Raises
     ------
     UsageError
-        If a file of the export is missing, it takes clips, or the form does not run on `ctx`.
+        If a file of the export is missing, the network takes clips, or the form does not run on `ctx`.
     FailureError
-        If one is damaged.
+        If a file is damaged.
     """
 
-    def __init__(self, prefix, form=None, ctx=None):
+    def __init__(self, prefix: AnyPath, form: str | None = None, ctx: mx.Context | None = None) -> None:
         self.form = form or _fastest(prefix, ctx)
         if ctx:
             check_contexts(ctx)
@@ -67,21 +71,29 @@ class Predictor:
             self._check()
         except ModuleNotFoundError:
             raise
-        except Exception as error:  # mxnet raises anything from KeyError to MXNetError on damaged files
+        except Exception as error:  # on damaged files mxnet raises anything from KeyError to MXNetError
             reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
             raise FailureError(f"{prefix}: the export is damaged ({reason[0][:200]}); export it again") from None
 
-    def predict(self, paths, top=5, batch_size=32):
+    def predict(self, paths: Iterable[AnyPath], top: int = 5, batch_size: int = 32) -> Iterator[Prediction]:
         """Yield a `Prediction` for each image file in `paths`, in their order.
 
-        Unreadable files are yielded with the problem and do not stop the others.
+        An unreadable file is yielded with its problem, and the files after it are classified all the same.
+
+        Parameters
+        ----------
+        paths : iterable of str or Path
+        top : int
+            Number of classes in a prediction.
+        batch_size : int
+            Number of images computed at a time.
         """
         paths = list(paths)
         for start in range(0, len(paths), batch_size):
             yield from self._predict_batch(paths[start : start + batch_size], top)
 
-    def _check(self):
-        """Run one black image: files that do not belong together are found before anybody waits for them."""
+    def _check(self) -> None:
+        """Run one black image, to find files that do not belong together before any real image is read."""
         size, classes = self.description.preprocessing.size, len(self.description.classes)
         logits = self._forward(graph_input(np.zeros((1, size, size, 3), np.uint8), self.description))
         if logits.shape != (1, classes):
@@ -89,8 +101,9 @@ class Predictor:
         if not np.isfinite(logits).all():
             raise ValueError("its answers are not finite")
 
-    def _predict_batch(self, paths, top):
-        crops, problems = {}, {}
+    def _predict_batch(self, paths: list[AnyPath], top: int) -> Iterator[Prediction]:
+        crops: dict[AnyPath, np.ndarray] = {}
+        problems: dict[AnyPath, str] = {}
         for path in paths:
             try:
                 crops[path] = self.description.preprocessing.centre_crop(read_image(path))
@@ -105,12 +118,12 @@ class Predictor:
             names = self.description.classes
             yield Prediction(str(path), tuple((names[k], float(probabilities[path][k])) for k in order))
 
-    def _probabilities(self, crops):
+    def _probabilities(self, crops: np.ndarray) -> np.ndarray:
         return softmax(self._forward(graph_input(crops, self.description)), axis=1)
 
 
-def _fastest(prefix, ctx):
-    """The first form in the table, equal to the trained network, that lies there and can be run here."""
+def _fastest(prefix: AnyPath, ctx: mx.Context | None) -> str:
+    """Return the first form of the table, except "int8", that was exported and can be run here."""
     for form in written_forms(prefix):
         runs_here = form == "symbol" or (ctx is None and (form != "onnx" or find_spec("onnxruntime")))
         if runs_here and form != "int8":

@@ -1,22 +1,30 @@
-"""Predictions as text: lines, CSV or JSON, with a progress bar."""
+"""Output of predictions as lines, CSV or JSON, with a progress bar."""
+
+from __future__ import annotations
 
 import csv
 import json
 import sys
+from typing import Callable, Iterable, Iterator
 
 from tqdm import tqdm
+
+from a2net_gluon.deploy.predict import Prediction
 
 __all__ = ["print_predictions", "with_progress"]
 
 
-def with_progress(predictions, total, style):
-    """Pass `predictions` on, with a bar on the standard error if that is a terminal and the results do not cross it."""
+def with_progress(predictions: Iterable[Prediction], total: int, style: str) -> Iterable[Prediction]:
+    """Wrap `predictions` in a progress bar on the standard error.
+
+    There is no bar if the standard error is not a terminal, or if printed predictions would interrupt it.
+    """
     crossing = sys.stdout.isatty() and style != "json"
     return tqdm(predictions, total=total, unit="image", disable=crossing or not sys.stderr.isatty())
 
 
-def _print_lines(predictions):
-    """A line for each image that could be read; yields the others."""
+def _print_lines(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
+    """Print a line for each readable image; yield the predictions of the others."""
     for prediction in predictions:
         if prediction.problem:
             yield prediction
@@ -25,8 +33,8 @@ def _print_lines(predictions):
             print(f"{prediction.path}: {best}")
 
 
-def _print_csv(predictions):
-    """A row for each class of each image, and one for an image that could not be read; yields the latter."""
+def _print_csv(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
+    """Print a row for each class of each image, and one for each unreadable image; yield the latter's predictions."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(("path", "rank", "class", "probability", "problem"))
     for prediction in predictions:
@@ -37,18 +45,29 @@ def _print_csv(predictions):
             yield prediction
 
 
-def _print_json(predictions):
-    """A list with an object for each image; yields those that could not be read."""
+def _print_json(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
+    """Print a list with an object for each image; yield the predictions of unreadable images."""
     predictions = list(predictions)
     print(json.dumps([prediction._asdict() for prediction in predictions], indent=1, ensure_ascii=False))
     yield from (prediction for prediction in predictions if prediction.problem)
 
 
-_STYLES = {"lines": _print_lines, "csv": _print_csv, "json": _print_json}
+_Printer = Callable[[Iterable[Prediction]], Iterator[Prediction]]  # yields the predictions with a problem
+_STYLES: dict[str, _Printer] = {
+    "lines": _print_lines,
+    "csv": _print_csv,
+    "json": _print_json,
+}
 
 
-def print_predictions(predictions, style):
-    """Print `predictions` as "lines", "csv" or "json", with problems on the standard error; returns the exit code."""
+def print_predictions(predictions: Iterable[Prediction], style: str) -> int:
+    """Print `predictions` as "lines", "csv" or "json", and problems on the standard error.
+
+    Returns
+    -------
+    int
+        Exit code: 1 if there was a problem, otherwise 0.
+    """
     code = 0
     for prediction in _STYLES[style](predictions):
         print(f"{prediction.path}: {prediction.problem}", file=sys.stderr)

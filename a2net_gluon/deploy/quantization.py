@@ -1,52 +1,58 @@
-"""8-bit networks, made of the ONNX form with ONNX Runtime's static quantization.
+"""The 8-bit form of a network, made from its ONNX form with ONNX Runtime's static quantization.
 
-From the stem to the tail everything computes with 8-bit integers: convolutions, sums, ReLU, and BN where no convolution
-stands before it, as a convolution of its own (in float32 it takes a third of the whole time, conversions included).
-Weights have one scale for each output channel. Activations have one for each tensor, from the mean over batches of
-calibration images of the smallest and largest value: a single extreme image does not coarsen all.
+From the stem to the tail, these operators compute with 8-bit integers: convolutions, sums, ReLU, and BN that follows no
+convolution, as a convolution of its own (in float32 it takes a third of the whole time, conversions included). Weights
+have one scale for each output channel. Activations have one scale for each tensor, from the smallest and the largest
+value, each averaged over batches of calibration images, so that a single extreme image does not coarsen all others.
 
-In float32 stay the stem's convolution, which sees the image, and of a block the two softmax and what is multiplied
-with them: ONNX Runtime gives the output of a softmax the range 0 to 1, but an attention map over L locations has values
-around 1/L, of which 8 bits would leave next to nothing. docs/deployment.md has the measurements, also of what was not
-chosen.
+These operators stay in float32: the stem's convolution, which reads the image, and in each block the two softmax and
+the products with them. ONNX Runtime gives the output of a softmax the range 0 to 1, but an attention map over L
+locations has values around 1/L, of which 8 bits would leave next to nothing. docs/deployment.md has measurements of
+this choice and of its alternatives.
 """
+
+from __future__ import annotations
 
 import contextlib
 import io
 import os
 import pathlib
 import tempfile
+from typing import Any
+
+import numpy as np
 
 from a2net_gluon.deploy.onnx_graph import batch_norm_as_convolution
 from a2net_gluon.deploy.proof import BATCH
+from a2net_gluon.files import AnyPath
 
 __all__ = ["write_int8"]
 
-_OPERATORS = ("Conv", "Relu", "Clip", "Add", "MaxPool")  # ReLU and ReLU6 become the limits of what they follow
+_OPERATORS = ("Conv", "Relu", "Clip", "Add", "MaxPool")  # ReLU and ReLU6 become the range of the operator before them
 
 
-def write_int8(model, path, inputs):
+def write_int8(model: AnyPath, path: AnyPath, inputs: np.ndarray) -> None:
     """Quantize the ONNX file `model` to `path`.
 
     Parameters
     ----------
-    model, path : Path
+    model, path : str or Path
     inputs : numpy.ndarray
-        What the graph takes, of images that show how large activations get.
+        The graph's input for calibration images, which set the ranges of activations.
     """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):  # it chats
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):  # it prints progress
         folded = pathlib.Path(folder) / "folded.onnx"
-        # BN goes into the convolution before it, so that only what comes out of both is rounded.
+        # BN becomes part of the convolution before it, so that only the output of both is rounded.
         quant_pre_process(os.fspath(model), os.fspath(folded), skip_symbolic_shape=True)
         quantize_static(
             os.fspath(folded),
             os.fspath(path),
             _Calibration(inputs),
             quant_format=QuantFormat.QDQ,
-            # The quantizer asks for the range of every softmax, so they are watched, and then left out.
+            # The quantizer needs the range of every softmax: they are calibrated, and then excluded.
             op_types_to_quantize=[*_OPERATORS, "Softmax"],
             nodes_to_exclude=_prepare(folded),
             per_channel=True,
@@ -58,8 +64,8 @@ def write_int8(model, path, inputs):
         )
 
 
-def _prepare(path):
-    """Make BN of an ONNX file quantizable and name all nodes after their outputs; returns which stay in float32."""
+def _prepare(path: AnyPath) -> list[str]:
+    """Make BN in an ONNX file quantizable and name all nodes after their outputs; return those to keep in float32."""
     import onnx
 
     model = onnx.load(os.fspath(path))
@@ -72,12 +78,12 @@ def _prepare(path):
 
 
 class _Calibration:
-    """The inputs, a few at a time, as ONNX Runtime asks for them."""
+    """The calibration inputs in batches, with the interface of ONNX Runtime's CalibrationDataReader."""
 
-    def __init__(self, inputs):
+    def __init__(self, inputs: np.ndarray) -> None:
         self._batches = (inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH))
 
-    def get_next(self):
-        """The next batch, or None."""
+    def get_next(self) -> dict[str, Any] | None:
+        """Return the next batch, or None after the last one."""
         batch = next(self._batches, None)
         return None if batch is None else {"data": batch}

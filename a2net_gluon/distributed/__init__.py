@@ -1,8 +1,8 @@
-"""Starting a job of several processes, on this machine or on several, and looking after it.
+"""Start and supervision of a job of several processes, on this machine or on several.
 
-MXNet's own launcher (``mxnet/tools/launch.py``) starts one agent for each process. An agent asks the supervisor, this
-package's `launch`, over a connection what to run, runs it, and passes on output and exit code. When the connection is
-cut it kills what it started, so that nothing is left on any machine, however the job ends.
+MXNet's own launcher (``mxnet/tools/launch.py``) starts one agent for each process. An agent connects to the supervisor,
+this package's `launch`, receives its command, runs it, and returns output and exit code. When the connection is closed,
+it kills the process it started, so that no process is left on any machine, however the job ends.
 """
 
 from a2net_gluon.distributed.supervisor import launch

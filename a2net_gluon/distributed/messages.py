@@ -1,15 +1,18 @@
-"""Messages between the supervisor and its agents: one JSON object a line."""
+"""Messages between the supervisor and its agents: one JSON object on each line."""
+
+from __future__ import annotations
 
 import json
 import socket
+from typing import Any
 
 __all__ = ["keep_alive", "receive", "send"]
 
-_SILENCE = 30  # seconds after which a machine that does not answer counts as gone
+_SILENCE = 30  # seconds without an answer after which a machine counts as lost
 
 
-def keep_alive(connection):
-    """Have the system cut `connection` when the other machine is switched off or out of reach."""
+def keep_alive(connection: socket.socket) -> None:
+    """Make the system close `connection` when the other machine is switched off or unreachable."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in (
         (socket.TCP_KEEPIDLE, _SILENCE // 3),
@@ -20,14 +23,14 @@ def keep_alive(connection):
         connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-def send(stream, **message):
+def send(stream: Any, **message: Any) -> None:
     """Write a message to `stream`, the binary file of a socket."""
     stream.write(json.dumps(message).encode() + b"\n")
     stream.flush()
 
 
-def receive(stream):
-    """Return the next message, or None if the connection is cut."""
+def receive(stream: Any) -> dict | None:
+    """Return the next message, or None if the connection is closed."""
     try:
         line = stream.readline(1 << 20)
         return json.loads(line) if line.endswith(b"\n") else None

@@ -1,4 +1,4 @@
-"""``python -m a2net_gluon.distributed.tracker …``: MXNet's launcher, mended."""
+"""MXNet's launcher with its faults worked around, started as ``python -m a2net_gluon.distributed.tracker …``."""
 
 import importlib.util
 import pathlib
@@ -7,16 +7,19 @@ import sys
 import threading
 
 
-def main():
+def main() -> None:
     """Run mxnet 1.9.1's tools/launch.py with the arguments of this process."""
-    # It was written for Python before 3.9, which dropped this name.
-    threading.Thread.isAlive = threading.Thread.is_alive
+    # The launcher calls a method by the name that Python 3.9 dropped.
+    threading.Thread.isAlive = threading.Thread.is_alive  # type: ignore[attr-defined]
     if "local" in sys.argv:
-        # Processes of one machine talk over the loopback device; the launcher would look for an outside address.
+        # Processes of one machine use the loopback device; the launcher would look for an external address.
         from dmlc_tracker import tracker
 
         tracker.get_host_ip = lambda *_: "127.0.0.1"
-    folder = pathlib.Path(importlib.util.find_spec("mxnet").origin).parent  # found, but not imported: that is slow
+    mxnet = importlib.util.find_spec("mxnet")  # located, not imported: an import is slow
+    if mxnet is None or mxnet.origin is None:
+        raise ModuleNotFoundError("No module named 'mxnet'", name="mxnet")
+    folder = pathlib.Path(mxnet.origin).parent
     runpy.run_path(str(folder / "tools" / "launch.py"), run_name="__main__")
 
 

@@ -1,40 +1,52 @@
-"""The course of a training run as a picture."""
+"""Curves of a training run as a picture."""
 
-from a2net_gluon.files import replacing
+from __future__ import annotations
 
-__all__ = ["draw_curves"]
+import dataclasses
+from typing import Any, Mapping, Sequence
+
+from a2net_gluon.files import AnyPath, replacing
+
+__all__ = ["Panel", "draw_curves"]
 
 
-def draw_curves(history, path):
-    """Draw loss, accuracy and learning rate over epochs to PNG file `path`.
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """One diagram of the picture, with epochs on its horizontal axis.
+
+    Attributes
+    ----------
+    title : str
+    curves : dict of str to str
+        Labels by the columns of the history that are drawn.
+    factor : float
+        Factor of all values, e.g. 100 for percent.
+    """
+
+    title: str
+    curves: Mapping[str, str]
+    factor: float = 1
+
+
+def draw_curves(history: Sequence[Mapping[str, Any]], path: AnyPath, panels: Sequence[Panel]) -> None:
+    """Draw columns of a run's history over epochs to PNG file `path`.
 
     Parameters
     ----------
-    history : list of dict
-        One for each epoch, as in a run's metrics.csv.
-    path : Path
+    history : sequence of dict
+        One dictionary for each epoch, as in a run's metrics.csv, with the columns of all panels and "epoch".
+    path : str or Path
+    panels : sequence of Panel
+        From left to right.
     """
     from matplotlib.figure import Figure  # without pyplot: no global state, no display
 
-    epochs = [line["epoch"] for line in history]
-    panels = (
-        ("loss", {"train_loss": "training", "val_loss": "validation"}, 1),
-        (
-            "accuracy, %",
-            {
-                "train_top1": "training top-1",
-                "val_top1": "validation top-1",
-                "val_top5": "validation top-5",
-            },
-            100,
-        ),
-        ("learning rate", {"learning_rate": "at the end of the epoch"}, 1),
-    )
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
-    for axes, (title, curves, factor) in zip(figure.subplots(1, len(panels)), panels):
-        for column, label in curves.items():
-            axes.plot(epochs, [factor * line[column] for line in history], label=label, marker=".")
-        axes.set(title=title, xlabel="epoch")
+    epochs = [row["epoch"] for row in history]
+    figure = Figure(figsize=(4 * len(panels), 3.6), layout="constrained")
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
+        for column, label in panel.curves.items():
+            axes.plot(epochs, [panel.factor * row[column] for row in history], label=label, marker=".")
+        axes.set(title=panel.title, xlabel="epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend()

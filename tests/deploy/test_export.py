@@ -11,7 +11,7 @@ import pytest
 
 from a2net_gluon import cli, get_model, list_models
 from a2net_gluon.data import Preprocessing, find_images
-from a2net_gluon.deploy import FORMS, export, load_form, load_module
+from a2net_gluon.deploy import FORMS, export_network, exporting, load_form, load_module
 from a2net_gluon.deploy.forms import exported_files, written_forms
 from a2net_gluon.deploy.inputs import crops_of, graph_input
 from a2net_gluon.deploy.proof import in_batches
@@ -20,7 +20,6 @@ from a2net_gluon.networks import input_shape, load_weights
 from a2net_gluon.networks.description import Description
 from tests.helpers import clips
 
-export_module = sys.modules["a2net_gluon.deploy.exporting"]  # the package's attribute of this name is the function
 EQUAL = ("onnx", "optimized", "symbol") if find_spec("onnxruntime") else ("optimized", "symbol")  # it is an extra
 
 
@@ -64,7 +63,7 @@ def test_every_form_equals_the_live_network_on_real_photos_or_clips(name, tmp_pa
     crops = graph_input(crops_of(photos[:128], description.preprocessing), description)
     # Random weights give all photos one class; without their common part the logits tell photos apart.
     net.output.bias.set_data(-in_batches(lambda x: net(mx.nd.array(x)).asnumpy(), crops).mean(axis=0))
-    proofs = export(net, tmp_path / "model", description, EQUAL, photos)
+    proofs = export_network(net, tmp_path / "model", description, EQUAL, photos)
     assert set(proofs) == {"Module", *EQUAL}
     for proof in proofs.values():
         assert proof.images >= (10 if frames else 100)
@@ -103,12 +102,12 @@ def check_batches_and_sizes(net, prefix, description, pixels=False):
 @pytest.mark.parametrize("pixels", [False, True])
 def test_any_batch_and_size_through_one_file(tmp_path, pixels):
     net, description = make("a2net_resnet20_small"), describe("a2net_resnet20_small")
-    export(net, tmp_path / "model", description, EQUAL, pixels=pixels)
+    export_network(net, tmp_path / "model", description, EQUAL, pixels=pixels)
     check_batches_and_sizes(net, tmp_path / "model", description, pixels)
 
 
 def test_the_optimized_graph_is_fused(tmp_path):
-    export(make("a2net_resnet20_small"), tmp_path / "model", describe("a2net_resnet20_small"), ["optimized"])
+    export_network(make("a2net_resnet20_small"), tmp_path / "model", describe("a2net_resnet20_small"), ["optimized"])
 
     def operators(ending):
         nodes = json.loads((tmp_path / f"model{ending}").read_text())["nodes"]
@@ -124,7 +123,7 @@ def test_the_optimized_graph_is_fused(tmp_path):
 def test_onnx_file_says_what_it_is(tmp_path):
     onnx = pytest.importorskip("onnx", reason="ONNX is an extra")
     description = describe("a2net_resnet20_small")
-    export(make("a2net_resnet20_small"), tmp_path / "model", description, ["onnx"], pixels=True)
+    export_network(make("a2net_resnet20_small"), tmp_path / "model", description, ["onnx"], pixels=True)
     model = onnx.load(str(tmp_path / "model.onnx"))
     onnx.checker.check_model(model)
     assert [entry.version for entry in model.opset_import] == [13]
@@ -140,7 +139,7 @@ def test_onnx_file_says_what_it_is(tmp_path):
 
 def test_an_export_can_be_loaded_back_for_training(tmp_path):
     net = make("a2net_resnet20_small")
-    export(net, tmp_path / "model", describe("a2net_resnet20_small"), pixels=True)
+    export_network(net, tmp_path / "model", describe("a2net_resnet20_small"), pixels=True)
     other = get_model("a2net_resnet20_small", classes=7)
     load_weights(other, tmp_path / "model-0000.params")
     x = mx.nd.random.normal(shape=(2, 3, 32, 32))
@@ -148,7 +147,7 @@ def test_an_export_can_be_loaded_back_for_training(tmp_path):
 
 
 def test_the_exported_graph_ends_in_logits(tmp_path):
-    export(make("resnet20_small"), tmp_path / "model", describe("resnet20_small"))
+    export_network(make("resnet20_small"), tmp_path / "model", describe("resnet20_small"))
     assert mx.sym.load(str(tmp_path / "model-symbol.json")).list_outputs() == ["fc_fwd_output"]
 
 
@@ -158,60 +157,60 @@ def test_a_wrong_copy_fails_and_leaves_nothing(tmp_path, monkeypatch, form):
         return lambda *args, **kwargs: lambda inputs: load(*args, **kwargs)(inputs) * 1.001
 
     if form == "Module":
-        monkeypatch.setattr(export_module, "load_module", slightly_wrong(load_module))
+        monkeypatch.setattr(exporting, "load_module", slightly_wrong(load_module))
     else:
         monkeypatch.setitem(FORMS, form, FORMS[form]._replace(load=slightly_wrong(FORMS[form].load)))
     with pytest.raises(FailureError, match=f"loaded as {form}, the export differs by 0.001"):
-        export(make("resnet20_small"), tmp_path / "model", describe("resnet20_small"), EQUAL)
+        export_network(make("resnet20_small"), tmp_path / "model", describe("resnet20_small"), EQUAL)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_export_keeps_the_old_one(tmp_path, monkeypatch):
     net, description = make("resnet20_small"), describe("resnet20_small")
-    export(net, tmp_path / "model", description)
+    export_network(net, tmp_path / "model", description)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    monkeypatch.setattr(export_module, "TOLERANCE", -1)
+    monkeypatch.setattr(exporting, "TOLERANCE", -1)
     with pytest.raises(FailureError):
-        export(net, tmp_path / "model", description)
+        export_network(net, tmp_path / "model", description)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_a_new_export_leaves_no_form_of_an_old_one(tmp_path):
     description = describe("resnet20_small")
-    export(make("resnet20_small"), tmp_path / "model", description, EQUAL)
+    export_network(make("resnet20_small"), tmp_path / "model", description, EQUAL)
     assert written_forms(tmp_path / "model") == EQUAL
-    export(make("resnet20_small"), tmp_path / "model", description)
+    export_network(make("resnet20_small"), tmp_path / "model", description)
     assert written_forms(tmp_path / "model") == ("symbol",)
 
 
 def test_bad_outputs(tmp_path):
     net, description = make("resnet20_small"), describe("resnet20_small")
     with pytest.raises(UsageError, match="is a folder; --output is the start of file names"):
-        export(net, tmp_path, description)
+        export_network(net, tmp_path, description)
     (tmp_path / "file").write_text("")
     with pytest.raises(FailureError, match="file: cannot write here"):
-        export(net, tmp_path / "file" / "model", description)
+        export_network(net, tmp_path / "file" / "model", description)
     with pytest.raises(UsageError, match="the network has 7 classes, its description 3"):
-        export(net, tmp_path / "model", describe("resnet20_small", 3))
+        export_network(net, tmp_path / "model", describe("resnet20_small", 3))
     with pytest.raises(UsageError, match="unknown form 'onxx'; there are: onnx"):
-        export(net, tmp_path / "model", description, ["onxx"])
+        export_network(net, tmp_path / "model", description, ["onxx"])
     with pytest.raises(UsageError, match="file: empty file; leave it out"):
-        export(net, tmp_path / "model", description, images=[tmp_path / "file"])
+        export_network(net, tmp_path / "model", description, images=[tmp_path / "file"])
     with pytest.raises(UsageError, match="1 images for calibration; give at least 20"):
-        export(net, tmp_path / "model", description, ["int8"], calibration=[tmp_path / "file"])
+        export_network(net, tmp_path / "model", description, ["int8"], calibration=[tmp_path / "file"])
     for name in ("model-int8", "model-optimized"):
         with pytest.raises(UsageError, match=f"{name} ends in -{name[6:]}, as files of exports do"):
-            export(net, tmp_path / name, description)
+            export_network(net, tmp_path / name, description)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     (tmp_path / "model.json").mkdir()
     with pytest.raises(UsageError, match="model.json is a folder, where a file has to go"):
-        export(net, tmp_path / "model", description)
+        export_network(net, tmp_path / "model", description)
 
 
 def test_a_failed_export_leaves_no_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(export_module, "TOLERANCE", -1)
+    monkeypatch.setattr(exporting, "TOLERANCE", -1)
     with pytest.raises(FailureError):
-        export(make("resnet20_small"), tmp_path / "new" / "newer" / "model", describe("resnet20_small"))
+        export_network(make("resnet20_small"), tmp_path / "new" / "newer" / "model", describe("resnet20_small"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -224,7 +223,7 @@ def test_without_onnx(tmp_path, monkeypatch, capsys):
 
 
 def test_description_beside_the_export_says_what_a_user_needs(tmp_path):
-    export(make("resnet20_small"), tmp_path / "model", describe("resnet20_small"))
+    export_network(make("resnet20_small"), tmp_path / "model", describe("resnet20_small"))
     fields = json.loads((tmp_path / "model.json").read_text())
     assert fields["classes"][:2] == ["class 0", "class 1"]
     assert fields["input"] == "normalized"

@@ -10,7 +10,7 @@ import pytest
 
 from a2net_gluon import get_model
 from a2net_gluon.data import Preprocessing, find_images
-from a2net_gluon.deploy import Predictor, export, prediction_output
+from a2net_gluon.deploy import Predictor, export_network, prediction_output
 from a2net_gluon.deploy.forms import exported_files
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.networks.description import Description
@@ -27,7 +27,7 @@ def exported(tmp_path_factory):
     net.initialize(mx.init.MSRAPrelu())
     prefix = tmp_path_factory.mktemp("out") / "model"
     description = Description("a2net_resnet20_small", tuple(f"class {number}" for number in range(7)), PREPROCESSING)
-    export(net, prefix, description, EQUAL)
+    export_network(net, prefix, description, EQUAL)
     return net, prefix
 
 

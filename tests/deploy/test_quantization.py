@@ -1,7 +1,6 @@
 """8 bits on trained weights and real photographs."""
 
 import math
-import sys
 from fractions import Fraction
 
 import mxnet as mx
@@ -9,8 +8,7 @@ import numpy as np
 import pytest
 
 from a2net_gluon import get_model
-from a2net_gluon.deploy import export, load_form
-from a2net_gluon.deploy.exporting import _least_agreement as least_agreement
+from a2net_gluon.deploy import export_network, exporting, load_form
 from a2net_gluon.deploy.inputs import crops_of, graph_input
 from a2net_gluon.deploy.proof import in_batches
 from a2net_gluon.errors import FailureError
@@ -42,7 +40,9 @@ def photos(real_data):
 @pytest.mark.parametrize("pixels", [False, True])
 def test_8_bits_keep_the_class(tmp_path, trained, photos, pixels):
     net, description = trained
-    proofs = export(net, tmp_path / "model", description, ["int8"], calibration=photos("train", 100), pixels=pixels)
+    proofs = export_network(
+        net, tmp_path / "model", description, ["int8"], calibration=photos("train", 100), pixels=pixels
+    )
     assert proofs["int8"].images == 250
     paths = photos("test", 10)
     crops = crops_of(paths, description.preprocessing)
@@ -56,8 +56,8 @@ def test_8_bits_keep_the_class(tmp_path, trained, photos, pixels):
 
 def test_it_is_nearly_the_same_at_any_batch_and_size(tmp_path, trained, image_folder, monkeypatch):
     net, description = trained
-    monkeypatch.setattr(sys.modules["a2net_gluon.deploy.exporting"], "AGREEMENT", 0)  # the images are noise
-    export(net, tmp_path / "model", description, ["int8"], calibration=sorted(image_folder.rglob("*.jpg")))
+    monkeypatch.setattr(exporting, "AGREEMENT", 0)  # the images are noise
+    export_network(net, tmp_path / "model", description, ["int8"], calibration=sorted(image_folder.rglob("*.jpg")))
     for count, size in ((1, 32), (3, 48)):
         x = mx.nd.random.normal(shape=(count, 3, size, size)).asnumpy()
         plain, coarse = (load_form(tmp_path / "model", form)(x) for form in ("symbol", "int8"))
@@ -68,7 +68,7 @@ def test_it_is_nearly_the_same_at_any_batch_and_size(tmp_path, trained, image_fo
 def test_what_chance_may_change():
     """The limit of a sample, from the binomial distribution added up by hand."""
     for images in (11, 250, 5000):
-        allowed = round(images * (1 - least_agreement(images)))
+        allowed = round(images * (1 - exporting._least_agreement(images)))
         chances = [
             math.comb(images, k) * Fraction(1, 100) ** k * Fraction(99, 100) ** (images - k) for k in range(allowed + 1)
         ]
@@ -77,10 +77,10 @@ def test_what_chance_may_change():
 
 def test_too_little_agreement_fails_and_leaves_nothing(tmp_path, trained, image_folder, monkeypatch):
     net, description = trained
-    monkeypatch.setattr(sys.modules["a2net_gluon.deploy.exporting"], "_least_agreement", lambda images: 1.01)
+    monkeypatch.setattr(exporting, "_least_agreement", lambda images: 1.01)
     paths = sorted(image_folder.rglob("*.jpg"))
     with pytest.raises(
         FailureError, match=r"as int8 only \d+.\d\d % of 11 images get the same class, too few for 99 % of all"
     ):
-        export(net, tmp_path / "out" / "model", description, ["int8"], calibration=paths)
+        export_network(net, tmp_path / "out" / "model", description, ["int8"], calibration=paths)
     assert not (tmp_path / "out").exists()

@@ -19,7 +19,6 @@ import pytest
 from a2net_gluon import cli
 from a2net_gluon.distributed.messages import receive, send
 from a2net_gluon.distributed.supervisor import _Job
-from a2net_gluon.options import launch_parser
 from tests.helpers.processes import ROOT
 
 FLAGS = ("--input-size", "8", "--warmup-epochs", "0", "--num-epochs", "2", "-j", "1", "--log-interval", "1")
@@ -295,7 +294,7 @@ def test_bad_use(capsys, tmp_path):
 
 def test_stranger_learns_nothing():
     """Who does not know the token gets no command."""
-    job = _Job(launch_parser().parse_args(["-n", "1", "secret"]), ["secret"], 0)
+    job = _Job(["secret"], workers=1)
     ours, theirs = socket.socketpair()
     stream = theirs.makefile("rwb")
     send(stream, token="guess", role="worker", host="here")

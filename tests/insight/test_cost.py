@@ -6,7 +6,7 @@ from mxnet.gluon import nn
 
 from a2net_gluon import DoubleAttention, cost, get_model, list_models
 from a2net_gluon.blocks import NonLocal
-from a2net_gluon.insight.curves import draw_curves
+from a2net_gluon.insight.curves import Panel, draw_curves
 from a2net_gluon.networks import input_shape
 from tests.helpers.paper import ABLATIONS, MISSES, WHOLE
 
@@ -144,7 +144,9 @@ def test_uncounted_operator_is_not_free(block, operator):
 
 
 def test_curves_are_a_picture(tmp_path):
-    line = {name: 0.5 for name in ("train_loss", "val_loss", "train_top1", "val_top1", "val_top5", "learning_rate")}
-    draw_curves([{"epoch": 1, **line}, {"epoch": 2, **line}], tmp_path / "curves.png")
+    columns = ("train_loss", "val_loss", "train_top1", "val_top1", "val_top5", "learning_rate")
+    epoch = dict.fromkeys(columns, 0.5)
+    panels = [Panel(title, {column: column for column in columns}, 100) for title in ("one", "two", "three")]
+    draw_curves([{"epoch": 1, **epoch}, {"epoch": 2, **epoch}], tmp_path / "curves.png", panels)
     height, width, _ = mx.image.imread(str(tmp_path / "curves.png")).shape
     assert (height, width) == (360, 1200)
