@@ -1,32 +1,44 @@
 """A²-Nets: Double Attention Networks (NeurIPS 2018) for MXNet/Gluon."""
 
+from __future__ import annotations
+
 import importlib
+import typing
 
 from a2net_gluon import environment
 
 __version__ = "0.1.0"
 
-# Where each public name lives. They are imported on first use: mxnet takes seconds to load, and
-# `a2net --help` should not.
+# The module of each public name. Names are imported on first use: mxnet takes seconds to load, and
+# `a2net --help` should answer at once.
 _PUBLIC = {
     "DoubleAttention": "a2net_gluon.blocks",
+    "FailureError": "a2net_gluon.errors",
+    "InterruptedRunError": "a2net_gluon.errors",
     "NonLocal": "a2net_gluon.blocks",
+    "Predictor": "a2net_gluon.deploy",
     "SqueezeExcitation": "a2net_gluon.blocks",
+    "UsageError": "a2net_gluon.errors",
+    "attention": "a2net_gluon.insight.attention_report",
+    "check": "a2net_gluon.training.preflight",
     "cost": "a2net_gluon.insight",
+    "evaluate": "a2net_gluon.training",
+    "export": "a2net_gluon.deploy.exporting",
     "get_model": "a2net_gluon.networks",
     "inflate": "a2net_gluon.networks",
     "list_models": "a2net_gluon.networks",
     "register_with_gluoncv": "a2net_gluon.networks",
+    "train": "a2net_gluon.training",
 }
 
-_SUBPACKAGES = ("blocks", "data", "deploy", "insight", "networks", "training")
+_SUBPACKAGES = ("blocks", "data", "deploy", "insight", "networks", "settings", "training")
 
 __all__ = ["__version__", *sorted(_PUBLIC)]
 
 environment.prepare()
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> typing.Any:
     if name in _SUBPACKAGES:
         return importlib.import_module(f"a2net_gluon.{name}")
     if name not in _PUBLIC:
@@ -34,5 +46,5 @@ def __getattr__(name):
     return getattr(importlib.import_module(_PUBLIC[name]), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *_PUBLIC, *_SUBPACKAGES})

@@ -1,15 +1,21 @@
 """The ``a2net`` command; each subcommand is a few lines over the packages."""
 
+from __future__ import annotations
+
 import os
 import sys
+import typing
 
-from a2net_gluon import environment, options
+from a2net_gluon import environment, options, settings
 from a2net_gluon.errors import FailureError, InterruptedRunError, UsageError
 
 __all__ = ["main", "run"]
 
+Arguments = typing.Sequence[str]
+Command = typing.Callable[[Arguments, str], typing.Optional[int]]
 
-def main(arguments=None):
+
+def main(arguments: Arguments | None = None) -> int:
     """Run ``a2net COMMAND …``; returns the exit code: 0, 1 for a failure, 2 for a wrong use."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     name = arguments[0] if arguments else "--help"
@@ -25,7 +31,7 @@ def main(arguments=None):
     return run(COMMANDS[name], arguments[1:], prog=f"a2net {name}")
 
 
-def run(command, arguments, prog):
+def run(command: Command, arguments: Arguments, prog: str) -> int:
     """Call ``command(arguments, prog)``; an error of the user's becomes one line and an exit code."""
     code = _run(command, arguments, prog)
     if code and "DMLC_ROLE" in os.environ:
@@ -36,7 +42,7 @@ def run(command, arguments, prog):
     return code
 
 
-def _run(command, arguments, prog):
+def _run(command: Command, arguments: Arguments, prog: str) -> int:
     try:
         return command(arguments, prog) or 0
     except (UsageError, FailureError, InterruptedRunError) as error:
@@ -70,7 +76,7 @@ _FIXES = {
 }
 
 
-def _mxnet_error_in_words(text):
+def _mxnet_error_in_words(text: str) -> str:
     """One line for an error of MXNet, which comes as a page of C++ frames."""
     reason = next((line for line in text.splitlines() if "Error:" in line or "Check failed" in line), text.strip())
     if "out of memory" in text:
@@ -83,47 +89,59 @@ def _mxnet_error_in_words(text):
 # Subcommands import what they need when they run: mxnet takes seconds to load, and --help should not.
 
 
-def _with_threads(args):
-    environment.set_thread_count(args.cpu_contexts)
-    return args
-
-
-def train(arguments, prog):
+def train(arguments: Arguments, prog: str) -> int | None:
     """train a network"""
-    args = _with_threads(options.parse_training(arguments, prog))
-    from a2net_gluon import training
+    training, evaluates, reads = options.parse_training(arguments, prog)
+    environment.set_thread_count(training.devices.cpu_contexts)
+    from a2net_gluon import training as commands
 
-    if args.test_io:
-        training.read_epoch(args, print)
-    elif args.evaluate:
-        if not (args.resume_params or args.use_pretrained):
-            raise UsageError("--evaluate needs --resume-params FILE or --use-pretrained: the parameters to measure")
-        args.params = args.resume_params
-        _evaluate(args)
+    if reads:
+        commands.read_epoch(training, print)
+    elif evaluates:
+        _evaluate(_evaluation_of(training))
     else:
-        training.train(args)
+        commands.train(training, verbose=True)
+    return None
 
 
-def check(arguments, prog):
-    """look through data, devices and disk before a long run"""
-    args = _with_threads(options.parse_training(arguments, prog))
+def _evaluation_of(training: settings.Training) -> settings.Evaluation:
+    """The evaluation that ``train --evaluate`` asks for."""
+    if not (training.start.params or training.start.pretrained):
+        raise UsageError("--evaluate needs --resume-params FILE or --use-pretrained: the parameters to measure")
+    training = training.resolved()
+    return settings.Evaluation(
+        network=training.network,
+        params=training.start.params,
+        pretrained=training.start.pretrained,
+        input=training.input,
+        data=training.data,
+        batch_size=training.batch_size,
+        workers=training.workers,
+        devices=training.devices,
+    )
+
+
+def check(arguments: Arguments, prog: str) -> int:
+    """check data, devices and disk before a long run"""
+    training = options.parse_training(arguments, prog).training
+    environment.set_thread_count(training.devices.cpu_contexts)
     missing = environment.missing_cuda_libraries() if environment.has_cuda_build() else {}
     for name, fix in missing.items():
         print(f"FAIL CUDA: {name} is missing: {fix}")
     if missing:  # mxnet cannot be imported
         return 1
-    from a2net_gluon.training.preflight import check_run
+    from a2net_gluon.training import preflight
 
     failed = False
-    for finding in check_run(args):
+    for finding in preflight.check(training):
         print(f"{finding.verdict:<4} {finding.what}: {finding.text}", flush=True)
         failed = failed or finding.verdict == "FAIL"
     return int(failed)
 
 
-def launch(arguments, prog):
+def launch(arguments: Arguments, prog: str) -> int:
     """run a training command in several processes or on several machines"""
-    args = options.launch_parser(prog).parse_args(arguments)
+    args = options.parse_launch(arguments, prog)
     from a2net_gluon import distributed
 
     return distributed.launch(
@@ -136,57 +154,55 @@ def launch(arguments, prog):
     )
 
 
-def evaluate(arguments, prog):
-    """measure a network on validation data"""
-    args = _with_threads(options.evaluation_parser(prog).parse_args(arguments))
-    _evaluate(args)
+def evaluate(arguments: Arguments, prog: str) -> None:
+    """evaluate a network on validation data"""
+    evaluation = options.parse_evaluation(arguments, prog)
+    environment.set_thread_count(evaluation.devices.cpu_contexts)
+    _evaluate(evaluation)
 
 
-def _evaluate(args):
+def _evaluate(evaluation: settings.Evaluation) -> None:
     from a2net_gluon import training
-    from a2net_gluon.training.report import percent, problems_in_words
+    from a2net_gluon.training.metrics import ClassificationMeter, in_words
+    from a2net_gluon.training.report import problems_in_words
 
-    measured = training.evaluate(args, on_skip=lambda name, reason: print(f"skipped {name}: {reason}"))
-    for text in problems_in_words(measured["problems"]):
+    result = training.evaluate(evaluation, on_skip=lambda name, reason: print(f"skipped {name}: {reason}"))
+    for text in problems_in_words(result.problems):
         print(text)
+    columns = sorted(ClassificationMeter.columns, key=lambda column: not column.fraction)  # accuracies first
     print(
-        f"{args.model}: top-1 {percent(measured['top1'])}, top-5 {percent(measured['top5'])}, "
-        f"loss {measured['loss']:.4f} on {measured['count']:,} of {measured['total']:,} images"
+        f"{evaluation.network.name}: {in_words(columns, result.metrics, digits=4)} "
+        f"on {result.count:,} of {result.total:,} images"
     )
 
 
-def export(arguments, prog):
+def export(arguments: Arguments, prog: str) -> None:
     """write a network for deployment: symbol and params, ONNX, 8 bits"""
-    args = options.export_parser(prog).parse_args(arguments)
-    from a2net_gluon import deploy
-    from a2net_gluon.data import find_images
+    wishes = options.parse_export(arguments, prog)
+    from a2net_gluon import deploy, networks
+    from a2net_gluon.deploy.exporting import export as export_with_settings
     from a2net_gluon.deploy.forms import exported_files
 
-    forms = [form for form, wish in (("onnx", args.onnx), ("optimized", args.optimize), ("int8", args.int8)) if wish]
-    images, calibration = find_images(args.images), find_images(args.int8 or ())
-    net, description = _network(args, clips=True)
-    proofs = deploy.export_network(net, args.output, description, forms, images, calibration, args.pixels)
-    inputs = "clips" if description.preprocessing.frames else "images"
+    _say_if_random(wishes)
+    proofs = export_with_settings(wishes)
+    samples = "images" if len(networks.input_shape(str(wishes.network.name))) == 3 else "clips"
     for name, proof in proofs.items():
         print(
-            f"{name}: {proof.images} {inputs}, largest relative difference {proof.difference:.1e}, "
+            f"{name}: {proof.images} {samples}, largest relative difference {proof.difference:.1e}, "
             f"top-1 agreement {100 * proof.agreement:.2f} %"
         )
-    print(f"written: {', '.join(str(path) for path in exported_files(args.output, ['symbol', *forms]))}")
+    forms = [form for form in deploy.FORMS if form in proofs and form != "symbol"]
+    print(f"written: {', '.join(str(path) for path in exported_files(wishes.output, ['symbol', *forms]))}")
 
 
-def _network(args, clips=False):
-    from a2net_gluon import from_options
-
-    net, description = from_options.network(args, clips)
-    if not (args.params or args.use_pretrained):
+def _say_if_random(trained: settings.Trained) -> None:
+    if not (trained.params or trained.pretrained):
         print("no --params: random, untrained parameters")
-    return net, description
 
 
-def predict(arguments, prog):
+def predict(arguments: Arguments, prog: str) -> int:
     """classify image files with an exported network"""
-    args = options.predict_parser(prog).parse_args(arguments)
+    args = options.parse_predict(arguments, prog)
     from a2net_gluon.data import find_images
     from a2net_gluon.deploy import Predictor, prediction_output
 
@@ -196,16 +212,15 @@ def predict(arguments, prog):
     return prediction_output.print_predictions(prediction_output.with_progress(predictions, len(paths), style), style)
 
 
-def attention(arguments, prog):
+def attention(arguments: Arguments, prog: str) -> int:
     """draw what a network attends to in image files"""
-    args = options.attention_parser(prog).parse_args(arguments)
-    from a2net_gluon.data import find_images
-    from a2net_gluon.insight.attention_report import write_reports
+    wishes = options.parse_attention(arguments, prog)
+    from a2net_gluon.insight import attention_report
 
-    images = find_images(args.images)
-    net, description = _network(args)
+    reports = attention_report.attention(wishes)
+    _say_if_random(wishes)
     failed = False
-    for report in write_reports(net, description, images, args.output, args.blocks, args.maps, args.locations):
+    for report in reports:
         if report.problem:
             failed = True
             print(f"{report.image}: {report.problem}", file=sys.stderr)
@@ -214,10 +229,10 @@ def attention(arguments, prog):
     return int(failed)
 
 
-def cost(arguments, prog):
+def cost(arguments: Arguments, prog: str) -> None:
     """count a network's parameters and multiply-adds"""
-    args = options.cost_parser(prog).parse_args(arguments)
-    from a2net_gluon import from_options, insight, networks
+    args = options.parse_cost(arguments, prog)
+    from a2net_gluon import insight, networks
     from a2net_gluon.insight import cost_report
     from a2net_gluon.networks.description import network_in_words
 
@@ -226,22 +241,22 @@ def cost(arguments, prog):
         raise UsageError(f"--frames is {args.frames}, {args.model} takes images: leave it out")
     frames = [args.frames] if args.frames else frames
     shape = (channels, *frames, args.input_size or height, args.input_size or width)
-    options_of_blocks = from_options.context_options(args)
-    net = networks.get_model(args.model, classes=args.classes, **options_of_blocks)
+    blocks = options.network_of(vars(args)).blocks
+    net = networks.get_model(args.model, classes=args.classes, **blocks)
     total, parts, stored = insight.cost(net, shape), {}, {}
     if args.by:
         parts, stored = insight.breakdown(net, shape, args.by), insight.intermediates(net, shape)
     if args.json:
-        heading = {"model": args.model, "options": options_of_blocks, "input_shape": shape}
+        heading = {"model": args.model, "options": blocks, "input_shape": shape}
         print(cost_report.as_json(heading, total, parts, stored))
     else:
-        print(f"{network_in_words(args.model, options_of_blocks)}, input {'×'.join(str(size) for size in shape)}")
+        print(f"{network_in_words(args.model, blocks)}, input {'×'.join(str(size) for size in shape)}")
         print(cost_report.as_text(total, parts, stored))
 
 
-def tables(arguments, prog):
+def tables(arguments: Arguments, prog: str) -> None:
     """count the costs of the paper's tables beside the printed ones"""
-    args = options.tables_parser(prog).parse_args(arguments)
+    args = options.parse_tables(arguments, prog)
     if args.markdown and args.markdown == args.csv:
         raise UsageError(f"--markdown and --csv both name {args.csv}: give two files")
     from a2net_gluon.files import write_text
@@ -255,23 +270,23 @@ def tables(arguments, prog):
     table_report.check()
 
 
-def digits(arguments, prog):
+def digits(arguments: Arguments, prog: str) -> None:
     """write the embedded digits as an image folder"""
-    args = options.digits_parser(prog).parse_args(arguments)
+    args = options.parse_digits(arguments, prog)
     from a2net_gluon.data.digits import write_folder
 
     print(f"written: {write_folder(args.folder)} images in {args.folder}")
 
 
-def pack(arguments, prog):
+def pack(arguments: Arguments, prog: str) -> None:
     """pack an image folder as RecordIO"""
-    args = options.pack_parser(prog).parse_args(arguments)
+    args = options.parse_pack(arguments, prog)
     from a2net_gluon.data import pack_folder
 
     print(f"written: {pack_folder(args.folder, args.prefix)} images in {args.prefix}.rec")
 
 
-COMMANDS = {
+COMMANDS: dict[str, Command] = {
     "train": train,
     "evaluate": evaluate,
     "export": export,

@@ -10,6 +10,7 @@ from typing import Collection, Sequence
 import mxnet as mx
 import numpy as np
 
+from a2net_gluon.data.folder import find_images
 from a2net_gluon.deploy.forms import FORMS, exported_files, load_form, load_module
 from a2net_gluon.deploy.inputs import crops_of, graph_input
 from a2net_gluon.deploy.normalization import WithNormalization
@@ -20,13 +21,42 @@ from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.files import AnyPath, output_folder, staging_folder
 from a2net_gluon.networks.description import Description
 from a2net_gluon.networks.fusion import can_fuse, fuse_relu
+from a2net_gluon.networks.trained import load_trained
+from a2net_gluon.settings import Export
 
-__all__ = ["AGREEMENT", "TOLERANCE", "export_network"]
+__all__ = ["AGREEMENT", "TOLERANCE", "export", "export_network"]
 
 TOLERANCE = 1e-4  # relative to the largest logit; the same operators in the same order differ by much less
 AGREEMENT = 0.99  # share of all images of this kind that must get the same class from the 8-bit form
 CALIBRATION = 20  # smallest number of images; half of them are for the comparison
 _ENDINGS = ("-optimized", "-int8")  # end of the file names of some forms, before the suffix
+
+
+def export(options: Export) -> dict[str, Proof]:
+    """Export a network for deployment, proven equal to the live one; see `export_network`.
+
+    Parameters
+    ----------
+    options : settings.Export
+        Without parameters the network starts at random.
+
+    Returns
+    -------
+    dict of str to Proof
+        The proof of each form.
+
+    Raises
+    ------
+    UsageError
+        If the settings, the parameters and the files do not fit together.
+    FailureError
+        If a file is damaged or cannot be written, or a form differs from the live network.
+    """
+    images, calibration = find_images(options.images), find_images(options.int8)
+    net, description, _ = load_trained(options, classes=options.classes, clips=True)
+    wishes = {"onnx": options.onnx, "optimized": options.optimize, "int8": bool(options.int8)}
+    forms = [form for form, wished in wishes.items() if wished]
+    return export_network(net, str(options.output), description, forms, images, calibration, options.pixels)
 
 
 def export_network(

@@ -1,5 +1,7 @@
 """What a network attends to in image files: a contact sheet and the arrays for each."""
 
+from __future__ import annotations
+
 import pathlib
 import typing
 import warnings
@@ -9,14 +11,16 @@ import numpy as np
 from scipy.special import softmax
 
 from a2net_gluon.data.decoding import DecodeError
-from a2net_gluon.data.folder import read_image
+from a2net_gluon.data.folder import find_images, read_image
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.files import folder_for_output, replacing
 from a2net_gluon.insight.attention import AttentionProbe
 from a2net_gluon.insight.attention_sheet import DPI, draw_sheet
 from a2net_gluon.networks import list_models
+from a2net_gluon.networks.trained import load_trained
+from a2net_gluon.settings import Attention
 
-__all__ = ["Report", "write_reports"]
+__all__ = ["Report", "attention", "write_reports"]
 
 
 class Report(typing.NamedTuple):
@@ -27,6 +31,31 @@ class Report(typing.NamedTuple):
     name: str = ""
     probability: float = 0.0
     problem: typing.Optional[str] = None
+
+
+def attention(options: Attention) -> typing.Iterator[Report]:
+    """Draw what a network's double attention blocks attend to in image files; see `write_reports`.
+
+    Parameters
+    ----------
+    options : settings.Attention
+
+    Returns
+    -------
+    iterator of Report
+        One for each image.
+
+    Raises
+    ------
+    UsageError
+        If the settings, the parameters and the images do not fit together.
+    FailureError
+        If a file is damaged or cannot be written.
+    """
+    images = find_images(options.images)
+    net, description, _ = load_trained(options)
+    output = str(options.output)
+    return write_reports(net, description, images, output, options.blocks, options.maps, options.locations)
 
 
 def write_reports(net, description, images, folder, blocks, maps, locations):

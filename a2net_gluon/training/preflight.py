@@ -1,4 +1,6 @@
-"""What can be known to go wrong before a long run is started."""
+"""Checks before a long run: devices, data, schedule, network, memory and disk."""
+
+from __future__ import annotations
 
 import contextlib
 import os
@@ -10,81 +12,91 @@ import typing
 import mxnet as mx
 import numpy as np
 
-from a2net_gluon import environment, from_options
+from a2net_gluon import environment
+from a2net_gluon.data import Preprocessing, Samples, Source
 from a2net_gluon.data.decoding import DecodeError
+from a2net_gluon.devices import contexts_of
 from a2net_gluon.distributed.communicator import Communicator
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.insight.counting import cost
 from a2net_gluon.insight.memory import training_memory
-from a2net_gluon.options import complete
-from a2net_gluon.training import assembly
+from a2net_gluon.settings import Synthetic, Training
+from a2net_gluon.training.assembly import assemble, make_rate, open_source, steps_per_epoch, training_preprocessing
+from a2net_gluon.training.learner import Learner
 from a2net_gluon.training.run_folder import RunFolder
 from a2net_gluon.training.scalars import check_tensorboard
 
-__all__ = ["Finding", "check_run"]
+__all__ = ["Finding", "check"]
 
 _SAMPLES = 200  # images of each part that are decoded
 _GIGABYTE = 1e9
 
 
 class Finding(typing.NamedTuple):
-    """One thing that was looked at: "ok", "warn" or "FAIL", what it is, and what was found."""
+    """One result of a check: "ok", "warn" or "FAIL", the subject, and the finding."""
 
     verdict: str
     what: str
     text: str
 
 
-def check_run(args):
-    """Look through everything a run as `args` say would need, without training.
+def check(training: Training) -> typing.Iterator[Finding]:
+    """Check everything that a training run needs, without training.
 
     Parameters
     ----------
-    args : argparse.Namespace
-        Options of training.
+    training : settings.Training
 
     Yields
     ------
     Finding
     """
     try:
-        if args.tensorboard:
+        training = training.resolved()
+        if training.run.tensorboard:
             check_tensorboard()
-        complete(args)
-        contexts = from_options.contexts(args)
+        contexts = contexts_of(training.devices, training.optimization.dtype)
         yield Finding("ok", "devices", f"{', '.join(map(str, contexts))}; {_build()}")
-        RunFolder(args, Communicator())
-        preprocessing = from_options.preprocessing(args, args.model)
-        with contextlib.closing(from_options.source(args, preprocessing, len(contexts))) as source:
-            for part, images in source.image_lists().items():
-                yield from _check_images(part, images, source.classes, preprocessing.size)
-            yield Finding("ok", "preprocessing", _preprocessing_in_words(args, preprocessing))
-            yield from _check_training(args, contexts, source, preprocessing)
+        RunFolder(training, Communicator(), Learner.meter)
+        preprocessing = training_preprocessing(training)
+        with contextlib.closing(open_source(training, preprocessing, len(contexts))) as source:
+            for part, samples in source.parts().items():
+                yield from _check_samples(part, samples, source.classes, preprocessing.size)
+            yield Finding("ok", "preprocessing", _preprocessing_in_words(training, preprocessing))
+            yield from _check_training(training, contexts, source)
     except (UsageError, FailureError) as error:
         yield Finding("FAIL", "options and data", str(error))
 
 
-def _check_training(args, contexts, source, preprocessing):
+def _check_training(
+    training: Training, contexts: typing.Sequence[mx.Context], source: Source
+) -> typing.Iterator[Finding]:
     """The parts of a run, made as it would make them, and the room they take."""
-    steps = assembly.steps_per_epoch(args, source)
-    yield _check_schedule(args, steps, len(contexts))
-    description = assembly.description(args, source.classes, preprocessing)
-    net = assembly.net_maker(args, contexts, description)()
-    assembly.objective(args, contexts, description, steps)  # loads the teacher
-    parameters = cost(net, (3, preprocessing.size, preprocessing.size)).params
-    yield Finding("ok", "network", f"{description.network}, {parameters:,} parameters, {len(source.classes)} classes")
-    yield from _check_memory(args, net, contexts, preprocessing.size)
-    yield from _check_disk(args, parameters)
-    yield from _check_shared_memory(args, preprocessing.size, len(contexts))
+    yield _check_schedule(training, steps_per_epoch(training, source), len(contexts))
+    parts = assemble(training, source, contexts, Communicator("device" if len(contexts) > 1 else None))
+    shape, net = parts.description.preprocessing.input_shape, parts.learner.net
+    parameters = cost(net, shape).params
+    network = f"{parts.description.network}, {parameters:,} parameters, {len(source.classes)} classes"
+    yield Finding("ok", "network", network)
+    needed = training_memory(
+        net,
+        (training.batch_size, *shape),
+        half=training.optimization.dtype == "float16",
+        ema=bool(training.optimization.ema),
+    )
+    yield _check_memory(needed, contexts)
+    yield _check_disk(training, parameters)
+    if not isinstance(training.data, Synthetic) and os.path.isdir("/dev/shm"):
+        yield _check_shared_memory(training, shape, len(contexts))
 
 
-def _build():
+def _build() -> str:
     return "MXNet for CUDA 11.2" if environment.has_cuda_build() else "MXNet for the CPU"
 
 
-def _check_images(part, images, classes, size):
-    """Counts of classes, and a sample that is decoded."""
-    what, labels = f"{part} data", np.asarray(images.labels)
+def _check_samples(part: str, samples: Samples, classes: typing.Sequence[str], size: int) -> typing.Iterator[Finding]:
+    """Counts of classes, and a part of the samples that is decoded."""
+    what, labels = f"{part} data", np.asarray(samples.labels)
     if labels.min() < 0:
         yield Finding("FAIL", what, f"label {labels.min()}: labels must count from 0")
         return
@@ -92,21 +104,25 @@ def _check_images(part, images, classes, size):
     yield Finding(
         "ok",
         what,
-        f"{len(images.names):,} images, {len(classes)} classes of {counts.min():,} to {counts.max():,} images",
+        f"{len(samples.names):,} images, {len(classes)} classes of {counts.min():,} to {counts.max():,} images",
     )
     if len(counts) > len(classes):
         yield Finding("FAIL", what, f"label {len(counts) - 1} for {len(classes)} classes: set --classes")
     empty = [classes[number] for number in np.flatnonzero(counts[: len(classes)] == 0)]
     if empty:
         yield Finding("warn", what, f"{len(empty)} classes without an image, e.g. {empty[0]}")
-    numbers = np.unique(np.linspace(0, len(images.names) - 1, _SAMPLES).astype(int))
+    yield from _decode_some(what, samples, size)
+
+
+def _decode_some(what: str, samples: Samples, size: int) -> typing.Iterator[Finding]:
+    numbers = np.unique(np.linspace(0, len(samples.names) - 1, _SAMPLES).astype(int))
     problems, small, start = {}, [], time.monotonic()
     for number in map(int, numbers):
         try:
-            if min(images.read(number).shape[:2]) < size:
-                small.append(images.names[number])
+            if min(samples.read(number).shape[1:3]) < size:
+                small.append(samples.names[number])
         except DecodeError as error:
-            problems[images.names[number]] = str(error)
+            problems[samples.names[number]] = str(error)
     speed = len(numbers) / (time.monotonic() - start)
     yield Finding("ok", what, f"{len(numbers)} images decoded at {speed:.0f} images/s by one reader")
     if problems:
@@ -116,61 +132,56 @@ def _check_images(part, images, classes, size):
         yield Finding("warn", what, f"{len(small)} of {len(numbers)} are smaller than {size} pixels, e.g. {small[0]}")
 
 
-def _preprocessing_in_words(args, preprocessing):
+def _preprocessing_in_words(training: Training, preprocessing: Preprocessing) -> str:
     mean, scale = (
         ", ".join(f"{value:.4g}" for value in values) for values in (preprocessing.mean, preprocessing.scale)
     )
     return (
-        f"training crop {preprocessing.size} pixels, augmentation {args.augmentation}; validation resize "
+        f"training crop {preprocessing.size} pixels, augmentation {training.augmentation}; validation resize "
         f"{preprocessing.resize}, crop {preprocessing.size}; mean {mean}; scale {scale}"
     )
 
 
-def _check_schedule(args, steps, devices):
-    rate = assembly.schedule(args, steps)
-    total = args.batch_size * devices * args.accumulate
+def _check_schedule(training: Training, steps: int, devices: int) -> Finding:
+    rate, warmup = make_rate(training, steps), training.schedule.warmup_epochs or 0
+    total = training.batch_size * devices * training.optimization.accumulate
     return Finding(
         "ok",
         "schedule",
-        f"{args.num_epochs} epochs of {steps:,} steps, total batch {total:,} in each process; learning rate "
-        f"{rate(1):.4g} in step 1, {rate(args.warmup_epochs * steps + 1):.4g} after the warm-up ({args.lr_mode})",
+        f"{training.epochs} epochs of {steps:,} steps, total batch {total:,} in each process; learning rate "
+        f"{rate(1):.4g} in step 1, {rate(warmup * steps + 1):.4g} after the warm-up ({training.schedule.mode})",
     )
 
 
-def _check_memory(args, net, contexts, size):
-    """An estimate for each device, against what a GPU has free."""
-    needed = training_memory(net, (args.batch_size, 3, size, size), half=args.dtype == "float16", ema=bool(args.ema))
+def _check_memory(needed: float, contexts: typing.Sequence[mx.Context]) -> Finding:
+    """An estimate for each device, against the free memory of a GPU."""
     text = f"about {needed / _GIGABYTE:.1f} GB for each device (estimate)"
     free = [mx.context.gpu_memory_info(ctx.device_id)[0] for ctx in contexts if ctx.device_type == "gpu"]
     if free and min(free) < needed:
-        yield Finding(
-            "warn", "memory", f"{text}, {min(free) / _GIGABYTE:.1f} GB are free: a smaller --batch-size may help"
-        )
-    else:
-        yield Finding("ok", "memory", text)
+        text = f"{text}, {min(free) / _GIGABYTE:.1f} GB are free: a smaller --batch-size may help"
+        return Finding("warn", "memory", text)
+    return Finding("ok", "memory", text)
 
 
-def _check_disk(args, parameters):
+def _check_disk(training: Training, parameters: int) -> Finding:
     """Room for the checkpoints: those kept, the best, and the one being written."""
-    needed = 4 * parameters * (3 if args.ema else 2) * (args.keep + 2)
-    folder = pathlib.Path(args.save_dir or "runs").absolute()
+    copies = 3 if training.optimization.ema else 2
+    needed = 4 * parameters * copies * (training.run.keep + 2)
+    folder = pathlib.Path(training.save_dir or "runs").absolute()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(existing).free
-    writable = os.access(existing, os.W_OK)
+    if not os.access(existing, os.W_OK):
+        return Finding("FAIL", "disk", f"{existing} is read-only")
     text = f"{free / _GIGABYTE:.1f} GB free in {existing}, checkpoints need {needed / _GIGABYTE:.2f} GB"
-    yield Finding(
-        "ok" if writable and free > needed else "FAIL", "disk", text if writable else f"{existing} is read-only"
-    )
+    return Finding("ok" if free > needed else "FAIL", "disk", text)
 
 
-def _check_shared_memory(args, size, devices):
+def _check_shared_memory(training: Training, shape: tuple[int, ...], devices: int) -> Finding:
     """Readers hand over batches in /dev/shm, which containers keep small."""
-    if args.benchmark or not os.path.isdir("/dev/shm"):
-        return
-    needed = 3 * size * size * args.batch_size * devices * 2 * 2 * args.num_workers  # two loaders, two batches ahead
+    workers = training.workers or 1
+    needed = int(np.prod(shape)) * training.batch_size * devices * 2 * 2 * workers  # two loaders, two batches ahead
     free = shutil.disk_usage("/dev/shm").free
-    text = (
-        f"{free / _GIGABYTE:.1f} GB free in /dev/shm, {args.num_workers} readers need up to {needed / _GIGABYTE:.2f} GB"
-    )
-    enough = free > needed
-    yield Finding("ok" if enough else "warn", "shared memory", text if enough else f"{text}: lower -j, or --shm-size")
+    text = f"{free / _GIGABYTE:.1f} GB free in /dev/shm, {workers} readers need up to {needed / _GIGABYTE:.2f} GB"
+    if free > needed:
+        return Finding("ok", "shared memory", text)
+    return Finding("warn", "shared memory", f"{text}: lower -j, or --shm-size")

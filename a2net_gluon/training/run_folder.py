@@ -17,7 +17,7 @@ from a2net_gluon.distributed.communicator import Communicator
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.fields import flat
 from a2net_gluon.files import folder_for_output, replacing, write_text
-from a2net_gluon.insight.curves import draw_curves
+from a2net_gluon.insight.curves import Panel, draw_curves
 from a2net_gluon.networks.description import FILE_NAME, Description
 from a2net_gluon.settings import Training
 from a2net_gluon.settings.training import changed_options
@@ -196,10 +196,8 @@ class RunFolder:
         write_text(self.path / _RUN, json.dumps({"starts": [*self._starts(), start]}, indent=1) + "\n")
 
 
-def _panels(meter: type[Meter]) -> tuple[typing.Any, ...]:
+def _panels(meter: type[Meter]) -> tuple[Panel, ...]:
     """The panels of the curves: results that are no fractions, accuracies in percent, the learning rate."""
-    from a2net_gluon.insight.curves import Panel
-
     parts = {"train": "training", "val": "validation"}
 
     def curves(fraction: bool) -> dict[str, str]:
