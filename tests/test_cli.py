@@ -143,7 +143,7 @@ TRAIN = ("train", "--num-epochs", "2", "--warmup-epochs", "0", "-j", "1")
         ((*TRAIN, "--rec-val", "/absent.rec"), "--use-rec needs --rec-train FILE"),
         ((*TRAIN, "--rec-val", "/absent.rec", "--rec-train", "/absent.rec"), "/absent.rec: no such record file"),
         ((*TRAIN, "--classes", "3"), "--classes is 3, the data have 10"),
-        ((*TRAIN, "--crop-ratio", "1.5"), "crop ratio is 1.5"),
+        ((*TRAIN, "--crop-ratio", "1.5"), "--crop-ratio: 1.5 is not a number above 0 and at most 1"),
         ((*TRAIN, "--batch-size", "2000"), "less than one batch of 2000"),
         ((*TRAIN, "--resume"), "--resume needs --save-dir"),
         ((*TRAIN, "--warmup-epochs", "2"), "the warm-up must be shorter than the run"),
@@ -182,7 +182,7 @@ def test_gpu_without_one(capsys, flags, tmp_path, monkeypatch):
 def test_wrong_class_count(capsys, params, tmp_path):
     (params.parent / "model.json").unlink()
     message = error(capsys, 2, "evaluate", SMALL, "--params", params)  # the digits have ten
-    assert "trained for 2 classes, the network has 10" in message
+    assert "trained for 2 classes, the data have 10" in message
     message = error(capsys, 2, "export", SMALL, "--params", params, "--classes", 3, "--output", tmp_path / "x" / "m")
     assert "trained for 2" in message
     assert not (tmp_path / "x").exists()
@@ -222,7 +222,7 @@ def test_unwritable_output(capsys, params, tmp_path):
 
 def test_existing_and_absent_runs(capsys, tmp_path):
     (tmp_path / "run.json").write_text("{}")
-    assert "holds a run already: --resume goes on with it" in error(capsys, 2, *TRAIN, "--save-dir", tmp_path)
+    assert "holds a run already: --resume continues it" in error(capsys, 2, *TRAIN, "--save-dir", tmp_path)
     absent = tmp_path / "absent"
     assert "holds no run to resume" in error(capsys, 2, *TRAIN, "--save-dir", absent, "--resume")
     assert "run.json is damaged" in error(capsys, 1, *TRAIN, "--save-dir", tmp_path, "--resume")

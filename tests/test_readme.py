@@ -55,10 +55,10 @@ def other_lines():
 def test_commands_for_other_machines_parse(line):
     words = shlex.split(line)
     if words[:2] == ["a2net", "launch"]:
-        words = options.launch_parser().parse_args(words[2:]).command
+        words = options.parse_launch(words[2:]).command
     start = words.index("python")
     assert words[start + 1] == "train_imagenet.py"
-    options.complete(options.parse_training(words[start + 2 :]))
+    options.parse_training(words[start + 2 :]).training.resolved()
 
 
 def test_python_runs():

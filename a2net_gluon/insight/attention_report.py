@@ -27,10 +27,10 @@ class Report(typing.NamedTuple):
     """The files written for an image and its most probable class, or the reason why there are none."""
 
     image: str
-    files: typing.Tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
     name: str = ""
     probability: float = 0.0
-    problem: typing.Optional[str] = None
+    problem: str | None = None
 
 
 def attention(options: Attention) -> typing.Iterator[Report]:

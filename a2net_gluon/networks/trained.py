@@ -62,14 +62,19 @@ def preprocessing_of(
     UsageError
         If there is no such network, or it takes clips and `clips` is False.
     """
-    _, *frames, _, size = input_shape(model)
-    if frames and not clips:
-        raise UsageError(f"{model} takes clips; this command reads images: give {', '.join(list_models(ndim=2))}")
-    base = kept or Preprocessing(size=size, crop_ratio=crop_ratio, frames=frames[0] if frames else None)
+    frames, size = _frames_and_size(model, clips)
+    base = kept or Preprocessing(size=size, crop_ratio=crop_ratio, frames=frames)
     given: dict[str, typing.Any] = {"size": options.size, "crop_ratio": options.crop_ratio}
     if options.normalization:
         given["mean"], given["scale"] = NORMALIZATIONS[options.normalization]
     return dataclasses.replace(base, **{name: value for name, value in given.items() if value is not None})
+
+
+def _frames_and_size(model: str, clips: bool) -> tuple[int | None, int]:
+    _, *frames, _, size = input_shape(model)
+    if frames and not clips:
+        raise UsageError(f"{model} takes clips; this command reads images: give {', '.join(list_models(ndim=2))}")
+    return (frames[0] if frames else None), size
 
 
 def load_trained(
@@ -100,7 +105,7 @@ def load_trained(
         If a file is damaged.
     """
     model, contexts = str(options.network.name), list(contexts or [mx.cpu()])
-    input_shape(model)  # an unknown name is reported before a missing file
+    _frames_and_size(model, clips)  # an unknown network is reported before a missing file
     named = options.params or options.pretrained
     file = ParameterFile(find_weights(model, options.params or True)) if named else None
     kept = Description.beside(file.path) if file else None

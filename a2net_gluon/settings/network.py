@@ -14,17 +14,17 @@ from a2net_gluon.fields import (
     option,
 )
 
-__all__ = ["Devices", "Input", "Network"]
+__all__ = ["Devices", "Input", "Network", "parse_placement"]
 
 
-def _placement(text: str) -> dict[str, tuple[int, ...]]:
-    """``conv3:1,2+conv4:1,2`` as ``{"conv3": (1, 2), "conv4": (1, 2)}``."""
-    stages: dict[str, tuple[int, ...]] = {}
+def parse_placement(text: str) -> dict[str, list[int]]:
+    """Convert ``conv3:1,2+conv4:1,2`` to ``{"conv3": [1, 2], "conv4": [1, 2]}``; ValueError for other text."""
+    stages: dict[str, list[int]] = {}
     for part in text.split("+"):
         stage, _, units = part.partition(":")
         if not stage or not units or stage in stages:
             raise ValueError(f"{text!r} is not a placement such as conv4:2 or conv3:1,2+conv4:1,2")
-        stages[stage] = tuple(COUNT.parse(unit) for unit in units.split(","))
+        stages[stage] = [COUNT.parse(unit) for unit in units.split(",")]
     return stages
 
 
@@ -54,7 +54,7 @@ class Network(Settings):
         "--placement",
         metavar="STAGE:UNIT,…",
         help="units after which context blocks stand, e.g. conv3:1,2+conv4:1,2",
-        parse=_placement,
+        parse=parse_placement,
         **_OWN,
     )
     reduction: int | None = option(

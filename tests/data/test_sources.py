@@ -13,17 +13,21 @@ import pytest
 
 from a2net_gluon.data import (
     AUGMENTATIONS,
+    Dataset,
+    ImageSamples,
+    NativeSource,
     Preprocessing,
     RecordFile,
+    SampleSource,
     Shard,
     SyntheticSource,
-    digits_source,
-    folder_source,
+    digits_dataset,
+    folder_dataset,
     pack_folder,
-    record_source,
+    record_dataset,
 )
 from a2net_gluon.data.folder import read_image
-from a2net_gluon.data.source import ImageList, ImageSource
+from a2net_gluon.data.records import class_names
 from a2net_gluon.errors import FailureError, UsageError
 from tests.helpers.images import make_image_folder, pack
 
@@ -37,6 +41,21 @@ def options(batch_size=4, size=32, augmentation="dpn", workers=0, seed=1, shard=
         "workers": workers,
         "seed": seed,
     }
+
+
+def folder_source(folder, on_skip=None, **options):
+    return SampleSource(folder_dataset(folder), on_skip=on_skip, **options)
+
+
+def digits_source(**options):
+    return SampleSource(digits_dataset(), **options)
+
+
+def record_source(train, val, classes=None, native=False, **options):
+    if native:
+        names = class_names(classes, [file for file in (train, val) if file is not None])
+        return NativeSource(train, val, names, **options)
+    return SampleSource(record_dataset(train, val, classes), **options)
 
 
 @pytest.fixture(scope="module")
@@ -395,9 +414,9 @@ def test_files_that_vanish_in_an_epoch(workers, image_folder):
 
 def test_readers_compute_on_one_processor():
     """Each on several, they would wait for each other, and OpenCV's threads do not survive the fork."""
-    threads = ImageList(["image"], [0], lambda number: np.full((8, 8, 3), cv2.getNumThreads(), np.uint8))
+    threads = ImageSamples(["image"], [0], lambda number: np.full((8, 8, 3), cv2.getNumThreads(), np.uint8))
     mine = cv2.getNumThreads()
-    source = ImageSource("threads", ["class"], None, threads, **options(size=8, batch_size=1, workers=1))
+    source = SampleSource(Dataset("threads", ("class",), None, threads), **options(size=8, batch_size=1, workers=1))
     (batch,) = source.validation()
     source.close()
     assert (batch.pixels == 1).asnumpy().all()
@@ -407,8 +426,8 @@ def test_readers_compute_on_one_processor():
 @pytest.mark.parametrize("image", [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3), np.float32)])
 def test_images_that_are_not_rgb_are_refused(image):
     """What reads images is told, not left with the memory as it was."""
-    images = ImageList(["odd"], [0], lambda number: image)
-    source = ImageSource("odd", ["a"], images, images, **options(batch_size=1, size=8, augmentation="shift"))
+    images = ImageSamples(["odd"], [0], lambda number: image)
+    source = SampleSource(Dataset("odd", ("a",), images, images), **options(batch_size=1, size=8, augmentation="shift"))
     with pytest.raises(ValueError, match="odd was read as .*; RGB in uint8 is needed"):
         next(source.train(0))
 

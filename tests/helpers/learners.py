@@ -5,8 +5,9 @@ import numpy as np
 
 from a2net_gluon import get_model
 from a2net_gluon.data import Batch, Preprocessing
-from a2net_gluon.training.learner import Learner, Optimization
-from a2net_gluon.training.loss import Objective
+from a2net_gluon.settings import Optimization
+from a2net_gluon.training.learner import Learner
+from a2net_gluon.training.loss import ClassificationLoss
 from a2net_gluon.training.progress import Progress
 
 CLASSES = 6
@@ -20,7 +21,7 @@ def make_batches(count=3, size=8, classes=CLASSES, valid=None):
     return [Batch(one, mx.nd.array(rng.integers(0, classes, size)), valid or size) for one in pixels]
 
 
-def make_learner(contexts=CPU, norm=None, scaler=None, exchange=None, objective=None, **optimization):
+def make_learner(contexts=CPU, norm=None, scaler=None, communicator=None, loss=None, **optimization):
     mx.random.seed(0)
 
     def make_net():
@@ -29,9 +30,9 @@ def make_learner(contexts=CPU, norm=None, scaler=None, exchange=None, objective=
         net.hybridize(static_alloc=True, static_shape=True)
         return net
 
-    objective = objective or Objective(CLASSES)
-    optimization = Optimization(**optimization)
-    return Learner(make_net, list(contexts), Preprocessing(16), objective, optimization, exchange, scaler)
+    net, loss = make_net(), loss or ClassificationLoss(CLASSES)
+    settings = Optimization(**{"wd": 1e-4, **optimization})
+    return Learner(net, make_net(), contexts, Preprocessing(16), loss, settings, communicator, scaler=scaler)
 
 
 def train(learner, batches, first_step=1, rate=0.1, on_step=lambda progress: None):

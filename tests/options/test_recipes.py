@@ -3,13 +3,13 @@
 import pytest
 
 from a2net_gluon.errors import UsageError
-from a2net_gluon.options import complete, parse_training, shipped_recipes
+from a2net_gluon.options import parse_training, shipped_recipes
 
 
 @pytest.mark.parametrize("name", sorted(shipped_recipes()))
 def test_shipped_recipes(name):
-    args = complete(parse_training(["--recipe", name, "--rec-train", "t.rec", "--rec-val", "v.rec"]))
-    assert args.model == ("a2net_resnet20_small" if name == "cifar10" else "a2net_resnet50")
+    training = parse_training(["--recipe", name, "--rec-train", "t.rec", "--rec-val", "v.rec"]).training.resolved()
+    assert training.network.name == ("a2net_resnet20_small" if name == "cifar10" else "a2net_resnet50")
     text = shipped_recipes()[name].read_text(encoding="utf-8")
     assert text.startswith("#")
     assert f"--recipe {name}" in text  # the command
@@ -17,10 +17,11 @@ def test_shipped_recipes(name):
 
 
 def test_the_papers_recipe():
-    args = complete(parse_training(["--recipe", "paper", "--rec-train", "t.rec", "--rec-val", "v.rec"]))
-    assert args.lr == pytest.approx(0.1**0.5)
-    assert 64 * args.batch_size == 2048
-    assert (args.lr_mode, args.lr_decay, args.kv_store) == ("plateau", 0.1, "dist_device_sync")
+    training = parse_training(["--recipe", "paper", "--rec-train", "t.rec", "--rec-val", "v.rec"]).training.resolved()
+    assert training.optimization.lr == pytest.approx(0.1**0.5)
+    assert 64 * training.batch_size == 2048
+    assert (training.schedule.mode, training.schedule.decay) == ("plateau", 0.1)
+    assert training.kv_store == "dist_device_sync"
 
 
 @pytest.fixture
@@ -35,10 +36,19 @@ def recipe(tmp_path):
 
 def test_flags_go_before_a_recipe(recipe):
     path = recipe("lr: 0.3\nlr-decay-epoch: [2, 5]\nmixup: true\nno-wd: true\nnum-epochs: 7\n")
-    args = parse_training(["--recipe", path, "--lr", "0.4", "--mixup", "false"])
-    assert (args.lr, args.lr_decay_epoch, args.mixup, args.no_wd, args.num_epochs) == (0.4, [2, 5], False, True, 7)
-    assert parse_training(["--mixup", "--recipe", path]).mixup is True
-    assert parse_training(["--lr", "0.4"]).mixup is False
+    training = parse_training(["--recipe", path, "--lr", "0.4", "--mixup", "false"]).training
+    optimization = training.optimization
+    assert (optimization.lr, training.schedule.decay_epochs, training.loss.mixup) == (0.4, (2, 5), False)
+    assert (optimization.no_wd, training.epochs) == (True, 7)
+    assert parse_training(["--mixup", "--recipe", path]).training.loss.mixup is True
+    assert parse_training(["--lr", "0.4"]).training.loss.mixup is False
+
+
+def test_devices_on_the_command_line_replace_those_of_a_recipe(recipe):
+    path = recipe("num-gpus: 4\n")
+    assert parse_training(["--recipe", path]).training.devices.num_gpus == 4
+    devices = parse_training(["--recipe", path, "--gpus", "1,2"]).training.devices
+    assert (devices.num_gpus, devices.gpus) == (0, (1, 2))
 
 
 @pytest.mark.parametrize(
@@ -105,4 +115,4 @@ def test_gluoncvs_flags(capsys):
 )
 def test_flags_that_do_not_go_together(flags, message):
     with pytest.raises(UsageError, match=message):
-        complete(parse_training(flags.split()))
+        parse_training(flags.split()).training.resolved()

@@ -10,7 +10,7 @@ from a2net_gluon import cli, get_model
 from a2net_gluon.data import digits
 from a2net_gluon.networks import load_weights
 from a2net_gluon.networks.description import Description
-from a2net_gluon.options.types import placement
+from a2net_gluon.settings.network import parse_placement
 
 ROWS = [
     ("resnet20_small", "se", "conv4:2"),
@@ -48,7 +48,7 @@ def train(call, folder, model, *flags, code=0):
 def test_every_row_trains(call, tmp_path, model, kind, place):
     flags = ("--context", kind, "--placement", place) if kind else ()
     train(call, tmp_path / "run", model, *flags)
-    options = {"context": kind, "placement": placement(place)} if kind else {}
+    options = {"context": kind, "placement": parse_placement(place)} if kind else {}
     assert Description.load(tmp_path / "run" / "model.json").options == options
     net = get_model(model, classes=10, **options)
     load_weights(net, tmp_path / "run" / "best.params")

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import signal
 import time
 from types import SimpleNamespace
 
@@ -9,10 +11,10 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from a2net_gluon import cli, from_options, get_model, options
+from a2net_gluon import cli, get_model, options
 from a2net_gluon.data import Batch, digits
 from a2net_gluon.training import assembly, progress
-from a2net_gluon.training.run import _Run
+from a2net_gluon.training import run as run_module
 
 SHORT = ("--input-size", "16", "--batch-size", "32", "--num-epochs", "2", "--warmup-epochs", "0", "-j", "1")
 
@@ -59,27 +61,28 @@ def test_start_from_parameters_and_states(train):
     assert "no published weights" in said
 
 
-def maker(args, classes):
-    prepared = from_options.preprocessing(args, args.model)
-    return assembly.net_maker(args, [mx.cpu()], assembly.description(args, map(str, range(classes)), prepared))
+def first_network(classes, *flags):
+    """The network that training with these flags starts from."""
+    training = options.parse_training(flags).training.resolved()
+    preprocessing = assembly.training_preprocessing(training)
+    description = assembly.describe(training, tuple(map(str, range(classes))), preprocessing)
+    return assembly.make_networks(training, [mx.cpu()], description)[0]
 
 
 def test_start_from_published_parameters():
-    args = options.complete(options.parse_training(["--use-pretrained"]))
-    published = get_model(args.model, pretrained=True)
+    published = get_model("a2net_resnet20_small", pretrained=True)
     x = mx.nd.random.normal(shape=(2, 3, 32, 32))
-    same = maker(args, 10)()
+    same = first_network(10, "--use-pretrained")
     np.testing.assert_allclose(same(x).asnumpy(), published(x).asnumpy(), rtol=1e-4, atol=1e-4)
     with pytest.warns(UserWarning, match="trained for 10 classes, the network has 3: loaded all but the output layer"):
-        other = maker(args, 3)()
+        other = first_network(3, "--use-pretrained")
     np.testing.assert_allclose(other.features(x).asnumpy(), published.features(x).asnumpy(), rtol=1e-4, atol=1e-4)
 
 
 def test_start_from_a_trained_backbone(train):
     base, _ = train("--num-epochs", 1, "--model", "resnet20_small")
     path = base / "best.params"
-    args = options.complete(options.parse_training(["--pretrained-base", str(path)]))
-    net = maker(args, 10)()
+    net = first_network(10, "--pretrained-base", str(path))
     backbone = get_model("resnet20_small", pretrained=path)
     x = mx.nd.random.normal(shape=(2, 3, 16, 16))
     np.testing.assert_allclose(net(x).asnumpy(), backbone(x).asnumpy(), rtol=1e-4, atol=1e-4)
@@ -133,12 +136,31 @@ def slow_source(open_source, clock):
     return opened
 
 
+def stopping_source(open_source, batches):
+    """Sources during whose reading SIGTERM comes, after a number of `batches`."""
+
+    def opened(*args, **kwargs):
+        source = open_source(*args, **kwargs)
+        read = source.train
+
+        def until_stopped(*epoch):
+            for number, batch in enumerate(read(*epoch)):
+                if number == batches:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                yield batch
+
+        source.train = until_stopped
+        return source
+
+    return opened
+
+
 def test_slow_reader_is_told(train, monkeypatch):
     _, said = train("--benchmark", "--model", "a2net_resnet20_small", "--batch-size", 2, "--num-epochs", 1)
     assert "training waits for images" not in said
     clock = SimpleNamespace(lost=0)
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + clock.lost))
-    monkeypatch.setattr(from_options, "source", slow_source(from_options.source, clock))
+    monkeypatch.setattr(run_module, "open_source", slow_source(run_module.open_source, clock))
     run, said = train("--num-epochs", 1, name="slow")
     waited = float(epochs(run)[0]["data_wait"])
     assert waited > 0.2
@@ -267,9 +289,8 @@ def test_log_on_a_full_disk(train):
 @pytest.mark.parametrize("flags", [("--batch-size", 64), ("--accumulate", 3), ("--seed", 1)])
 def test_resumed_in_an_epoch_with_other_batches(flags, train, monkeypatch):
     """Half an epoch of other batches cannot be gone on with: it begins anew."""
-    stops = iter(range(100))
     with monkeypatch.context() as patch:
-        patch.setattr(_Run, "_stops", lambda self, step=0: next(stops) >= 4)
+        patch.setattr(run_module, "open_source", stopping_source(run_module.open_source, batches=5))
         train(code=143)
     run, said = train("--resume", *flags)
     assert "resumed from" in said

@@ -15,8 +15,7 @@ WAITING = """
 import contextlib, time
 import a2net_gluon
 import numpy as np
-from a2net_gluon.data import Preprocessing, ImageSource
-from a2net_gluon.data.source import ImageList
+from a2net_gluon.data import Dataset, ImageSamples, Preprocessing, SampleSource
 from a2net_gluon.training.interruption import Interruption
 
 def read(number):
@@ -25,8 +24,8 @@ def read(number):
     return np.zeros((8, 8, 3), dtype="uint8")
 
 with Interruption() as interruption:
-    images = ImageList([str(number) for number in range(4)], [0] * 4, read)
-    source = ImageSource("four", ["a"], images, images, Preprocessing(8), None, 1, 3, 0)
+    images = ImageSamples([str(number) for number in range(4)], [0] * 4, read)
+    source = SampleSource(Dataset("four", ("a",), images, images), Preprocessing(8), None, 1, 3, 0)
     with contextlib.closing(source):
         for batch in interruption.watch(source.validation()):
             print("batch", flush=True)

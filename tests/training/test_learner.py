@@ -8,10 +8,12 @@ import pytest
 from a2net_gluon import get_model
 from a2net_gluon.data import Preprocessing
 from a2net_gluon.errors import FailureError, UsageError
+from a2net_gluon.mxnet_fixes import all_finite
 from a2net_gluon.training import progress as progress_module
-from a2net_gluon.training.learner import _all_finite, evaluate_batches
+from a2net_gluon.training.learner import evaluate_batches
+from a2net_gluon.training.metrics import ClassificationMeter
 from a2net_gluon.training.optimizer_state import load_optimizer, save_optimizer
-from a2net_gluon.training.progress import Meter, Progress
+from a2net_gluon.training.progress import Progress
 from a2net_gluon.training.scaling import LossScaler
 from tests.helpers.learners import CLASSES, FILE_NAMES, make_batches, make_learner, parameters, train
 
@@ -19,7 +21,7 @@ from tests.helpers.learners import CLASSES, FILE_NAMES, make_batches, make_learn
 def test_meter_counts_like_sorting():
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(size=(40, 9)).astype("float32"), rng.integers(0, 9, 40)
-    meter = Meter()
+    meter = ClassificationMeter()
     for start in (0, 20):
         rows = slice(start, start + 20)
         parts = [mx.nd.array(half) for half in np.split(logits[rows], 2)]
@@ -38,7 +40,7 @@ def test_meter_counts_like_sorting():
 
 @pytest.mark.parametrize("value", [0.0, np.nan])
 def test_a_broken_output_does_not_look_right(value):
-    meter = Meter()
+    meter = ClassificationMeter()
     meter.add([mx.nd.full((4, 9), value)], [mx.nd.zeros(4)], [mx.nd.array([0, 1, 2, 8])], 4)
     assert meter.result()["top5"] == 0
 
@@ -93,9 +95,9 @@ def test_validation_measures_the_current_parameters():
         for name, parameter in fresh.collect_params().items():
             parameter.set_data(learner.net.collect_params()[name].data())
         expected = evaluate_batches(fresh, batches, learner.contexts, learner.preprocessing, CLASSES)
-        assert measured["count"] == expected["count"] == 15
-        assert measured["loss"] == pytest.approx(expected["loss"], rel=1e-4)
-        assert measured["top1"] == expected["top1"]
+        assert measured.count == expected.count == 15
+        assert measured.metrics["loss"] == pytest.approx(expected.metrics["loss"], rel=1e-4)
+        assert measured.metrics["top1"] == expected.metrics["top1"]
 
 
 def test_label_without_an_output():
@@ -235,7 +237,7 @@ def test_averaged_weights_against_numpy():
     for name, value in expected.items():
         np.testing.assert_allclose(learner.average.arrays[name].asnumpy(), value, rtol=2e-6, atol=1e-7, err_msg=name)
     raw, averaged = (learner.validate(make_batches(), average) for average in (False, True))
-    assert raw["loss"] != averaged["loss"]
+    assert raw.metrics["loss"] != averaged.metrics["loss"]
 
 
 def test_frozen_bn_keeps_its_statistics():
@@ -284,7 +286,7 @@ def test_gradients_of_large_networks_are_looked_at(bad):
     arrays = [mx.nd.ones(3, dtype="float16" if number % 3 == 0 else "float32") for number in range(450)]
     if bad is not None:
         arrays[bad][1] = np.nan
-    assert _all_finite(arrays) == (bad is None)
+    assert all_finite(arrays) == (bad is None)
 
 
 def test_bad_batch_leaves_the_running_statistics_alone(monkeypatch):

@@ -3,12 +3,13 @@ import math
 import pytest
 
 from a2net_gluon.errors import UsageError
+from a2net_gluon.settings import Schedule
 from a2net_gluon.training.schedules import Plateau, make_schedule
 
 
 def schedule(mode, **changes):
-    arguments = {"decay": 0.1, "decay_epochs": [3, 5], "warmup_epochs": 0, "warmup_lr": 0.0, **changes}
-    return make_schedule(mode, 0.4, arguments.pop("epochs", 8), 10, **arguments)
+    chosen = {"decay": 0.1, "decay_epochs": [3, 5], "warmup_epochs": 0, "warmup_lr": 0.0, **changes}
+    return make_schedule(Schedule(mode, **chosen), 0.4, epochs=8, steps_per_epoch=10)
 
 
 def test_steps():
@@ -57,10 +58,9 @@ def test_bad_schedules(changes, message):
 def test_warm_up_of_one_iteration():
     """GluonCV's scheduler divides by zero here."""
     for mode in ("step", "cosine", "poly", "plateau"):
-        rate = make_schedule(mode, 0.4, 5, 1, 0.1, [3], 1, 0.2, Plateau(2, 0.01))
-        assert rate(1) == pytest.approx(0.4)
-        rate = make_schedule(mode, 0.4, 5, 2, 0.1, [3], 1, 0.2, Plateau(2, 0.01))
-        assert rate(1) == pytest.approx(0.3)
+        chosen = Schedule(mode, 0.1, [3], plateau_patience=2, plateau_threshold=0.01, warmup_lr=0.2, warmup_epochs=1)
+        assert make_schedule(chosen, 0.4, 5, 1)(1) == pytest.approx(0.4)
+        assert make_schedule(chosen, 0.4, 5, 2)(1) == pytest.approx(0.3)
 
 
 def reference_drops(accuracies, patience, threshold):
@@ -91,6 +91,6 @@ def reference_drops(accuracies, patience, threshold):
 )
 def test_plateau(accuracies, drops):
     assert Plateau(2, 0.01).drops(accuracies) == drops == reference_drops(accuracies, 2, 0.01)
-    rate = schedule("plateau", plateau=Plateau(2, 0.01), warmup_epochs=1)
+    rate = schedule("plateau", plateau_patience=2, plateau_threshold=0.01, warmup_epochs=1)
     assert rate(60, accuracies) == pytest.approx(0.4 * 0.1**drops)
     assert rate(5, accuracies) == pytest.approx(0.2 * 0.1**drops)
