@@ -8,13 +8,13 @@ import functools
 import os
 import pathlib
 import typing
-import warnings
 
 import mxnet as mx
 import numpy as np
 
 from a2net_gluon.environment import thread_count
 from a2net_gluon.errors import UsageError
+from a2net_gluon.mxnet_fixes import import_symbol_block
 from a2net_gluon.networks.description import EXPORTED
 
 __all__ = [
@@ -48,9 +48,7 @@ class Form(typing.NamedTuple):
 
 def _load_symbol_block(symbol, params, ctx=None):
     ctx = ctx or mx.cpu()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "Cannot decide type": harmless, and no fault of the user's
-        net = mx.gluon.SymbolBlock.imports(str(symbol), ["data"], str(params), ctx=ctx)
+    net = import_symbol_block(symbol, params, ctx)
     net.hybridize(static_alloc=True, static_shape=True)
     return lambda inputs: net(mx.nd.array(inputs, ctx=ctx, dtype=inputs.dtype)).asnumpy()
 
