@@ -1,23 +1,235 @@
-"""Private calls and workarounds of MXNet 1.9.1, each behind a function that says what it does and why."""
+"""Private calls and workarounds of MXNet 1.9.1, each behind one function.
+
+Every other module uses public MXNet and these functions. tests/test_mxnet_fixes.py shows each fault in plain MXNet: a
+test that fails with another release tells that its workaround can go.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import os
+import pathlib
 import types
 import typing
+import warnings
+from types import ModuleType
 
 import mxnet as mx
 import numpy as np
-from mxnet import gluon
+from mxnet.gluon import nn
+
+from a2net_gluon.errors import FailureError, UsageError
 
 __all__ = [
+    "FUSED_BN_RELU",
+    "Array",
+    "ClipBatchNorm",
     "all_finite",
     "awaited_batch",
+    "copy_to_plain_layout",
+    "create_optimizer_state",
+    "has_onednn_layout",
+    "has_values",
+    "import_symbol_block",
+    "is_hybridized",
+    "load_parameter",
+    "mean_over_devices",
+    "meet",
     "memory_of",
+    "named_parameters",
+    "optimizer_states",
     "prefetching_iterator",
+    "read_arrays",
+    "save_arrays",
+    "scale_gradients",
     "seek_record",
+    "send_first_values",
+    "set_optimizer_states",
+    "symbol_block",
     "take_worker_processes",
+    "trained_contexts",
+    "trained_parameters",
+    "wait_for_running_statistics",
 ]
+
+Array = typing.Union[mx.nd.NDArray, mx.sym.Symbol]  # argument and result of operators, imperative or symbolic
+
+FUSED_BN_RELU = "_contrib_BatchNormWithReLU"  # the operator's name in a graph
+_LAYOUT_BLOCK = 16  # the most channels that oneDNN stores side by side
+_TYPE_WARNING = "Cannot decide type"
+
+
+# Parameters
+
+
+def named_parameters(block: mx.gluon.Block) -> dict[str, mx.gluon.Parameter]:
+    """Parameters of `block` under their names in files of ``save_parameters``, e.g. ``features.conv1.weight``.
+
+    MXNet 1.9.1 has these names in a private method only; ``collect_params`` returns those of the graph. MXNet 2 returns
+    the names of files there.
+    """
+    return block._collect_params_with_prefix()
+
+
+def has_values(parameter: mx.gluon.Parameter) -> bool:
+    """Whether `parameter` is initialised and its shape is known.
+
+    MXNet 1.9.1 offers no question, only an exception from ``list_data``, of a type that depends on the reason.
+    """
+    return parameter._data is not None
+
+
+def mean_over_devices(parameter: mx.gluon.Parameter) -> mx.nd.NDArray:
+    """The mean of a parameter's values on all its devices, a new array on the CPU, as ``save_parameters`` writes it.
+
+    Running statistics differ between devices. ``Parameter.data()`` of MXNet 1.9.1 returns those of one device; the mean
+    is private. Call `wait_for_running_statistics` first.
+    """
+    return parameter._reduce()
+
+
+def load_parameter(parameter: mx.gluon.Parameter, array: mx.nd.NDArray, contexts: typing.Sequence[mx.Context]) -> None:
+    """Set `parameter` to `array`, cast to the parameter's type; if it has no values yet, initialise it on `contexts`.
+
+    ``Parameter.set_data`` of MXNet 1.9.1 refuses a parameter that is not initialised, and ``load_parameters`` of a
+    block reads a file whole. Its private step for one parameter does both.
+    """
+    parameter._load_init(array, list(contexts), cast_dtype=True, dtype_source="current")
+
+
+def wait_for_running_statistics() -> None:
+    """Wait until running means and variances of BN have the values of the last backward pass.
+
+    oneDNN's BN in MXNet 1.9.1 writes them in its backward pass, which MXNet's engine believes to read them only.
+    Reading such an array in a static graph therefore does not wait, and returns the values of the step before.
+    """
+    mx.nd.waitall()
+
+
+# Blocks
+
+
+def is_hybridized(block: mx.gluon.HybridBlock) -> bool:
+    """Whether ``block.hybridize()`` is in force; MXNet 1.9.1 keeps it in a private attribute."""
+    return block._active
+
+
+def symbol_block(
+    outputs: mx.sym.Symbol | list[mx.sym.Symbol],
+    inputs: mx.sym.Symbol | list[mx.sym.Symbol],
+    parameters: mx.gluon.ParameterDict,
+) -> mx.gluon.SymbolBlock:
+    """Build a SymbolBlock that shares `parameters`.
+
+    MXNet 1.9.1 infers types before it looks at the parameters, which know theirs, and warns "Cannot decide type". That
+    warning is suppressed.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", _TYPE_WARNING)
+        return mx.gluon.SymbolBlock(outputs, inputs, params=parameters)
+
+
+def import_symbol_block(
+    symbol: str | os.PathLike[str], parameters: str | os.PathLike[str], ctx: mx.Context | list[mx.Context]
+) -> mx.gluon.SymbolBlock:
+    """Load an export's graph and parameters, with the input ``data``, without the warning of `symbol_block`."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", _TYPE_WARNING)
+        return mx.gluon.SymbolBlock.imports(os.fspath(symbol), ["data"], os.fspath(parameters), ctx=ctx)
+
+
+# Files
+
+
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, mx.nd.NDArray]:
+    """Read a .params file as ``{name: NDArray}``; the format holds numbers only, nothing is unpickled.
+
+    MXNet 1.9.1 answers a damaged file with one of three exceptions, a page of C++ frames, or an empty list.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file.
+    FailureError
+        If the file is truncated or not a parameter file.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise UsageError(f"{path}: no such parameter file")
+    try:
+        arrays = mx.nd.load(str(path))
+    except (mx.MXNetError, UnicodeDecodeError, ValueError):
+        arrays = None
+    if not isinstance(arrays, dict) or not arrays:
+        raise FailureError(f"{path}: truncated, or not an MXNet parameter file; copy or export it again")
+    return arrays
+
+
+def save_arrays(arrays: dict[str, mx.nd.NDArray], path: str | os.PathLike[str]) -> None:
+    """Save ``{name: NDArray}`` and read it back.
+
+    MXNet 1.9.1 does not check whether the end of a file, which it keeps in a buffer until then, reaches a full disk.
+
+    Raises
+    ------
+    mxnet.MXNetError
+        If the file cannot be written.
+    FailureError
+        If its end is missing.
+    """
+    mx.nd.save(str(path), arrays)
+    read_arrays(path)
+
+
+# oneDNN's layouts
+
+
+class ClipBatchNorm(nn.BatchNorm):
+    """BN of clips, (N, c, t, h, w), as BN of (N, c, t, h·w): the same numbers.
+
+    On the CPU the backward pass of MXNet 1.9.1's BatchNorm fails for five dimensions ("Check failed: !is_view") as soon
+    as oneDNN has given its gradient a layout of its own.
+    """
+
+    def hybrid_forward(self, F: ModuleType, x: Array, **parameters: Array) -> Array:  # noqa: D102, N803 (Gluon's)
+        y = super().hybrid_forward(F, F.reshape(x, shape=(0, 0, 0, -1)), **parameters)  # (N, c, t, h·w)
+        return F.reshape_like(y, x)
+
+
+def copy_to_plain_layout(F: ModuleType, x: Array) -> Array:  # noqa: N803 (Gluon's)
+    """Copy a clip, (N, c, t, h, w), in the plain order of its values; needed before it is reshaped.
+
+    In a static graph on the CPU, MXNet 1.9.1 reshapes a clip that oneDNN has given a layout of its own, and the next
+    operator reads it wrongly: an error, a crash, or silently other numbers.
+    """
+    return F.transpose(x, axes=(0, 1, 2, 3, 4))
+
+
+def has_onednn_layout(nodes: list[dict[str, typing.Any]], number: int) -> bool:
+    """Whether oneDNN certainly chooses the layout of a node's output; only there `FUSED_BN_RELU` has right gradients.
+
+    The backward pass of that operator in MXNet 1.9.1 converts its input to the layout of the gradient if the input has
+    the plain layout; but its forward pass has stored the signs in the input's own layout. So BN must follow
+    convolutions, pooling or sums of them, not reshaped arrays or products.
+
+    Parameters
+    ----------
+    nodes : list of dict
+        Of a graph, as in the symbol's JSON.
+    number : int
+        Of the node.
+    """
+    node = nodes[number]
+    attributes = node.get("attrs", {})
+    if node["op"] == "Convolution":
+        return attributes.get("num_group", "1") == "1" and int(attributes["num_filter"]) % _LAYOUT_BLOCK == 0
+    if node["op"] in ("elemwise_add", "Pooling", "Activation", "BatchNorm", FUSED_BN_RELU):
+        data = node["inputs"] if node["op"] == "elemwise_add" else node["inputs"][:1]
+        return all(has_onednn_layout(nodes, source) for source, *_ in data)
+    return False
+
+
+# Data
 
 
 def memory_of(array: mx.nd.NDArray) -> np.ndarray:
@@ -68,6 +280,9 @@ def seek_record(reader: mx.recordio.MXRecordIO, offset: int) -> None:
     mx.base.check_call(mx.base._LIB.MXRecordIOReaderSeek(reader.handle, offset))
 
 
+# Training
+
+
 def all_finite(arrays: typing.Iterable[mx.nd.NDArray]) -> bool:
     """Return whether no value in `arrays`, all on one device, is NaN or infinite; waits for them.
 
@@ -81,25 +296,58 @@ def all_finite(arrays: typing.Iterable[mx.nd.NDArray]) -> bool:
     return all(mx.nd.multi_all_finite(*part, num_arrays=len(part)).asscalar() == 1 for part in parts)
 
 
-def named_parameters(block: gluon.Block) -> dict[str, gluon.Parameter]:
-    """Return the parameters of a block by the names that ``save_parameters`` writes."""
-    return block._collect_params_with_prefix()
+def trained_contexts(trainer: mx.gluon.Trainer) -> list[mx.Context]:
+    """Return the devices of a trainer; MXNet 1.9.1 keeps them in a private attribute."""
+    return list(trainer._contexts)
 
 
-def mean_over_devices(parameter: gluon.Parameter) -> mx.nd.NDArray:
-    """Return the mean of a parameter over its devices, on the CPU, as ``save_parameters`` writes it."""
-    return parameter._reduce()
+def trained_parameters(trainer: mx.gluon.Trainer) -> list[mx.gluon.Parameter]:
+    """Return the parameters of a trainer, in the order in which its optimizer numbers them."""
+    return list(trainer._params)
 
 
-def is_hybridized(block: gluon.HybridBlock) -> bool:
-    """Return whether a block runs as a static graph."""
-    return bool(block._active)
+def optimizer_states(trainer: mx.gluon.Trainer) -> dict[int, typing.Any]:
+    """Return the optimizer's state of each parameter by its number: an array, a tuple of such, or None.
+
+    Every device has the same. The only public way to them, ``Trainer.save_states`` of MXNet 1.9.1, pickles the
+    optimizer with its schedule.
+    """
+    return trainer._updaters[0].states
 
 
-def wait_for_running_statistics() -> None:
-    """Wait until the running statistics of BN are written.
+def create_optimizer_state(trainer: mx.gluon.Trainer, number: int, context: mx.Context) -> typing.Any:
+    """Create the state with which a parameter starts on a device; otherwise that is done in the first step."""
+    weight = trainer._params[number].data(context)
+    return trainer._optimizer.create_state_multi_precision(number, weight)
 
-    On the CPU, oneDNN's BN writes them in the backward pass, and the engine of MXNet 1.9.1 does not know it: reading
-    them before everything has finished may give those of the step before.
+
+def set_optimizer_states(trainer: mx.gluon.Trainer, context: mx.Context, states: dict[int, typing.Any]) -> None:
+    """Set the optimizer's states on one device, by the numbers of their parameters."""
+    updater = trainer._updaters[trainer._contexts.index(context)]
+    for number, state in states.items():
+        updater.states[number] = state
+        updater.states_synced[number] = True
+
+
+# Several processes
+
+
+def meet(kvstore: mx.kv.KVStore) -> None:
+    """Wait until what was pushed or initialised has arrived, in every process.
+
+    MXNet 1.9.1 does not wait for the first values of a key: a later push can overtake them. Then a process took the sum
+    of the first gradients for its weights.
     """
     mx.nd.waitall()
+    kvstore._barrier()
+
+
+def send_first_values(trainer: mx.gluon.Trainer) -> None:
+    """Initialise the KVStore of a trainer with its parameters; otherwise that is done in the first step."""
+    trainer._init_kvstore()
+    trainer._init_params()
+
+
+def scale_gradients(trainer: mx.gluon.Trainer, factor: float) -> None:
+    """Multiply the scale that a trainer applies to gradients; MXNet 1.9.1 keeps it in a private attribute."""
+    trainer._scale *= factor

@@ -1,10 +1,14 @@
 """Symbols traced from the Gluon networks, which are the only definition."""
 
+from __future__ import annotations
+
 import difflib
+import typing
 
 import mxnet as mx
 
 from a2net_gluon import get_model
+from a2net_gluon.mxnet_fixes import mean_over_devices, wait_for_running_statistics
 
 __all__ = ["get_symbol", "module_parameters"]
 
@@ -19,12 +23,19 @@ OPTIONS = (
     "placement",
     "reduction",
 )
-# What a misspelt option has in common with the right one: no argument of MXNet's scripts is as close to any of ours.
+# The least similarity of a misspelt option to the right one. No argument of MXNet's scripts is as close to any option.
 _SIMILARITY = 0.75
 
 
-def get_symbol(names, num_classes, num_layers, image_shape, dtype, **kwargs):
-    """Trace a network and put the softmax output on it that Module trains.
+def get_symbol(
+    names: dict[int, str],
+    num_classes: int,
+    num_layers: int | None,
+    image_shape: str | tuple[int, ...],
+    dtype: str,
+    **kwargs: typing.Any,
+) -> mx.sym.Symbol:
+    """Trace a network and add the softmax output that Module trains.
 
     Parameters
     ----------
@@ -32,14 +43,14 @@ def get_symbol(names, num_classes, num_layers, image_shape, dtype, **kwargs):
         The network for each number of layers; the first is the default.
     num_classes : int
     num_layers : int
-        None or 0, which MXNet's scripts pass when they were given no number, is the default.
+        MXNet's scripts pass None or 0 for the default.
     image_shape : str or tuple
-        ``"3,224,224"``; checked, the symbol itself takes any size.
+        Checked only, e.g. ``"3,224,224"``: the symbol takes any size.
     dtype : {"float32", "float16"}
         Of the computation; input and softmax are float32.
     kwargs
-        Options of `a2net_gluon.get_model`; None is the network's own. What MXNet's scripts pass to every network is
-        ignored.
+        Options of `a2net_gluon.get_model`; None is its default. Other arguments, which MXNet's scripts pass to every
+        network, are ignored.
 
     Returns
     -------
@@ -69,8 +80,8 @@ def get_symbol(names, num_classes, num_layers, image_shape, dtype, **kwargs):
     return mx.sym.SoftmaxOutput(logits, name="softmax")
 
 
-def module_parameters(net):
-    """Give the parameters of a Gluon network in the form that Module takes.
+def module_parameters(net: mx.gluon.HybridBlock) -> tuple[dict[str, mx.nd.NDArray], dict[str, mx.nd.NDArray]]:
+    """Return the parameters of a Gluon network in the form that Module takes.
 
     Parameters
     ----------
@@ -87,15 +98,15 @@ def module_parameters(net):
     >>> arg_params, aux_params = module_parameters(net)
     >>> module.fit(batches, arg_params=arg_params, aux_params=aux_params, num_epoch=1)
     """
-    mx.nd.waitall()  # the engine does not know that a backward pass writes running statistics
+    wait_for_running_statistics()
     # Not by grad_req, which is "null" for frozen weights too.
     auxiliary = set(net(mx.sym.var("data")).list_auxiliary_states())
-    values = {name: parameter._reduce() for name, parameter in net.collect_params().items()}
+    values = {name: mean_over_devices(parameter) for name, parameter in net.collect_params().items()}
     arguments = {name: value for name, value in values.items() if name not in auxiliary}
     return arguments, {name: value for name, value in values.items() if name in auxiliary}
 
 
-def _check_image_shape(image_shape):
+def _check_image_shape(image_shape: str | tuple[int, ...]) -> None:
     sizes = image_shape.split(",") if isinstance(image_shape, str) else image_shape
     try:
         shape = [int(size) for size in sizes]
@@ -105,8 +116,8 @@ def _check_image_shape(image_shape):
         raise ValueError(f"image_shape is {image_shape!r}; it must be 3,height,width")
 
 
-def _network_options(kwargs):
-    """The options for `get_model` among everything else: MXNet's scripts hand all their arguments to every network."""
+def _network_options(kwargs: dict[str, typing.Any]) -> dict[str, typing.Any]:
+    """The options for `get_model` among all arguments that MXNet's scripts pass to every network."""
     if kwargs.get("pretrained"):
         raise TypeError(
             "a symbol holds no parameters, so pretrained has no effect: hand them to Module, docs/module.md"
@@ -118,6 +129,6 @@ def _network_options(kwargs):
     return {key: kwargs[key] for key in OPTIONS if kwargs.get(key) is not None}
 
 
-def _cast(symbol, dtype, name):
+def _cast(symbol: mx.sym.Symbol, dtype: str, name: str) -> mx.sym.Symbol:
     """A cast with a name of its own: MXNet's script compares the text of a symbol with that of a saved one."""
     return mx.sym.cast(symbol, dtype=dtype, name=name)

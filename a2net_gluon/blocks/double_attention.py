@@ -4,10 +4,17 @@ Chen, Kalantidis, Li, Yan, Feng: "A²-Nets: Double Attention Networks", NeurIPS 
 in this file are the paper's.
 """
 
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import mxnet as mx
 from mxnet.gluon.block import HybridBlock
 
-from a2net_gluon.blocks.attention_ops import attention_widths, bilinear_pooling, expansion, flat, unflat
+from a2net_gluon.blocks.attention_ops import attention_widths, bilinear_pooling, expansion, flatten, unflatten
 from a2net_gluon.blocks.preactivation import PreActivationConv, batch_norm, check_ndim
+from a2net_gluon.mxnet_fixes import Array
 
 __all__ = [
     "ASSOCIATIONS",
@@ -21,22 +28,22 @@ __all__ = [
 
 ASSOCIATIONS = ("left", "right")
 
-# Names of nodes: a block with prefix P calls them P + GATHERING_MAPS and so on. They can be picked from the traced
-# symbol's internals; the graph's output stays what it is.
+# Names of nodes: a block with prefix P names them P + GATHERING_MAPS and so on. They can be picked from the internals
+# of the traced symbol, which leaves the output of the graph unchanged.
 GATHERING_MAPS = "gathering_maps"  # (N, n, L), every row sums to 1 over the L locations
 DISTRIBUTION_MAPS = "distribution_maps"  # (N, L, n), every row sums to 1 over the n descriptors
 RELATION = "relation"  # (N, L, L), the first product of the right association
 DISTRIBUTED = "z"  # (N, m, L), the second product
 
 
-def cheaper_association(value_channels, attention_channels, locations):
-    """The association with fewer multiply-adds: 2·m·n·L on the left (Eq. 6), (m + n)·L² on the right (Eq. 7)."""
+def cheaper_association(value_channels: int, attention_channels: int, locations: int) -> str:
+    """Return the association with fewer multiply-adds: left, 2·m·n·L (Eq. 6), or right, (m + n)·L² (Eq. 7)."""
     m, n = value_channels, attention_channels
     return "left" if 2 * m * n <= (m + n) * locations else "right"
 
 
 class DoubleAttention(HybridBlock):
-    r"""Double attention: gather global descriptors from all locations, hand each location its own mixture.
+    r"""Double attention: gather global descriptors from all locations, distribute a mixture of them to each location.
 
     With L = h·w (images) or t·h·w (clips) locations,
 
@@ -45,25 +52,25 @@ class DoubleAttention(HybridBlock):
 
     and the output is ``X + expand(Z)``. The first softmax runs over the L locations, one map per row of θ(X)
     (Eq. 4); the second over the n channels, one vector per location (Eq. 5). φ, θ, ρ and expand are each
-    BN → ReLU → 1×1 convolution with a BN of its own and no bias: the paper does not say so, but only this
-    structure prints the parameter counts of its Tables 2 and 3.
+    BN → ReLU → 1×1 convolution with a BN of its own and no bias. The paper does not say so, but only this
+    structure has the parameter counts of its Tables 2 and 3.
 
     Parameters
     ----------
     channels : int
         c, width of input and output.
     value_channels : int, optional
-        m, width of φ(X), what is gathered; ``channels // 2`` unless given.
+        m, width of φ(X), the gathered features; default: ``channels // 2``.
     attention_channels : int, optional
-        n, width of θ(X) and ρ(X), the number of descriptors; ``channels // 2`` unless given.
+        n, width of θ(X) and ρ(X), the number of descriptors; default: ``channels // 2``.
     ndim : {2, 3}
         2 for images (N, c, h, w), 3 for clips (N, c, t, h, w).
     association : {"left", "right"}
-        "left" multiplies as in Eq. 6 and stores m·n values; "right" as in Eq. 7 and stores L². Equal results;
-        left is cheaper where L² > m·n.
+        "left" multiplies as in Eq. 6 and stores m·n values; "right" as in Eq. 7 and stores L² values. The results are
+        equal. "left" stores less if L² > m·n; `cheaper_association` compares multiply-adds.
     identity_start : bool
-        Start as the identity, for a network that is trained already: the weight of the output convolution starts
-        at zero. (Zeroing the gamma of the BN before it would stop the branch's gradient at the ReLU for good.)
+        Start as the identity, for a network that is already trained: the weight of the output convolution starts
+        at zero. (A zero gamma in the BN before it would stop the gradient of the branch at the ReLU permanently.)
     norm_layer, norm_kwargs
         Normalisation layer, as in `a2net_gluon.blocks.batch_norm`.
 
@@ -78,22 +85,22 @@ class DoubleAttention(HybridBlock):
     Raises
     ------
     ValueError
-        If a width is not a positive whole number, or `ndim` or `association` is none of the above.
+        If a width is not a positive whole number, or `ndim` or `association` has another value.
     """
 
     def __init__(
         self,
-        channels,
-        value_channels=None,
-        attention_channels=None,
-        ndim=2,
-        association="left",
-        identity_start=False,
-        norm_layer=None,
-        norm_kwargs=None,
-        prefix=None,
-        params=None,
-    ):
+        channels: int,
+        value_channels: int | None = None,
+        attention_channels: int | None = None,
+        ndim: int = 2,
+        association: str = "left",
+        identity_start: bool = False,
+        norm_layer: type | None = None,
+        norm_kwargs: dict[str, Any] | None = None,
+        prefix: str | None = None,
+        params: mx.gluon.ParameterDict | None = None,
+    ) -> None:
         super().__init__(prefix=prefix, params=params)
         value_channels, attention_channels = attention_widths(channels, value_channels, attention_channels)
         if association not in ASSOCIATIONS:
@@ -109,11 +116,11 @@ class DoubleAttention(HybridBlock):
             self.rho = PreActivationConv(attention_channels, channels, point, norm=norm, prefix="rho__")
             self.expand = expansion(channels, value_channels, point, norm, identity_start)
 
-    def hybrid_forward(self, F, x):  # noqa: D102, N803 (Gluon's)
-        values = flat(F, self.phi(x), self._ndim)  # A: (N, m, L)
-        gathering = F.softmax(flat(F, self.theta(x), self._ndim), axis=-1, name=GATHERING_MAPS)  # Eq. 4: (N, n, L)
+    def hybrid_forward(self, F: ModuleType, x: Array) -> Array:  # noqa: D102, N803 (Gluon's)
+        values = flatten(F, self.phi(x), self._ndim)  # A: (N, m, L)
+        gathering = F.softmax(flatten(F, self.theta(x), self._ndim), axis=-1, name=GATHERING_MAPS)  # Eq. 4: (N, n, L)
         # MXNet's softmax over the last axis is about 20 times faster than over axis 1: transpose V first.
-        per_location = F.transpose(flat(F, self.rho(x), self._ndim), axes=(0, 2, 1))
+        per_location = F.transpose(flatten(F, self.rho(x), self._ndim), axes=(0, 2, 1))
         distribution = F.softmax(per_location, axis=-1, name=DISTRIBUTION_MAPS)  # Eq. 5: (N, L, n)
         if self._association == "left":  # Eq. 6
             descriptors = bilinear_pooling(F, values, gathering, name="descriptors")  # Eq. 2, G: (N, m, n)
@@ -121,4 +128,4 @@ class DoubleAttention(HybridBlock):
         else:  # Eq. 7
             relation = F.batch_dot(gathering, distribution, transpose_a=True, transpose_b=True, name=RELATION)
             z = F.batch_dot(values, relation, name=DISTRIBUTED)  # (N, m, L) from (N, m, L) and (N, L, L)
-        return x + self.expand(unflat(F, z, x, self._ndim))  # (N, m, h, w), then (N, c, h, w)
+        return x + self.expand(unflatten(F, z, x, self._ndim))  # (N, m, h, w), then (N, c, h, w)

@@ -4,22 +4,27 @@ Wang, Girshick, Gupta, He: "Non-local Neural Networks", CVPR 2018, https://arxiv
 Gaussian version, without sub-sampling, as the A²-Nets paper compares with it.
 """
 
+from __future__ import annotations
+
 import functools
+from types import ModuleType
+from typing import Any
 
 import mxnet as mx
 from mxnet.gluon.block import HybridBlock
 
-from a2net_gluon.blocks.attention_ops import attention_widths, expansion, flat, unflat
+from a2net_gluon.blocks.attention_ops import attention_widths, expansion, flatten, unflatten
 from a2net_gluon.blocks.preactivation import PreActivationConv, batch_norm, check_ndim
+from a2net_gluon.mxnet_fixes import Array
 
 __all__ = ["ATTENTION_MAPS", "NonLocal"]
 
 # Name of the node that holds the attention map, after the block's prefix, as in `a2net_gluon.blocks.double_attention`.
-ATTENTION_MAPS = "attention_maps"  # (N, L, L), row i is what location i takes of all locations; it sums to 1
+ATTENTION_MAPS = "attention_maps"  # (N, L, L), row i has the weights of all locations for location i; it sums to 1
 
 
 class NonLocal(HybridBlock):
-    r"""Non-local block: every location takes a weighted average of all locations.
+    r"""Non-local block: every location receives a weighted average of all locations.
 
     With L = h·w (images) or t·h·w (clips) locations,
 
@@ -28,8 +33,8 @@ class NonLocal(HybridBlock):
 
     and the output is ``X + expand(Z)``. The letters are Wang et al.'s: here g(X) holds the values, which the double
     attention block calls φ(X). All four convolutions are BN → ReLU → 1×1 convolution without bias, as in
-    `a2net_gluon.DoubleAttention`, so that both blocks have the same number of parameters; only so do the counts
-    printed in the A²-Nets paper's Tables 2 and 3 come out. (Wang et al. put one BN after the last convolution instead.)
+    `a2net_gluon.DoubleAttention`, so that both blocks have the same number of parameters, as in Tables 2 and 3 of the
+    A²-Nets paper. (Wang et al. put one BN after the last convolution instead.)
 
     The products cost (m + n)·L² multiply-adds and the map L² values, where double attention needs 2·m·n·L and m·n.
 
@@ -38,9 +43,9 @@ class NonLocal(HybridBlock):
     channels : int
         c, width of input and output.
     value_channels : int, optional
-        m, width of g(X); ``channels // 2`` unless given.
+        m, width of g(X); default: ``channels // 2``.
     attention_channels : int, optional
-        n, width of θ(X) and φ(X); ``channels // 2`` unless given.
+        n, width of θ(X) and φ(X); default: ``channels // 2``.
     ndim : {2, 3}
         2 for images (N, c, h, w), 3 for clips (N, c, t, h, w).
     identity_start : bool
@@ -64,16 +69,16 @@ class NonLocal(HybridBlock):
 
     def __init__(
         self,
-        channels,
-        value_channels=None,
-        attention_channels=None,
-        ndim=2,
-        identity_start=False,
-        norm_layer=None,
-        norm_kwargs=None,
-        prefix=None,
-        params=None,
-    ):
+        channels: int,
+        value_channels: int | None = None,
+        attention_channels: int | None = None,
+        ndim: int = 2,
+        identity_start: bool = False,
+        norm_layer: type | None = None,
+        norm_kwargs: dict[str, Any] | None = None,
+        prefix: str | None = None,
+        params: mx.gluon.ParameterDict | None = None,
+    ) -> None:
         super().__init__(prefix=prefix, params=params)
         value_channels, attention_channels = attention_widths(channels, value_channels, attention_channels)
         check_ndim(ndim)
@@ -81,7 +86,7 @@ class NonLocal(HybridBlock):
         point = (1,) * ndim
         norm = batch_norm(norm_layer, norm_kwargs, ndim)
         # As in Wang et al.'s code. Scores are products over n channels without a scale: with larger weights the softmax
-        # is one-hot from the start, and so sensitive that rounding errors show in the network's third digit.
+        # is one-hot from the start, and so sensitive that rounding errors change the third digit of the logits.
         scored = functools.partial(PreActivationConv, weight_initializer=mx.init.Normal(0.01))
         with self.name_scope():
             self.theta = scored(attention_channels, channels, point, norm=norm, prefix="theta__")
@@ -89,11 +94,11 @@ class NonLocal(HybridBlock):
             self.g = PreActivationConv(value_channels, channels, point, norm=norm, prefix="g__")
             self.expand = expansion(channels, value_channels, point, norm, identity_start)
 
-    def hybrid_forward(self, F, x):  # noqa: D102, N803 (Gluon's)
-        queries = flat(F, self.theta(x), self._ndim)  # (N, n, L)
-        keys = flat(F, self.phi(x), self._ndim)  # (N, n, L)
+    def hybrid_forward(self, F: ModuleType, x: Array) -> Array:  # noqa: D102, N803 (Gluon's)
+        queries = flatten(F, self.theta(x), self._ndim)  # (N, n, L)
+        keys = flatten(F, self.phi(x), self._ndim)  # (N, n, L)
         scores = F.batch_dot(queries, keys, transpose_a=True, name="scores")  # (N, L, L): θ(x_i)ᵀ φ(x_j)
         attention = F.softmax(scores, axis=-1, name=ATTENTION_MAPS)  # (N, L, L), over the locations j
-        values = flat(F, self.g(x), self._ndim)  # (N, m, L)
+        values = flatten(F, self.g(x), self._ndim)  # (N, m, L)
         z = F.batch_dot(values, attention, transpose_b=True, name="z")  # (N, m, L): sum over j
-        return x + self.expand(unflat(F, z, x, self._ndim))  # (N, m, h, w), then (N, c, h, w)
+        return x + self.expand(unflatten(F, z, x, self._ndim))  # (N, m, h, w), then (N, c, h, w)

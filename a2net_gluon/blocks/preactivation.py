@@ -1,18 +1,24 @@
-"""BN → ReLU → convolution, the unit everything here is made of, for images (2-D) and clips (3-D).
+"""BN → ReLU → convolution, the unit of all blocks and of ResNet, for images (2-D) and clips (3-D).
 
 He et al., "Identity Mappings in Deep Residual Networks" (ECCV 2016), in the form of the DPN code by the
 paper's first author. Names of nodes and parameters follow that code: ``<name>__bn_gamma``,
 ``<name>__conv_weight``.
 """
 
+from __future__ import annotations
+
 import functools
 import inspect
+import typing
 
+import mxnet as mx
 from mxnet.gluon import nn
 
 from a2net_gluon.errors import UsageError
+from a2net_gluon.mxnet_fixes import ClipBatchNorm
 
 __all__ = [
+    "NormFactory",
     "PreActivationConv",
     "activation",
     "batch_norm",
@@ -22,8 +28,8 @@ __all__ = [
     "max_pool",
 ]
 
-# MXNet's symbol API and Gluon have different defaults for eps (1e-3, 1e-5). The paper's image code is written with
-# symbols and leaves both at the operator's default, so these are its values.
+# MXNet's symbol API and Gluon have different defaults for epsilon (1e-3, 1e-5). The paper's image code is written with
+# symbols and leaves both values at the defaults of the operator, which are these.
 BN_EPSILON = 1e-3
 BN_MOMENTUM = 0.9
 
@@ -32,43 +38,37 @@ _MAX_POOLS = {2: nn.MaxPool2D, 3: nn.MaxPool3D}
 _GLOBAL_POOLS = {2: nn.GlobalAvgPool2D, 3: nn.GlobalAvgPool3D}
 
 
-def check_ndim(ndim):
+NormFactory = typing.Callable[..., mx.gluon.HybridBlock]  # norm(in_channels=…, prefix=…, **options)
+
+
+def check_ndim(ndim: int) -> None:
     """Raise a UsageError unless `ndim` is 2 or 3."""
     if ndim not in (2, 3):
         raise UsageError(f"ndim is {ndim!r}; it must be 2 (images) or 3 (clips)")
 
 
-def _for_dimensions(table, ndim):
+def _for_dimensions(table: dict[int, typing.Any], ndim: int) -> typing.Any:
     check_ndim(ndim)
     return table[ndim]
 
 
-class ClipBatchNorm(nn.BatchNorm):
-    """BN of clips, (N, c, t, h, w), as BN of (N, c, t, h·w): the same numbers.
-
-    On the CPU the backward pass of MXNet 1.9.1's BatchNorm fails for five dimensions ("Check failed: !is_view") as soon
-    as oneDNN has given its gradient a layout of its own.
-    """
-
-    def hybrid_forward(self, F, x, **parameters):  # noqa: N803 (Gluon's)
-        y = super().hybrid_forward(F, F.reshape(x, shape=(0, 0, 0, -1)), **parameters)  # (N, c, t, h·w)
-        return F.reshape_like(y, x)
-
-
-def batch_norm(norm_layer=None, norm_kwargs=None, ndim=2):
+def batch_norm(
+    norm_layer: type | None = None, norm_kwargs: dict[str, typing.Any] | None = None, ndim: int = 2
+) -> NormFactory:
     """Return a factory ``norm(in_channels, prefix)`` of normalisation layers.
 
     Parameters
     ----------
     norm_layer : type, optional
-        ``gluon.nn.BatchNorm`` unless given, for clips `ClipBatchNorm`; e.g. ``gluon.contrib.nn.SyncBatchNorm``.
+        Default: ``gluon.nn.BatchNorm``, which for clips is `a2net_gluon.mxnet_fixes.ClipBatchNorm`. Another is, for
+        example, ``gluon.contrib.nn.SyncBatchNorm``.
     norm_kwargs : dict, optional
-        Passed to the layer over the defaults epsilon 1e-3 and momentum 0.9.
+        Arguments of the layer; default: epsilon 1e-3 and momentum 0.9.
     ndim : {2, 3}
         2 for images, 3 for clips.
     """
     own = nn.BatchNorm if ndim == 2 else ClipBatchNorm
-    layer = own if norm_layer in (None, nn.BatchNorm) else norm_layer
+    layer: typing.Any = own if norm_layer in (None, nn.BatchNorm) else norm_layer
     defaults = {"epsilon": BN_EPSILON, "momentum": BN_MOMENTUM}
     if not (isinstance(layer, type) and issubclass(layer, nn.BatchNorm)):
         # GroupNorm, which GluonCV's --use-gn passes, has no momentum.
@@ -77,13 +77,21 @@ def batch_norm(norm_layer=None, norm_kwargs=None, ndim=2):
     return functools.partial(layer, **{**defaults, **(norm_kwargs or {})})
 
 
-def activation(prefix):
-    """ReLU as MXNet's Activation operator, which oneDNN accelerates (``F.relu`` is not one it knows)."""
+def activation(prefix: str) -> nn.Activation:
+    """ReLU as MXNet's Activation operator, which oneDNN accelerates; it does not accelerate ``F.relu``."""
     return nn.Activation("relu", prefix=prefix)
 
 
-def convolution(channels, in_channels, kernel, stride, prefix, use_bias=False, **kwargs):
-    """A "same"-padded convolution; `kernel` and `stride` are tuples, one number per dimension."""
+def convolution(
+    channels: int,
+    in_channels: int,
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    prefix: str,
+    use_bias: bool = False,
+    **kwargs: typing.Any,
+) -> mx.gluon.HybridBlock:
+    """A "same"-padded convolution; `kernel` and `stride` have one number per dimension."""
     return _for_dimensions(_CONVOLUTIONS, len(kernel))(
         channels,
         kernel,
@@ -96,13 +104,13 @@ def convolution(channels, in_channels, kernel, stride, prefix, use_bias=False, *
     )
 
 
-def max_pool(kernel, stride, prefix):
-    """A "same"-padded max pooling; `kernel` and `stride` are tuples, one number per dimension."""
+def max_pool(kernel: tuple[int, ...], stride: tuple[int, ...], prefix: str) -> mx.gluon.HybridBlock:
+    """A "same"-padded max pooling; `kernel` and `stride` have one number per dimension."""
     return _for_dimensions(_MAX_POOLS, len(kernel))(kernel, stride, tuple(k // 2 for k in kernel), prefix=prefix)
 
 
-def global_average_pool(ndim, prefix):
-    """Average over all locations."""
+def global_average_pool(ndim: int, prefix: str) -> mx.gluon.HybridBlock:
+    """The average over all locations."""
     return _for_dimensions(_GLOBAL_POOLS, ndim)(prefix=prefix)
 
 
@@ -112,18 +120,27 @@ class PreActivationConv(nn.HybridSequential):
     Parameters
     ----------
     channels, in_channels : int
-        Width of the output and of the input.
+        Widths of the output and of the input.
     kernel, stride : tuple of int
-        One number per dimension: ``(h, w)`` for images, ``(t, h, w)`` for clips. Padding keeps the size.
+        One number per dimension: ``(h, w)`` for images, ``(t, h, w)`` for clips. Padding preserves the size.
     norm : callable, optional
         A factory from `batch_norm`.
     weight_initializer : str or mxnet.init.Initializer, optional
-        Of the convolution's weight. It sits on the parameter, so ``net.initialize(...)`` does not overrule it.
+        For the weight of the convolution. It belongs to the parameter, so ``net.initialize(...)`` does not override it.
     prefix : str
         Start of the names of nodes and parameters.
     """
 
-    def __init__(self, channels, in_channels, kernel, stride=None, norm=None, weight_initializer=None, prefix=None):
+    def __init__(
+        self,
+        channels: int,
+        in_channels: int,
+        kernel: tuple[int, ...],
+        stride: tuple[int, ...] | None = None,
+        norm: NormFactory | None = None,
+        weight_initializer: str | mx.init.Initializer | None = None,
+        prefix: str | None = None,
+    ) -> None:
         super().__init__(prefix=prefix)
         norm = norm or batch_norm(ndim=len(kernel))
         stride = stride or (1,) * len(kernel)

@@ -9,7 +9,6 @@ import concurrent.futures
 import functools
 import os
 import pathlib
-import warnings
 from typing import Any, Callable, Iterable, NamedTuple
 
 import mxnet as mx
@@ -19,6 +18,7 @@ from a2net_gluon.deploy.proof import Forward
 from a2net_gluon.environment import thread_count
 from a2net_gluon.errors import UsageError
 from a2net_gluon.files import AnyPath
+from a2net_gluon.mxnet_fixes import import_symbol_block
 from a2net_gluon.networks.description import EXPORTED
 
 __all__ = [
@@ -52,9 +52,7 @@ class Form(NamedTuple):
 
 def _load_symbol_block(symbol: AnyPath, params: AnyPath, ctx: mx.Context | None = None) -> Forward:
     ctx = ctx or mx.cpu()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "Cannot decide type": harmless, and no fault of the user's
-        net = mx.gluon.SymbolBlock.imports(str(symbol), ["data"], str(params), ctx=ctx)
+    net = import_symbol_block(symbol, params, ctx)
     net.hybridize(static_alloc=True, static_shape=True)
     return lambda inputs: net(mx.nd.array(inputs, ctx=ctx, dtype=inputs.dtype)).asnumpy()
 

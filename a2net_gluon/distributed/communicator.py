@@ -9,6 +9,7 @@ import mxnet as mx
 import numpy as np
 from mxnet import gluon
 
+from a2net_gluon import mxnet_fixes
 from a2net_gluon.data import Shard
 from a2net_gluon.errors import UsageError
 
@@ -92,25 +93,15 @@ class _KVStoreCommunicator(Communicator):
 
     def trainer(self, parameters: gluon.ParameterDict, optimizer: str, options: Mapping[str, Any]) -> gluon.Trainer:
         trainer = super().trainer(parameters, optimizer, options)
-        trainer._init_kvstore()  # otherwise part of the first step
-        trainer._init_params()
-        self._settle()
+        mxnet_fixes.send_first_values(trainer)
+        mxnet_fixes.meet(self._kvstore)
         return trainer
-
-    def _settle(self) -> None:
-        """Wait until the first values are on the servers and all processes have fetched them.
-
-        MXNet 1.9.1 does not wait for that: the next push can overtake the first values, and a process then takes the
-        sum of the first gradients for its weights.
-        """
-        mx.nd.waitall()
-        self._kvstore._barrier()
 
     def _add_up(self, array: mx.nd.NDArray) -> mx.nd.NDArray:
         if array.shape not in self._keys:
             self._keys[array.shape] = _FIRST_KEY + len(self._keys)
             self._kvstore.init(self._keys[array.shape], mx.nd.zeros(array.shape))
-            self._settle()
+            mxnet_fixes.meet(self._kvstore)
         self._kvstore.pushpull(self._keys[array.shape], array, out=array)
         return array
 
@@ -132,7 +123,8 @@ class _HorovodCommunicator(Communicator):
 
     def trainer(self, parameters: gluon.ParameterDict, optimizer: str, options: Mapping[str, Any]) -> gluon.Trainer:
         trainer = self._horovod.DistributedTrainer(parameters, optimizer, options)
-        trainer._scale *= self.size  # it divides by the batch of one process; Learner counts the batch of all
+        # It divides by the batch of one process; Learner counts the batch of all.
+        mxnet_fixes.scale_gradients(trainer, self.size)
         self._horovod.broadcast_parameters(parameters, root_rank=0)
         return trainer
 

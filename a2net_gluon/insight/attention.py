@@ -2,12 +2,12 @@
 
 import dataclasses
 import re
-import warnings
 
 import mxnet as mx
 import numpy as np
 
 from a2net_gluon.blocks.double_attention import DISTRIBUTION_MAPS, GATHERING_MAPS
+from a2net_gluon.mxnet_fixes import symbol_block
 
 __all__ = ["AttentionProbe", "BlockAttention", "attention_maps"]
 
@@ -79,9 +79,7 @@ class AttentionProbe:
             if name.endswith(GATHERING_MAPS)
         }
         outputs = [logits, logits, *self._maps.values()]  # twice: a SymbolBlock with a single output returns no list
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "Cannot decide type": harmless, and no fault of the user's
-            self._net = mx.gluon.SymbolBlock(outputs, [data], params=net.collect_params())
+        self._net = symbol_block(outputs, [data], net.collect_params())
 
     @property
     def blocks(self):

@@ -1,51 +1,56 @@
-"""From images to clips: the parameters of a 2-D network in its 3-D twin.
+"""Inflation: the parameters of a network for images in its twin for clips.
 
 Carreira, Zisserman: "Quo Vadis, Action Recognition? A New Model and the Kinetics Dataset", CVPR 2017, section 2.4.1:
 each 2-D kernel is repeated along time and divided by the number of repetitions. The A²-Nets paper starts its Kinetics
-networks so and names no rule; this is the one in the published code of its first author.
+networks from inflated ones and names no rule; this rule is the one in the published code of its first author.
 """
+
+from __future__ import annotations
 
 import typing
 
 import mxnet as mx
 
 from a2net_gluon.errors import UsageError
+from a2net_gluon.mxnet_fixes import has_values, mean_over_devices, named_parameters, wait_for_running_statistics
 from a2net_gluon.networks.weights import HEAD, is_context, remainder
 
 __all__ = ["InflationReport", "inflate"]
 
+_Parameters = typing.Dict[str, mx.gluon.Parameter]
+
 
 class InflationReport(typing.NamedTuple):
-    """Names of parameters: spread over time, copied as they are, left in the 2-D network, and new in the 3-D one.
+    """Names of parameters: spread over time, copied unchanged, left in the 2-D network, and new in the 3-D network.
 
-    A name both in `left` and in `new` is a parameter of the output layer, made for another number of classes.
+    A name in both `left` and `new` is a parameter of the output layer, made for another number of classes.
     """
 
-    inflated: typing.Tuple[str, ...]
-    copied: typing.Tuple[str, ...]
-    left: typing.Tuple[str, ...]
-    new: typing.Tuple[str, ...]
+    inflated: tuple[str, ...]
+    copied: tuple[str, ...]
+    left: tuple[str, ...]
+    new: tuple[str, ...]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "; ".join([f"{len(self.inflated)} inflated, {len(self.copied)} copied", *remainder(self.left, self.new)])
 
 
-def inflate(net2d, net3d):
+def inflate(net2d: mx.gluon.HybridBlock, net3d: mx.gluon.HybridBlock) -> InflationReport:
     """Start a network for clips with the parameters of a trained network for images.
 
     A convolution's weight (out, in, h, w) goes into all t temporal slices of (out, in, t, h, w), divided by t. Gamma,
-    beta and running statistics of normalisation layers are copied, and so is the output layer where it has as many
-    classes. Where all frames of a clip are the same, the features are then those of the image, but for frames so near
-    to the clip's ends that a temporal kernel has reached into the padding.
+    beta and running statistics of normalisation layers are copied, and so is the output layer if the number of classes
+    is the same. For a clip of identical frames the features are then those of the image, except for frames so near to
+    the ends of the clip that a temporal kernel reaches into the padding.
 
     Parameters
     ----------
     net2d : HybridBlock
         The trained network for images, e.g. ``get_model("resnet50", pretrained=…)``.
     net3d : HybridBlock
-        The network for clips, initialised; on any devices. It has the same stages, units and widths; strides, which no
-        parameter shows, are not compared. Context blocks that only it has stay as they are (with
-        ``identity_start=True`` they leave the features alone); those that both have are inflated too.
+        The network for clips, initialised, on any devices, with the same stages, units and widths. Strides are not
+        compared: no parameter depends on them. Context blocks that only `net3d` has are not changed (with
+        ``identity_start=True`` they do not change the features); those that both networks have are inflated too.
 
     Returns
     -------
@@ -54,30 +59,29 @@ def inflate(net2d, net3d):
     Raises
     ------
     UsageError
-        A ValueError: a network without values, or two networks that do not correspond. `net3d` is then unchanged.
+        A ValueError: a network has no values, or the networks do not correspond. `net3d` is then unchanged.
 
     Examples
     --------
     >>> net3d.initialize(mx.init.MSRAPrelu())
     >>> print(inflate(net2d, net3d))
     """
-    sources, targets = net2d._collect_params_with_prefix(), net3d._collect_params_with_prefix()
+    sources, targets = named_parameters(net2d), named_parameters(net3d)
     _check_values(net2d=sources, net3d=targets)
     _check_dimensions(sources, targets)
     report = _compare(sources, targets)
-    mx.nd.waitall()  # the engine does not know that a backward pass writes running statistics
+    wait_for_running_statistics()
     for name in (*report.inflated, *report.copied):
-        # Not parameter.data(): running statistics of several devices differ and are averaged.
-        array, target = sources[name]._reduce().astype("float32"), targets[name]
+        array, target = mean_over_devices(sources[name]).astype("float32"), targets[name]
         if name in report.inflated:
             array = mx.nd.broadcast_to(array.expand_dims(2) / target.shape[2], target.shape)
         target.set_data(array)
     return report
 
 
-def _check_values(**networks):
+def _check_values(**networks: _Parameters) -> None:
     for argument, parameters in networks.items():
-        empty = [name for name, parameter in parameters.items() if parameter._data is None]
+        empty = [name for name, parameter in parameters.items() if not has_values(parameter)]
         if empty:
             raise UsageError(
                 f"{argument} has no values yet ({empty[0]}): load its parameters, or call "
@@ -85,8 +89,8 @@ def _check_values(**networks):
             )
 
 
-def _compare(sources, targets):
-    """What goes where; all of the backbones must find its place."""
+def _compare(sources: _Parameters, targets: _Parameters) -> InflationReport:
+    """Find the counterpart of each parameter; every parameter of the backbones must have one."""
     shared = [name for name in sources if name in targets]
     inflated = tuple(name for name in shared if _inflates(sources[name].shape, targets[name].shape))
     copied = tuple(name for name in shared if sources[name].shape == targets[name].shape)
@@ -109,13 +113,13 @@ def _compare(sources, targets):
     return report
 
 
-def _inflates(flat, deep):
-    """Whether (out, in, h, w) becomes (out, in, t, h, w)."""
+def _inflates(flat: tuple[int, ...], deep: tuple[int, ...]) -> bool:
+    """Whether the shapes are (out, in, h, w) and (out, in, t, h, w)."""
     return (len(flat), len(deep)) == (4, 5) and flat == (*deep[:2], *deep[3:])
 
 
-def _check_dimensions(sources, targets):
-    """Networks in the wrong places would be refused anyway, but with a sentence about their shapes."""
+def _check_dimensions(sources: _Parameters, targets: _Parameters) -> None:
+    """Refuse exchanged networks with a message of their own, not with one about the shape of a parameter."""
     if any(len(parameter.shape) == 5 for parameter in sources.values()):
         raise UsageError("net2d is a network for clips; the network for images comes first: inflate(net2d, net3d)")
     if not any(len(parameter.shape) == 5 for parameter in targets.values()):
@@ -124,7 +128,7 @@ def _check_dimensions(sources, targets):
         )
 
 
-def _misfit(name, sources, targets):
+def _misfit(name: str, sources: _Parameters, targets: _Parameters) -> str:
     shape = sources[name].shape
     if name in targets:
         return (

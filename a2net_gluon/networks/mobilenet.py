@@ -1,19 +1,24 @@
-"""MobileNetV2, a compact network for images, with context blocks wherever a placement puts them.
+"""MobileNetV2, a compact network for images.
 
 Sandler, Howard, Zhu, Zhmoginov, Chen: "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018,
-https://arxiv.org/abs/1801.04381; table and section numbers in this file are that paper's. Names are those of our
-ResNet: each row of the table is a stage, conv2 to conv8, of units ``conv4_x__2`` with the convolutions ``c1x1-a``
-(expansion), ``c3x3-b`` (depthwise) and ``c1x1-c`` (linear projection).
+https://arxiv.org/abs/1801.04381; table and section numbers in this file are that paper's. Names follow those of
+`a2net_gluon.networks.ResNet`: each row of the table is a stage, conv2 to conv8, of units ``conv4_x__2`` with the
+convolutions ``c1x1-a`` (expansion), ``c3x3-b`` (depthwise) and ``c1x1-c`` (linear projection).
 """
+
+from __future__ import annotations
 
 import dataclasses
 import typing
+from types import ModuleType
 
 from mxnet.gluon import nn
 from mxnet.gluon.block import HybridBlock
 
-from a2net_gluon.blocks.preactivation import batch_norm, convolution, global_average_pool
-from a2net_gluon.networks.placement import check_placement, stage_with_contexts
+from a2net_gluon.blocks.preactivation import NormFactory, convolution, global_average_pool
+from a2net_gluon.mxnet_fixes import Array
+from a2net_gluon.networks.architecture import Backbone
+from a2net_gluon.networks.base import Layers, Network
 
 __all__ = ["MOBILENET_V2", "InvertedStage", "MobileArchitecture", "MobileNetV2"]
 
@@ -25,7 +30,7 @@ class InvertedStage:
     Attributes
     ----------
     expansion : int
-        t, how many times wider than its input a unit is inside.
+        t, the ratio of a unit's inner width to its input's.
     width : int
         c, output channels.
     units : int
@@ -41,7 +46,7 @@ class InvertedStage:
 
 
 @dataclasses.dataclass(frozen=True)
-class MobileArchitecture:
+class MobileArchitecture(Backbone):
     """A compact backbone: a 3×3 stem of stride 2, the stages from conv2 on, and a last 1×1 convolution.
 
     Attributes
@@ -53,15 +58,18 @@ class MobileArchitecture:
     """
 
     stem_channels: int
-    stages: typing.Tuple[InvertedStage, ...]
+    stages: tuple[InvertedStage, ...]
     last_channels: int
 
-    def named_stages(self):
-        """The stages by name: ``{"conv2": InvertedStage, "conv3": InvertedStage, …}``."""
-        return {f"conv{number}": stage for number, stage in enumerate(self.stages, start=2)}
+    @property
+    def ndim(self) -> int:  # noqa: D102
+        return 2
 
-    def strides(self):
-        """Stride of the stem and of each stage: one tuple of int each."""
+    @property
+    def feature_channels(self) -> int:  # noqa: D102
+        return self.last_channels
+
+    def strides(self) -> list[tuple[int, ...]]:  # noqa: D102
         return [(2, 2), *((stage.stride,) * 2 for stage in self.stages)]
 
 
@@ -84,11 +92,21 @@ MOBILENET_V2 = MobileArchitecture(
 class _ReLU6(HybridBlock):
     """min(max(x, 0), 6), chosen in section 3.3 for its robustness in low precision."""
 
-    def hybrid_forward(self, F, x):  # noqa: N803 (Gluon's)
+    def hybrid_forward(self, F: ModuleType, x: Array) -> Array:  # noqa: N803 (Gluon's)
         return F.clip(x, 0, 6, name="fwd")
 
 
-def _conv_norm(channels, in_channels, kernel, norm, prefix, stride=1, groups=1, nonlinear=True, **norm_kwargs):
+def _conv_norm(
+    channels: int,
+    in_channels: int,
+    kernel: int,
+    norm: NormFactory,
+    prefix: str,
+    stride: int = 1,
+    groups: int = 1,
+    nonlinear: bool = True,
+    **norm_kwargs: typing.Any,
+) -> nn.HybridSequential:
     """Convolution → BN → ReLU6, or without the ReLU6 a linear layer."""
     block = nn.HybridSequential(prefix=prefix)
     with block.name_scope():
@@ -101,121 +119,70 @@ def _conv_norm(channels, in_channels, kernel, norm, prefix, stride=1, groups=1, 
 
 
 class _InvertedResidual(HybridBlock):
-    """1×1 expansion → 3×3 depthwise (carrying the stride) → linear 1×1; plus the input where the shapes agree."""
+    """1×1 expansion → 3×3 depthwise (with the stride) → linear 1×1; plus the input if the shapes are equal."""
 
-    def __init__(self, width, in_channels, expansion, stride, norm, last_gamma, prefix):
+    def __init__(
+        self,
+        width: int,
+        in_channels: int,
+        expansion: int,
+        stride: int,
+        norm: NormFactory,
+        last_gamma: bool,
+        prefix: str,
+    ) -> None:
         super().__init__(prefix=prefix)
         inner = in_channels * expansion
         self._shortcut = stride == 1 and in_channels == width
-        # The BN is the unit's last layer here, so a zero gamma lets the gradient through. Without a shortcut it would
+        # The BN is the last layer of the unit, so a zero gamma does not stop the gradient. Without a shortcut it would
         # stop the signal.
-        start = {"gamma_initializer": "zeros"} if last_gamma and self._shortcut else {}
+        start: dict[str, typing.Any] = {"gamma_initializer": "zeros"} if last_gamma and self._shortcut else {}
         with self.name_scope():
-            # Table 2 gives the first stage t = 1, and the authors' code leaves out an expansion that does not expand.
+            # In Table 2 the first stage has t = 1; the authors' code has no expansion layer there.
             self.a = _conv_norm(inner, in_channels, 1, norm, "c1x1-a__") if expansion > 1 else None
             self.b = _conv_norm(inner, inner, 3, norm, "c3x3-b__", stride, groups=inner)
             self.c = _conv_norm(width, inner, 1, norm, "c1x1-c__", nonlinear=False, **start)
 
-    def hybrid_forward(self, F, x):  # noqa: N803 (Gluon's)
+    def hybrid_forward(self, F: ModuleType, x: Array) -> Array:  # noqa: N803 (Gluon's)
         inner = x if self.a is None else self.a(x)
         branch = self.c(self.b(inner))
         return x + branch if self._shortcut else branch
 
 
-class MobileNetV2(HybridBlock):
-    """MobileNetV2 with optional context blocks.
+class MobileNetV2(Network):
+    """MobileNetV2 with optional context blocks; arguments are those of `a2net_gluon.networks.base.Network`.
 
-    A context block stands on a unit's output, which is linear: there is no ReLU after a unit's last convolution.
-    That is what a pre-activation block such as `a2net_gluon.DoubleAttention` expects.
-
-    Parameters
-    ----------
-    architecture : MobileArchitecture
-        The backbone, e.g. `MOBILENET_V2`.
-    classes : int
-        Width of the output.
-    context : callable, optional
-        ``context(stage, channels, ndim, prefix)`` returns a block that maps (N, channels, h, w) to the same shape;
-        `stage` is the name of the stage it is for.
-    placement : dict, optional
-        Stage name, conv2 to conv8, to the units (from 1) after which a context block stands.
-    last_gamma : bool
-        Start each unit that has a shortcut as that shortcut: the gamma of its last BN starts at zero.
-    norm_layer, norm_kwargs
-        Normalisation layer, as in `a2net_gluon.blocks.batch_norm`; its defaults include the epsilon of the
-        authors' code, 1e-3.
-    prefix : str
-        Start of every parameter's name, empty by default.
-
-    Attributes
-    ----------
-    features, output : HybridBlock
-        Everything up to the pooled features (N, channels), and the fully connected layer on them.
-    classes : tuple of str or None
-        Names of the classes, once pretrained parameters have brought them.
+    `architecture` is a `MobileArchitecture`, e.g. `MOBILENET_V2`. A context block stands on the output of a unit, which
+    is linear: no ReLU follows the last convolution of a unit. Pre-activation blocks such as
+    `a2net_gluon.DoubleAttention` expect such an input. With `last_gamma` the gamma of the last BN starts at zero in
+    each unit that has a shortcut. The default epsilon of BN, 1e-3, is that of the authors' code.
 
     Inputs
     ------
     x : (N, 3, h, w)
-
-    Outputs
-    -------
-    (N, classes) logits, before the softmax.
-
-    Raises
-    ------
-    ValueError
-        If `placement` names a stage or unit the architecture does not have.
     """
 
-    def __init__(
+    def make_stem(self) -> Layers:  # noqa: D102
+        return [("conv1", _conv_norm(self.architecture.stem_channels, 3, 3, self._norm, "conv1_x_1__", stride=2))]
+
+    def make_unit(  # noqa: D102
         self,
-        architecture,
-        classes,
-        context=None,
-        placement=None,
-        last_gamma=False,
-        norm_layer=None,
-        norm_kwargs=None,
-        prefix="",
-        params=None,
-    ):
-        super().__init__(prefix=prefix, params=params)
-        stages, last = architecture.named_stages(), f"conv{len(architecture.stages) + 2}"
-        placement = placement or {}
-        check_placement({name: stage.units for name, stage in stages.items()}, placement)
-        self.classes = None
-        self._context, self._last_gamma = context, last_gamma
-        self._norm = batch_norm(norm_layer, norm_kwargs)
-        channels = architecture.stem_channels
-        with self.name_scope():
-            self.features = nn.HybridSequential(prefix="")
-            self.features.register_child(_conv_norm(channels, 3, 3, self._norm, "conv1_x_1__", stride=2), "conv1")
-            for name, stage in stages.items():
-                self.features.register_child(self._stage(name, stage, channels, placement.get(name, ())), name)
-                channels = stage.width
-            widest = _conv_norm(architecture.last_channels, channels, 1, self._norm, f"{last}_x_1__")
-            self.features.register_child(widest, last)
-            self.features.register_child(global_average_pool(2, prefix="pool_"), "pool")
-            self.features.register_child(nn.Flatten(prefix="flatten_"), "flatten")
-            self.output = nn.Dense(classes, in_units=architecture.last_channels, prefix="fc_")
-
-    def hybrid_forward(self, F, x):  # noqa: D102, N803 (Gluon's)
-        return self.output(self.features(x))
-
-    def _stage(self, name, stage, in_channels, context_after):
-        units = [
-            _InvertedResidual(
-                stage.width,
-                in_channels if number == 1 else stage.width,
-                stage.expansion,
-                stage.stride if number == 1 else 1,
-                self._norm,
-                self._last_gamma,
-                prefix=f"{name}_x__{number}_",
-            )
-            for number in range(1, stage.units + 1)
-        ]
-        return stage_with_contexts(
-            name, units, lambda prefix: self._context(name, stage.width, 2, prefix=prefix), context_after
+        stage: InvertedStage,
+        number: int,
+        in_channels: int,
+        context: typing.Callable[..., HybridBlock] | None,
+        prefix: str,
+    ) -> HybridBlock:
+        stride = stage.stride if number == 1 else 1
+        return _InvertedResidual(
+            stage.width, in_channels, stage.expansion, stride, self._norm, self._last_gamma, prefix=prefix
         )
+
+    def make_tail(self) -> Layers:  # noqa: D102
+        name = f"conv{len(self.architecture.stages) + 2}"
+        width, channels = self.architecture.stages[-1].width, self.architecture.feature_channels
+        return [
+            (name, _conv_norm(channels, width, 1, self._norm, f"{name}_x_1__")),
+            ("pool", global_average_pool(2, prefix="pool_")),
+            ("flatten", nn.Flatten(prefix="flatten_")),
+        ]

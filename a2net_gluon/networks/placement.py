@@ -1,29 +1,30 @@
-"""Where context blocks stand: a placement such as ``{"conv3": (2, 4)}`` names residual units, counted from 1."""
+"""Places of context blocks: a placement such as ``{"conv3": (2, 4)}`` names units, counted from 1."""
+
+from __future__ import annotations
 
 import math
 import typing
 
-from mxnet.gluon import nn
-
 from a2net_gluon.errors import UsageError
+from a2net_gluon.networks.architecture import Backbone
 
-__all__ = ["check_placement", "locations", "stage_with_contexts"]
+__all__ = ["check_placement", "locations"]
 
 
-def check_placement(units, placement):
-    """Refuse a placement that a network has no room for.
+def check_placement(units: dict[str, int], placement: typing.Any) -> None:
+    """Refuse a placement that does not fit a network.
 
     Parameters
     ----------
     units : dict of str to int
-        The network's stages and the number of residual units in each.
+        The network's stages and the number of units in each.
     placement : dict of str to tuple of int
         Stage name to the units after which a context block stands.
 
     Raises
     ------
     UsageError
-        A ValueError, if `placement` names a stage or unit that is not there, or is no such dict.
+        A ValueError, if `placement` names a stage or unit that does not exist, or is no such dict.
     """
     if not isinstance(placement, typing.Mapping):
         raise UsageError(f"placement is {placement!r}; it must be a dict, e.g. {{'conv3': (2, 4)}}")
@@ -39,37 +40,11 @@ def check_placement(units, placement):
                 raise UsageError(f"placement names unit {number!r} of {name}; its units are 1 to {units[name]}")
 
 
-def locations(architecture, sizes):
-    """Number of locations of each stage's map, ``{"conv2": L, …}``, for an input of `sizes`: (h, w) or (t, h, w)."""
+def locations(architecture: Backbone, sizes: typing.Sequence[int]) -> dict[str, int]:
+    """Count the locations of each stage's map, ``{"conv2": L, …}``, for an input of `sizes`: (h, w) or (t, h, w)."""
     found = []
     for stride in architecture.strides():
-        sizes = [math.ceil(size / step) for size, step in zip(sizes, stride)]  # everything is "same"-padded
+        sizes = [math.ceil(size / step) for size, step in zip(sizes, stride)]  # all layers are "same"-padded
         found.append(math.prod(sizes))
     stages = architecture.named_stages()
     return dict(zip(stages, found[-len(stages) :]))
-
-
-def stage_with_contexts(name, units, context, after):
-    """Put the residual units of a stage in a row, and context blocks between them.
-
-    Parameters
-    ----------
-    name : str
-        Of the stage; context blocks are called ``<name>_x__<unit>_context``.
-    units : iterable of HybridBlock
-    context : callable
-        ``context(prefix)`` returns a context block for this stage.
-    after : tuple of int
-        Units (from 1) after which a context block stands.
-
-    Returns
-    -------
-    HybridSequential
-        Children ``unit1``, ``context1``, ``unit2``, …
-    """
-    stage = nn.HybridSequential(prefix="")
-    for number, unit in enumerate(units, start=1):
-        stage.register_child(unit, f"unit{number}")
-        if number in after:
-            stage.register_child(context(prefix=f"{name}_x__{number}_context__"), f"context{number}")
-    return stage

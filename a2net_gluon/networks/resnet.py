@@ -1,28 +1,30 @@
-"""One pre-activation ResNet for images and clips, with context blocks wherever a table puts them.
+"""One pre-activation ResNet for images and clips.
 
-The backbone is described by an `Architecture`; a placement such as ``{"conv3": (2, 4), "conv4": (2, 4, 6)}`` says
-after which residual units (counted from 1) a context block stands; squeeze-and-excitation stands in the units it names,
-on the residual branch. Structure and names follow the DPN code by the
-paper's first author: stages conv2 to conv5, units ``conv3_x__2``, their three convolutions ``c1x1-a``, ``c3x3-b``
-and ``c1x1-c``, and the projection ``c1x1-w`` of a stage's first unit.
+The backbone is described by an `Architecture`. Structure and names follow the DPN code by the paper's first author:
+stages conv2 to conv5, units ``conv3_x__2``, their three convolutions ``c1x1-a``, ``c3x3-b`` and ``c1x1-c``, and the
+projection ``c1x1-w`` of the first unit of a stage.
 """
 
+from __future__ import annotations
+
 import dataclasses
-import functools
 import typing
+from types import ModuleType
 
 from mxnet.gluon import nn
 from mxnet.gluon.block import HybridBlock
 
 from a2net_gluon.blocks.preactivation import (
+    NormFactory,
     PreActivationConv,
     activation,
-    batch_norm,
     convolution,
     global_average_pool,
     max_pool,
 )
-from a2net_gluon.networks.placement import check_placement, stage_with_contexts
+from a2net_gluon.mxnet_fixes import Array
+from a2net_gluon.networks.architecture import Backbone
+from a2net_gluon.networks.base import Layers, Network
 
 __all__ = ["Architecture", "ResNet", "Stage", "clip_stages", "image_stages"]
 
@@ -44,12 +46,17 @@ class Stage:
     """
 
     width: int
-    kernels: typing.Tuple[typing.Tuple[int, ...], ...]
-    stride: typing.Tuple[int, ...]
+    kernels: tuple[tuple[int, ...], ...]
+    stride: tuple[int, ...]
+
+    @property
+    def units(self) -> int:
+        """Number of units."""
+        return len(self.kernels)
 
 
 @dataclasses.dataclass(frozen=True)
-class Architecture:
+class Architecture(Backbone):
     """A backbone: the stem's convolution and, where there is one, its 3×3 max pool; then the stages from conv2 on.
 
     Attributes
@@ -63,26 +70,20 @@ class Architecture:
     """
 
     stem_channels: int
-    stem_kernel: typing.Tuple[int, ...]
-    stem_stride: typing.Tuple[int, ...]
-    pool_stride: typing.Optional[typing.Tuple[int, ...]]
-    stages: typing.Tuple[Stage, ...]
+    stem_kernel: tuple[int, ...]
+    stem_stride: tuple[int, ...]
+    pool_stride: tuple[int, ...] | None
+    stages: tuple[Stage, ...]
 
     @property
-    def ndim(self):
-        """2 for images, 3 for clips."""
+    def ndim(self) -> int:  # noqa: D102
         return len(self.stem_kernel)
 
-    def named_stages(self):
-        """The stages under the paper's names: ``{"conv2": Stage, "conv3": Stage, …}``."""
-        return {f"conv{number}": stage for number, stage in enumerate(self.stages, start=2)}
-
-    def strides(self):
-        """Stride of the stem, of its pooling, and of each stage: one tuple of int each."""
+    def strides(self) -> list[tuple[int, ...]]:  # noqa: D102
         return [self.stem_stride, self.pool_stride or (1,) * self.ndim, *(stage.stride for stage in self.stages)]
 
 
-def image_stages(units, widths):
+def image_stages(units: typing.Sequence[int], widths: typing.Sequence[int]) -> tuple[Stage, ...]:
     """Stages of 3×3 units for images; every stage after the first halves the size."""
     return tuple(
         Stage(width, ((3, 3),) * count, (1, 1) if number == 0 else (2, 2))
@@ -90,7 +91,11 @@ def image_stages(units, widths):
     )
 
 
-def clip_stages(temporal, widths, strides):
+def clip_stages(
+    temporal: typing.Sequence[typing.Sequence[int]],
+    widths: typing.Sequence[int],
+    strides: typing.Sequence[tuple[int, ...]],
+) -> tuple[Stage, ...]:
     """Stages of k×3×3 units for clips: `temporal` has the k of every unit, stage by stage."""
     return tuple(
         Stage(width, tuple((k, 3, 3) for k in kernels), stride)
@@ -99,20 +104,31 @@ def clip_stages(temporal, widths, strides):
 
 
 class _Unit(HybridBlock):
-    """Pre-activation bottleneck: 1×1 → 3×3 (carrying the stride) → 1×1, plus the input or its projection.
+    """Pre-activation bottleneck: 1×1 → 3×3 (with the stride) → 1×1, plus the input or its projection.
 
-    A `context` is built at the end of the residual branch, before the addition.
+    A `context` block stands at the end of the residual branch, before the addition.
     """
 
-    def __init__(self, width, in_channels, kernel, stride, project, norm, last_gamma, context, prefix):
+    def __init__(
+        self,
+        width: int,
+        in_channels: int,
+        kernel: tuple[int, ...],
+        stride: tuple[int, ...],
+        project: bool,
+        norm: NormFactory,
+        last_gamma: bool,
+        context: typing.Callable[..., HybridBlock] | None,
+        prefix: str,
+    ) -> None:
         super().__init__(prefix=prefix)
         point, inner = (1,) * len(kernel), width // BOTTLENECK
         size = "x".join(str(k) for k in kernel[-2:])
         with self.name_scope():
             self.a = PreActivationConv(inner, in_channels, point, norm=norm, prefix="c1x1-a__")
             self.b = PreActivationConv(inner, inner, kernel, stride, norm=norm, prefix=f"c{size}-b__")
-            # A unit that starts as the identity: there is no BN after the last convolution whose gamma could be
-            # zero, and a zero gamma before its ReLU would stop the gradient, so the weight starts at zero.
+            # For a unit that starts as its shortcut the weight is zero: no BN with a gamma follows the last
+            # convolution, and a zero gamma before its ReLU would stop the gradient.
             self.c = PreActivationConv(
                 width, inner, point, norm=norm, prefix="c1x1-c__", weight_initializer="zeros" if last_gamma else None
             )
@@ -121,124 +137,63 @@ class _Unit(HybridBlock):
             )
             self.context = context(prefix="context__") if context else None
 
-    def hybrid_forward(self, F, x):  # noqa: N803 (Gluon's)
+    def hybrid_forward(self, F: ModuleType, x: Array) -> Array:  # noqa: N803 (Gluon's)
         shortcut = self.w(x) if self.w is not None else x
         branch = self.c(self.b(self.a(x)))
         return shortcut + (self.context(branch) if self.context is not None else branch)
 
 
-class ResNet(HybridBlock):
-    """Pre-activation ResNet with optional context blocks.
+class ResNet(Network):
+    """Pre-activation ResNet with optional context blocks; arguments are those of `a2net_gluon.networks.base.Network`.
 
-    Parameters
-    ----------
-    architecture : Architecture
-        The backbone.
-    classes : int
-        Width of the output.
-    context : callable, optional
-        ``context(stage, channels, ndim, prefix)`` returns a block that maps (N, channels, …) to the same shape; `stage`
-        is the name of the stage it is for.
-    placement : dict, optional
-        Stage name to the units (from 1) after which a context block stands.
-    on_branch : bool
-        Context blocks stand in those units instead: at the end of the residual branch, before the addition. It is where
-        squeeze-and-excitation belongs: after the addition its scales, all below 1, would shrink the shortcut too, unit
-        by unit.
-    last_gamma : bool
-        Start each residual unit as its shortcut (GluonCV's flag of this name; here the last convolution's weight
-        starts at zero, since the last BN stands before it).
-    norm_layer, norm_kwargs
-        Normalisation layer, as in `a2net_gluon.blocks.batch_norm`.
-    prefix : str
-        Start of every parameter's name; empty by default, so that the names are those of the DPN code.
-
-    Attributes
-    ----------
-    features, output : HybridBlock
-        Everything up to the pooled features (N, channels), and the fully connected layer on them.
-    classes : tuple of str or None
-        Names of the classes, once pretrained parameters have brought them.
+    `architecture` is an `Architecture`. With `last_gamma` the weight of each unit's last convolution starts at zero,
+    since the last BN of a unit stands before it. The prefix is empty by default, so that the names of parameters are
+    those of the DPN code.
 
     Inputs
     ------
     x : (N, 3, h, w) for images, (N, 3, t, h, w) for clips
-
-    Outputs
-    -------
-    (N, classes) logits, before the softmax.
-
-    Raises
-    ------
-    ValueError
-        If `placement` names a stage or unit the architecture does not have.
     """
 
-    def __init__(
-        self,
-        architecture,
-        classes,
-        context=None,
-        placement=None,
-        on_branch=False,
-        last_gamma=False,
-        norm_layer=None,
-        norm_kwargs=None,
-        prefix="",
-        params=None,
-    ):
-        super().__init__(prefix=prefix, params=params)
-        placement = placement or {}
-        check_placement({name: len(stage.kernels) for name, stage in architecture.named_stages().items()}, placement)
-        self.classes = None
-        self._context, self._on_branch, self._last_gamma = context, on_branch, last_gamma
-        self._norm = batch_norm(norm_layer, norm_kwargs, architecture.ndim)
-        with self.name_scope():
-            self.features = nn.HybridSequential(prefix="")
-            channels = self._add_stem(architecture)
-            for name, stage in architecture.named_stages().items():
-                self._add_stage(name, stage, channels, placement.get(name, ()))
-                channels = stage.width
-            self._add_tail(architecture.ndim, channels)
-            self.output = nn.Dense(classes, in_units=channels, prefix="fc_")
+    takes_context_on_branch = True
 
-    def hybrid_forward(self, F, x):  # noqa: D102, N803 (Gluon's)
-        return self.output(self.features(x))
-
-    def _add_stem(self, architecture):
-        channels = architecture.stem_channels
-        stem = convolution(channels, 3, architecture.stem_kernel, architecture.stem_stride, "conv1_x_1__conv_")
-        # The paper's parameter counts (its Tables 2 and 3, and 33.0 M) need a BN here.
-        self.features.register_child(stem, "conv1")
-        self.features.register_child(self._norm(in_channels=channels, prefix="conv1_x_1__bn_"), "conv1_bn")
-        self.features.register_child(activation("conv1_x_1__relu_"), "conv1_relu")
+    def make_stem(self) -> Layers:  # noqa: D102
+        architecture, channels = self.architecture, self.architecture.stem_channels
+        layers: Layers = [
+            ("conv1", convolution(channels, 3, architecture.stem_kernel, architecture.stem_stride, "conv1_x_1__conv_")),
+            # The paper's parameter counts (its Tables 2 and 3, and 33.0 M) include a BN here.
+            ("conv1_bn", self._norm(in_channels=channels, prefix="conv1_x_1__bn_")),
+            ("conv1_relu", activation("conv1_x_1__relu_")),
+        ]
         if architecture.pool_stride:
-            pool = max_pool((1, 3, 3)[-architecture.ndim :], architecture.pool_stride, "pool1_")
-            self.features.register_child(pool, "pool1")
-        return channels
+            layers.append(("pool1", max_pool((1, 3, 3)[-architecture.ndim :], architecture.pool_stride, "pool1_")))
+        return layers
 
-    def _add_stage(self, name, stage, in_channels, with_context):
-        context = functools.partial(self._context, name, stage.width, len(stage.stride)) if self._context else None
-        units = []
-        for number, kernel in enumerate(stage.kernels, start=1):
-            first = number == 1
-            unit = _Unit(
-                stage.width,
-                in_channels if first else stage.width,
-                kernel,
-                stage.stride if first else (1,) * len(kernel),
-                project=first,
-                norm=self._norm,
-                last_gamma=self._last_gamma,
-                context=context if self._on_branch and number in with_context else None,
-                prefix=f"{name}_x__{number}_",
-            )
-            units.append(unit)
-        sequence = stage_with_contexts(name, units, context, () if self._on_branch else with_context)
-        self.features.register_child(sequence, name)
+    def make_unit(  # noqa: D102
+        self,
+        stage: Stage,
+        number: int,
+        in_channels: int,
+        context: typing.Callable[..., HybridBlock] | None,
+        prefix: str,
+    ) -> HybridBlock:
+        kernel = stage.kernels[number - 1]
+        return _Unit(
+            stage.width,
+            in_channels,
+            kernel,
+            stage.stride if number == 1 else (1,) * len(kernel),
+            project=number == 1,
+            norm=self._norm,
+            last_gamma=self._last_gamma,
+            context=context,
+            prefix=prefix,
+        )
 
-    def _add_tail(self, ndim, channels):
-        self.features.register_child(self._norm(in_channels=channels, prefix="tail__bn_"), "tail_bn")
-        self.features.register_child(activation("tail__relu_"), "tail_relu")
-        self.features.register_child(global_average_pool(ndim, prefix="pool5_"), "pool5")
-        self.features.register_child(nn.Flatten(prefix="flatten_"), "flatten")
+    def make_tail(self) -> Layers:  # noqa: D102
+        return [
+            ("tail_bn", self._norm(in_channels=self.architecture.feature_channels, prefix="tail__bn_")),
+            ("tail_relu", activation("tail__relu_")),
+            ("pool5", global_average_pool(self.architecture.ndim, prefix="pool5_")),
+            ("flatten", nn.Flatten(prefix="flatten_")),
+        ]

@@ -1,9 +1,11 @@
-"""Where pretrained parameters come from: the package itself, a folder of parameter files, a server the user names.
+"""Sources of pretrained parameters: the package itself, a folder of parameter files, a server that the user names.
 
 The layout is GluonCV's: ``{root}/{name}-{first 8 digits of the SHA-1}.params``, beside it a lock file; on a server
-``{MXNET_GLUON_REPO}/gluon/models/{name}-{digits}.zip`` with that one file inside. What is asked for by tag, or as the
-published parameters, is used only if its checksum is right; a file asked for by its name is taken as it is.
+``{MXNET_GLUON_REPO}/gluon/models/{name}-{digits}.zip`` with that one file inside. A file requested by tag, or as the
+published parameters, is used only if its checksum is right; a file requested by its name is not checked.
 """
+
+from __future__ import annotations
 
 import hashlib
 import os
@@ -24,13 +26,13 @@ MODEL_FOLDER = "~/.mxnet/models"
 _SHIPPED = pathlib.Path(__file__).parent.parent / "pretrained"
 _LOCK_TIMEOUT = 300  # seconds another process may take to download; GLUON_MODEL_LOCK_TIMEOUT changes it, as in GluonCV
 _CONNECTION_TIMEOUT = 30  # seconds without a byte
-# What zipfile raises: for damage, a missing name, encryption and unknown compression.
+# Exceptions of zipfile: for damage, a missing name, encryption and unknown compression.
 _BAD_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError, NotImplementedError)
 _TAG = re.compile(r"[0-9a-f]{8,40}")
 
 
 class Pretrained(typing.NamedTuple):
-    """Published parameters of a network: their SHA-1 and what they are."""
+    """Published parameters of a network: their SHA-1 and the data they are trained on."""
 
     sha1: str
     what: str
@@ -44,7 +46,9 @@ PRETRAINED = {
 }
 
 
-def find_weights(name, pretrained, root=MODEL_FOLDER):
+def find_weights(
+    name: str, pretrained: bool | str | os.PathLike[str], root: str | os.PathLike[str] = MODEL_FOLDER
+) -> pathlib.Path:
     """Find the parameter file that ``get_model(name, pretrained=…)`` asks for.
 
     Parameters
@@ -52,11 +56,10 @@ def find_weights(name, pretrained, root=MODEL_FOLDER):
     name : str
         A registered network.
     pretrained : bool or str or Path
-        True for the published parameters of `name`; a tag, which is a file's SHA-1 or at least its first 8 digits; the
-        path of a parameter file; or the name of one in `root`.
+        True for the published parameters of `name`; a tag, which is the SHA-1 of a file or at least its first 8 digits;
+        the path of a parameter file; or the name of one in `root`.
     root : str or Path
-        Folder of parameter files. Where it is GluonCV's default and the environment has MXNET_HOME,
-        ``$MXNET_HOME/models``.
+        Folder of parameter files. GluonCV's default is replaced by ``$MXNET_HOME/models`` if MXNET_HOME is set.
 
     Returns
     -------
@@ -67,7 +70,7 @@ def find_weights(name, pretrained, root=MODEL_FOLDER):
     UsageError
         If there is no such file.
     FailureError
-        If a file does not have the checksum its name promises, or cannot be fetched.
+        If a file does not have the checksum in its name, or cannot be fetched.
     """
     root = _model_folder(root)
     if pretrained is True:
@@ -78,7 +81,8 @@ def find_weights(name, pretrained, root=MODEL_FOLDER):
                 "pretrained='FILE'"
             )
         return _by_checksum(name, PRETRAINED[name].sha1, root)
-    for path in (pathlib.Path(os.path.expanduser(pretrained)), root / pretrained):
+    given = os.path.expanduser(str(pretrained))
+    for path in (pathlib.Path(given), root / str(pretrained)):
         if path.is_file():
             return path
     if _TAG.fullmatch(str(pretrained)):
@@ -86,13 +90,13 @@ def find_weights(name, pretrained, root=MODEL_FOLDER):
     raise UsageError(f"{pretrained}: no such parameter file, also not in {root}, and not a tag (8 to 40 hex digits)")
 
 
-def _model_folder(root):
+def _model_folder(root: str | os.PathLike[str]) -> pathlib.Path:
     if str(root) == MODEL_FOLDER and os.environ.get("MXNET_HOME"):
         return pathlib.Path(os.environ["MXNET_HOME"]) / "models"
     return pathlib.Path(os.path.expanduser(root))
 
 
-def _by_checksum(name, tag, root):
+def _by_checksum(name: str, tag: str, root: pathlib.Path) -> pathlib.Path:
     """The file of `name` whose SHA-1 starts with `tag`: shipped, in `root`, or downloaded to `root`."""
     published = PRETRAINED[name].sha1 if name in PRETRAINED else ""
     sha1 = published if published.startswith(tag) else tag
@@ -107,13 +111,13 @@ def _by_checksum(name, tag, root):
     return _fetch(path, sha1)
 
 
-def _has_checksum(path, sha1):
-    digest = hashlib.sha1(path.read_bytes()).hexdigest()  # no protection from an attacker; GluonCV's choice
+def _has_checksum(path: pathlib.Path, sha1: str) -> bool:
+    digest = hashlib.sha1(path.read_bytes()).hexdigest()  # GluonCV's choice; no protection from an attacker
     return digest.startswith(sha1)
 
 
-def _fetch(path, sha1):
-    """Download what belongs at `path` from the user's server, one process at a time."""
+def _fetch(path: pathlib.Path, sha1: str) -> pathlib.Path:
+    """Download the file for `path` from the user's server, one process at a time."""
     state = "its content is not what its name promises" if path.is_file() else "no such file"
     repository = os.environ.get("MXNET_GLUON_REPO")
     if not repository:
@@ -134,16 +138,16 @@ def _fetch(path, sha1):
     return path
 
 
-def _lock_timeout():
+def _lock_timeout() -> int:
     text = os.environ.get("GLUON_MODEL_LOCK_TIMEOUT", str(_LOCK_TIMEOUT))
     if not text.isdigit():
         raise UsageError(f"GLUON_MODEL_LOCK_TIMEOUT is {text!r}; it must be a whole number of seconds")
     return int(text)
 
 
-def _download(url, path, sha1):
-    """Write the one file of the archive at `url` to `path`, if it has the checksum."""
-    import requests
+def _download(url: str, path: pathlib.Path, sha1: str) -> None:
+    """Write the file in the archive at `url` to `path`, if it has the checksum."""
+    import requests  # type: ignore[import-untyped]  # its stubs are a package of their own
 
     try:
         with tempfile.TemporaryFile() as archive:

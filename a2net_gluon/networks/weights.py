@@ -1,5 +1,8 @@
-"""Reading parameter files into networks, with an error that says what does not fit."""
+"""Parameter files: loading them into networks, with an error that names the misfit, and saving."""
 
+from __future__ import annotations
+
+import os
 import pathlib
 import re
 import typing
@@ -7,6 +10,7 @@ import typing
 import mxnet as mx
 
 from a2net_gluon.errors import FailureError, UsageError
+from a2net_gluon.mxnet_fixes import load_parameter, named_parameters, read_arrays, save_arrays
 
 __all__ = [
     "HEAD",
@@ -23,22 +27,25 @@ __all__ = [
     "save_weights",
 ]
 
-# Start of the names of two constants in exports that take pixels as they are; they are no part of the network.
+# Start of the names of two constants in exports that take raw pixels; they do not belong to the network.
 NORMALIZATION = "normalization_"
 
-# How names of parameters begin and end, in files of save_parameters and in exports.
-HEAD = ("output.", "fc_")  # the output layer, the one part that depends on the number of classes
+# Starts and ends of parameter names, in files of save_parameters and in exports.
+HEAD = ("output.", "fc_")  # the output layer, the only part that depends on the number of classes
 _CONTEXT = "context"  # somewhere in the name of every parameter of a context block
 _OUTPUT_CONVOLUTION = ("expand.conv.weight", "expand__conv_weight")
 
+_Parameters = typing.Dict[str, mx.gluon.Parameter]
+_Arrays = typing.Dict[str, mx.nd.NDArray]
 
-def check_contexts(ctx):
+
+def check_contexts(ctx: mx.Context | typing.Sequence[mx.Context]) -> list[mx.Context]:
     """Return `ctx`, one context or several, as a list of contexts that exist on this machine.
 
     Raises
     ------
     UsageError
-        If a context is none, or names a GPU that is not there.
+        If an element is not a context, or names a GPU that does not exist.
     """
     contexts = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx]
     if not contexts or not all(isinstance(one, mx.Context) for one in contexts):
@@ -56,44 +63,22 @@ def check_contexts(ctx):
     return contexts
 
 
-def read_arrays(path):
-    """Read a .params file as ``{name: NDArray}``; this format holds numbers only, nothing is unpickled.
-
-    Raises
-    ------
-    UsageError
-        If there is no such file.
-    FailureError
-        If the file is truncated or not a parameter file.
-    """
-    path = pathlib.Path(path)
-    if not path.is_file():
-        raise UsageError(f"{path}: no such parameter file")
-    try:
-        arrays = mx.nd.load(str(path))
-    except (mx.MXNetError, UnicodeDecodeError, ValueError):  # mxnet's message is a page of C++ frames
-        arrays = None
-    if not isinstance(arrays, dict) or not arrays:
-        raise FailureError(f"{path}: truncated, or not an MXNet parameter file; copy or export it again")
-    return arrays
-
-
-def is_context(name):
+def is_context(name: str) -> bool:
     """Whether a parameter of this name, in either kind of file, belongs to a context block."""
     return _CONTEXT in name
 
 
 class ParameterFile:
-    """A parameter file of one of our networks, read whole.
+    """A parameter file of a network of this package, read whole.
 
-    Both kinds of files are understood: those of ``save_parameters``, and those of an export or of a Module
+    Both kinds of files are read: those of ``save_parameters``, and those of an export or of a Module
     checkpoint, whose names start with ``arg:`` and ``aux:``.
 
     Attributes
     ----------
     path : Path
     classes : int or None
-        Width of the output it was trained for; None if the network is none of ours.
+        Width of the output in the file; None if the file holds a network of another package.
 
     Raises
     ------
@@ -103,7 +88,7 @@ class ParameterFile:
         If the file is truncated or not a parameter file.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = pathlib.Path(path)
         arrays = read_arrays(path)
         self._exported = all(name.startswith(("arg:", "aux:")) for name in arrays)
@@ -111,10 +96,12 @@ class ParameterFile:
         named = {name[start:]: array for name, array in arrays.items()}
         self._arrays = {name: array for name, array in named.items() if not name.startswith(NORMALIZATION)}
         head = self._arrays.get("fc_bias" if self._exported else "output.bias")
-        self.classes = None if head is None else head.shape[0]
+        self.classes: int | None = None if head is None else head.shape[0]
 
-    def load(self, net, ctx=None, head=True):
-        """Load all parameters of `net`; without `head` all but those of its output layer.
+    def load(
+        self, net: mx.gluon.HybridBlock, ctx: mx.Context | list[mx.Context] | None = None, head: bool = True
+    ) -> None:
+        """Load all parameters of `net` to `ctx`, default: the CPU; without `head` all except those of its output layer.
 
         Raises
         ------
@@ -129,13 +116,13 @@ class ParameterFile:
         _check_fit(self.path, parameters, arrays)
         _fill(parameters, arrays, check_contexts(ctx or mx.cpu()))
 
-    def compare(self, net):
-        """Find out what an initialised `net` can take from this file: a `BackboneReport`.
+    def compare(self, net: mx.gluon.HybridBlock) -> BackboneReport:
+        """Find the parameters that an initialised `net` can take from this file.
 
         Raises
         ------
         UsageError
-            If the file has no backbone of `net`: nothing but heads and context blocks may be different.
+            If the file has no backbone of `net`: only the output layer and context blocks may differ.
         """
         parameters = self._parameters(net)
         fits = [name for name, array in self._arrays.items() if _fits(parameters, name, array)]
@@ -151,12 +138,12 @@ class ParameterFile:
             )
         return BackboneReport(tuple(fits), tuple(left), tuple(new))
 
-    def load_backbone(self, net):
-        """Load what fits into an initialised `net` that has more parts than the network of this file.
+    def load_backbone(self, net: mx.gluon.HybridBlock) -> BackboneReport:
+        """Load all fitting parameters into an initialised `net` that has more parts than the network of this file.
 
-        Attention blocks that are new start as the identity: the weight of their output convolution becomes zero, so
-        that the features are those of the file's network. Squeeze-and-excitation cannot start as the identity: its
-        scale is a sigmoid, about a half at the start, and the features are others until it is trained.
+        New attention blocks start as the identity: the weight of their output convolution becomes zero, so that the
+        features are those of the network in the file. Squeeze-and-excitation cannot start as the identity: its scale is
+        a sigmoid, about one half at the start, and the features differ until it is trained.
 
         Returns
         -------
@@ -175,35 +162,37 @@ class ParameterFile:
                 parameters[name].set_data(mx.nd.zeros(parameters[name].shape))
         return report
 
-    def _parameters(self, net):
-        """Those of `net` by the names this kind of file has for them."""
-        return dict(net.collect_params().items()) if self._exported else net._collect_params_with_prefix()
+    def _parameters(self, net: mx.gluon.HybridBlock) -> _Parameters:
+        """Parameters of `net` under their names in this kind of file."""
+        return dict(net.collect_params().items()) if self._exported else named_parameters(net)
 
 
 class BackboneReport(typing.NamedTuple):
-    """Names of parameters that a network takes from a file, that it leaves there, and that are new in it."""
+    """Names of the parameters that a network takes from a file, that it leaves there, and that only it has."""
 
-    taken: typing.Tuple[str, ...]
-    left: typing.Tuple[str, ...]
-    new: typing.Tuple[str, ...]
+    taken: tuple[str, ...]
+    left: tuple[str, ...]
+    new: tuple[str, ...]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "; ".join([f"{len(self.taken)} taken", *remainder(self.left, self.new)])
 
 
-def remainder(left, new):
-    """The parts of a report on parameters without a counterpart: each that is left, and each block that is new."""
+def remainder(left: typing.Sequence[str], new: typing.Sequence[str]) -> list[str]:
+    """Describe parameters without a counterpart: the names of those left, and the blocks of those that are new."""
     parts = [f"{len(left)} left ({', '.join(left)})"] if left else []
     return parts + ([f"{len(new)} new ({', '.join(dict.fromkeys(map(_part, new)))})"] if new else [])
 
 
-def _part(name):
+def _part(name: str) -> str:
     """The block, or the layer, that a parameter belongs to."""
     return re.sub(r"(context\d*)(\.|__).*|(\.|_)[a-z]+$", r"\1", name)
 
 
-def load_weights(net, path, ctx=None):
-    """Load all parameters of `net` from file `path` into `ctx`, the CPU unless given; see `ParameterFile`.
+def load_weights(
+    net: mx.gluon.HybridBlock, path: str | os.PathLike[str], ctx: mx.Context | list[mx.Context] | None = None
+) -> None:
+    """Load all parameters of `net` from file `path` to `ctx`, default: the CPU; see `ParameterFile`.
 
     Raises
     ------
@@ -215,15 +204,13 @@ def load_weights(net, path, ctx=None):
     ParameterFile(path).load(net, ctx)
 
 
-def load_backbone(net, path):
+def load_backbone(net: mx.gluon.HybridBlock, path: str | os.PathLike[str]) -> BackboneReport:
     """Load a trained backbone from file `path` into an initialised `net`; see `ParameterFile.load_backbone`."""
     return ParameterFile(path).load_backbone(net)
 
 
-def save_weights(net, path):
-    """Save the parameters of `net`; returns them as read back, ``{name: NDArray}``.
-
-    MXNet does not notice when a full disk cuts off the end of a file.
+def save_weights(net: mx.gluon.HybridBlock, path: str | os.PathLike[str]) -> dict[str, mx.nd.NDArray]:
+    """Save the parameters of `net` and return them as read back, see `a2net_gluon.mxnet_fixes.save_arrays`.
 
     Raises
     ------
@@ -237,31 +224,16 @@ def save_weights(net, path):
     return read_arrays(path)
 
 
-def save_arrays(arrays, path):
-    """Save ``{name: NDArray}`` and read it back, as `save_weights` does.
-
-    Raises
-    ------
-    mxnet.MXNetError
-        If the file cannot be written.
-    FailureError
-        If its end is missing.
-    """
-    mx.nd.save(str(path), arrays)
-    read_arrays(path)
-
-
-def _fits(parameters, name, array):
+def _fits(parameters: _Parameters, name: str, array: mx.nd.NDArray) -> bool:
     return name in parameters and tuple(parameters[name].shape) == array.shape
 
 
-def _fill(parameters, arrays, contexts):
+def _fill(parameters: _Parameters, arrays: _Arrays, contexts: list[mx.Context]) -> None:
     for name, parameter in parameters.items():
-        # The two steps of gluon's own loader: cast to the parameter's type, then initialise or overwrite.
-        parameter._load_init(arrays[name], contexts, cast_dtype=True, dtype_source="current")
+        load_parameter(parameter, arrays[name], contexts)
 
 
-def _check_fit(path, parameters, arrays):
+def _check_fit(path: pathlib.Path, parameters: _Parameters, arrays: _Arrays) -> None:
     missing = [name for name in parameters if name not in arrays]
     unknown = [name for name in arrays if name not in parameters]
     if missing or unknown:

@@ -10,6 +10,7 @@ import typing
 import mxnet as mx
 from mxnet import gluon
 
+from a2net_gluon import mxnet_fixes
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.networks.weights import read_arrays, save_arrays
 
@@ -18,10 +19,9 @@ __all__ = ["load_gluon_states", "load_optimizer", "save_optimizer"]
 
 def save_optimizer(trainer: gluon.Trainer, path: pathlib.Path) -> None:
     """Write momentum, and float32 master weights where there are such, to `path`, by the parameters' names."""
-    states = trainer._updaters[0].states  # number of the parameter to its state; the same on every device
-    arrays = {}
-    for number, state in states.items():
-        arrays.update(_flatten(trainer._params[number].name, state))
+    parameters, arrays = mxnet_fixes.trained_parameters(trainer), {}
+    for number, state in mxnet_fixes.optimizer_states(trainer).items():
+        arrays.update(_flatten(parameters[number].name, state))
     if arrays:
         save_arrays(arrays, path)
 
@@ -29,16 +29,16 @@ def save_optimizer(trainer: gluon.Trainer, path: pathlib.Path) -> None:
 def load_optimizer(trainer: gluon.Trainer, path: pathlib.Path) -> None:
     """Restore the file of `save_optimizer`; without a file, training had no state yet."""
     arrays = read_arrays(path) if path.exists() else {}
-    for updater, context in zip(trainer._updaters, trainer._contexts):
-        for number, parameter in enumerate(trainer._params):
+    for context in mxnet_fixes.trained_contexts(trainer):
+        states = {}
+        for number, parameter in enumerate(mxnet_fixes.trained_parameters(trainer)):
             if parameter.grad_req == "null":
                 continue
-            state = trainer._optimizer.create_state_multi_precision(number, parameter.data(context))
-            for name, array in _flatten(parameter.name, state).items():
+            states[number] = mxnet_fixes.create_optimizer_state(trainer, number, context)
+            for name, array in _flatten(parameter.name, states[number]).items():
                 if name in arrays:
                     arrays[name].copyto(array)
-            updater.states[number] = state
-            updater.states_synced[number] = True
+        mxnet_fixes.set_optimizer_states(trainer, context, states)
 
 
 def _flatten(name: str, state: typing.Any) -> dict[str, mx.nd.NDArray]:
@@ -107,14 +107,13 @@ def load_gluon_states(trainer: gluon.Trainer, path: str | os.PathLike[str]) -> N
         raise FailureError(f"{path}: not a file of gluon.Trainer.save_states, or damaged")
     for number, state in states.items():
         _check_shape(path, trainer, number, state)
-    for updater, context in zip(trainer._updaters, trainer._contexts):
-        for number, state in states.items():
-            updater.states[number] = _on(state, context)
-            updater.states_synced[number] = True
+    for context in mxnet_fixes.trained_contexts(trainer):
+        there = {number: _on(state, context) for number, state in states.items()}
+        mxnet_fixes.set_optimizer_states(trainer, context, there)
 
 
 def _check_shape(path: typing.Any, trainer: gluon.Trainer, number: int, state: typing.Any) -> None:
-    parameters = trainer._params
+    parameters = mxnet_fixes.trained_parameters(trainer)
     shapes = {array.shape for array in _flatten("", state).values()} if not isinstance(state, _Ignored) else {None}
     if number >= len(parameters) or shapes - {parameters[number].shape}:
         raise FailureError(f"{path}: parameter {number} does not fit this network; name the model it was made with")

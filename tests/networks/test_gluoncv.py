@@ -78,7 +78,7 @@ def test_no_network_of_gluoncvs_is_hidden():
 
 
 def test_unknown_keyword_and_name():
-    with pytest.raises(TypeError, match="no keyword 'clases'; did you mean 'classes'"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'clases'; did you mean 'classes'"):
         get_model(clases=3)
     with pytest.raises(ValueError, match="not among the following model list"):
         get_model("a2net_resnet51")

@@ -1,5 +1,6 @@
 """Every registered network, whatever is in the table."""
 
+import inspect
 import os
 import pathlib
 import re
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 
 import a2net_gluon
-from a2net_gluon.networks import input_shape
+from a2net_gluon.networks import MobileNetV2, input_shape
+from a2net_gluon.networks.catalog import NETWORKS
+from a2net_gluon.networks.mobilenet import MOBILENET_V2
 from a2net_gluon.networks.placement import locations
-from a2net_gluon.networks.zoo import _NETWORKS
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 
@@ -87,7 +89,7 @@ def test_associations_agree_on_the_whole_network(association):
 
 @pytest.mark.parametrize("name", a2net_gluon.list_models())
 def test_locations_are_those_of_the_maps(name):
-    architecture = _NETWORKS[name].architecture
+    architecture = NETWORKS[name].architecture
     shape = tuple(length // 2 + 1 for length in input_shape(name)[1:])  # odd in part
     net, data = a2net_gluon.get_model(name), mx.sym.var("data")
     for stage, expected in locations(architecture, shape).items():
@@ -163,11 +165,51 @@ def test_squeeze_excitation_stands_on_the_residual_branch():
     np.testing.assert_array_equal(unit(x).asnumpy(), x.asnumpy())
 
 
+def test_keywords_are_spelled_out():
+    """A misspelt keyword is an ordinary TypeError, with a suggestion from the signature."""
+    kinds = {
+        name: parameter.kind.name for name, parameter in inspect.signature(a2net_gluon.get_model).parameters.items()
+    }
+    assert [name for name, kind in kinds.items() if kind == "POSITIONAL_OR_KEYWORD"] == ["name", "pretrained"]
+    assert {*kinds.values()} == {"POSITIONAL_OR_KEYWORD", "KEYWORD_ONLY"}
+    words = (
+        r"^get_model\(\) got an unexpected keyword argument 'clases'; did you mean 'classes'\? there are: association"
+    )
+    with pytest.raises(TypeError, match=words):
+        a2net_gluon.get_model("a2net_resnet50", clases=10)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'zzz'; there are: association"):
+        a2net_gluon.get_model("a2net_resnet50", zzz=10)
+    with pytest.raises(TypeError, match="positional argument"):
+        a2net_gluon.get_model("a2net_resnet50", False, 10)
+
+
+def test_none_is_not_given():
+    options = ("classes", "association", "identity_start", "reduction", "input_size", "norm_layer", "norm_kwargs")
+    for name in ("resnet20_small", "se_resnet50", "a2net_resnet20_small"):
+        net = a2net_gluon.get_model(name, **dict.fromkeys(options), context=None, placement=None)
+        assert names_and_shapes(net) == names_and_shapes(a2net_gluon.get_model(name))
+
+
+def test_blocks_on_branches_are_for_networks_that_take_them():
+    with pytest.raises(
+        ValueError, match="context 'se' stands on residual branches; mobilenet_v2 takes no blocks there"
+    ):
+        a2net_gluon.get_model("mobilenet_v2", context="se", placement={"conv4": (1,)})
+    with pytest.raises(ValueError, match="MobileNetV2 takes no context blocks on residual branches"):
+        MobileNetV2(MOBILENET_V2, 5, on_branch=True)
+    with pytest.raises(ValueError, match="there is no context to place"):
+        MobileNetV2(MOBILENET_V2, 5, placement={"conv4": (1,)})
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
         ({"name": "a2net_resnet5"}, ValueError, r"did you mean 'a2net_resnet50'.*resnet20_small"),
-        ({"name": "resnet50", "clases": 3}, TypeError, "did you mean 'classes'.*norm_layer"),
+        (
+            {"name": "resnet50", "clases": 3},
+            TypeError,
+            "unexpected keyword argument 'clases'; did you mean 'classes'.*norm_layer",
+        ),
         ({"name": "resnet50", "classes": 0}, ValueError, "classes is 0"),
         ({"name": "resnet50", "classes": True}, ValueError, "classes is True"),
         ({"name": "resnet50", "ctx": "cpu"}, ValueError, "ctx is 'cpu'"),
