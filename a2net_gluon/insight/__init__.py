@@ -1,4 +1,4 @@
-"""Looking into networks: what they cost, what they attend to, how training went."""
+"""Inspection of networks and runs: costs, attention maps, curves."""
 
 from a2net_gluon.insight.attention import AttentionProbe, attention_maps
 from a2net_gluon.insight.cost_breakdown import Intermediate, breakdown, intermediates, stored_bytes

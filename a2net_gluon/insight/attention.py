@@ -1,4 +1,6 @@
-"""The attention maps of a network's double attention blocks, by name."""
+"""Attention maps of a network's double attention blocks, by name."""
+
+from __future__ import annotations
 
 import dataclasses
 import re
@@ -14,51 +16,51 @@ __all__ = ["AttentionProbe", "BlockAttention", "attention_maps"]
 
 @dataclasses.dataclass(frozen=True)
 class BlockAttention:
-    """What one double attention block did with one image.
+    """Attention of one double attention block to one image.
 
     Attributes
     ----------
     gathering_maps : ndarray (n, h, w)
-        Where each of the n descriptors is collected; each map sums to 1 over the locations (Eq. 4).
+        Weights of the locations in each of the n descriptors; each map sums to 1 over the locations (Eq. 4).
     distribution_maps : ndarray (h, w, n)
-        What each location takes of the n descriptors; its weights sum to 1 (Eq. 5).
+        Weights of the n descriptors at each location; they sum to 1 over the descriptors (Eq. 5).
     """
 
     gathering_maps: np.ndarray
     distribution_maps: np.ndarray
 
     @property
-    def size(self):
+    def size(self) -> tuple[int, ...]:
         """Height and width of the maps."""
         return self.gathering_maps.shape[1:]
 
     @property
-    def shares(self):
-        """The share of each gathering map in all that is handed out: (n,), sums to 1.
+    def shares(self) -> np.ndarray:
+        """Share of each descriptor in the distribution: (n,), sums to 1.
 
-        It is the mean of a descriptor's weight over the locations. How peaked a map is says less: a descriptor that
-        nobody takes changes nothing, however sharp its map.
+        A share is the mean of a descriptor's weight over the locations. It ranks maps better than their peaks do: a
+        descriptor that no location receives changes nothing, however sharp its gathering map is.
         """
         return self.distribution_maps.mean(axis=(0, 1))
 
-    def cell(self, x, y):
-        """Row and column of the location at relative position `x`, `y`, each from 0 to 1 from the top left."""
+    def cell(self, x: float, y: float) -> tuple[int, int]:
+        """Return row and column of the location at relative position `x`, `y`, each from 0 to 1 from the top left."""
         height, width = self.size
         return min(int(y * height), height - 1), min(int(x * width), width - 1)
 
-    def mixture(self, row, column):
-        """Where a location's new features come from: (h, w), sums to 1.
+    def mixture(self, row: int, column: int) -> np.ndarray:
+        """Return the weights of all locations in the new features of one location: (h, w), sums to 1.
 
-        All gathering maps, mixed by the location's weights. It is the location's column of the relation matrix
-        softmax(B)ᵀ softmax(V) of Eq. 7, which the left association never computes.
+        It is the sum of all gathering maps, weighted by the location's distribution: the location's column of the
+        relation matrix softmax(B)ᵀ softmax(V) of Eq. 7, which the left association never computes.
         """
         return np.tensordot(self.distribution_maps[row, column], self.gathering_maps, axes=1)
 
 
 class AttentionProbe:
-    """A network that returns the attention in it besides its logits.
+    """A network that returns its attention maps together with its logits.
 
-    The maps are nodes of the traced graph, so the network itself, and any export of it, returns only its logits.
+    The maps are nodes of the traced graph; the network itself, and any export of it, returns only its logits.
 
     Parameters
     ----------
@@ -66,7 +68,7 @@ class AttentionProbe:
         Initialised; one input. Its parameters are shared, not copied.
     """
 
-    def __init__(self, net):
+    def __init__(self, net: mx.gluon.HybridBlock) -> None:
         data = mx.sym.var("data")
         logits = net(data)
         internals = logits.get_internals()
@@ -82,16 +84,16 @@ class AttentionProbe:
         self._net = symbol_block(outputs, [data], net.collect_params())
 
     @property
-    def blocks(self):
+    def blocks(self) -> tuple[str, ...]:
         """Short names of the blocks in the network's order, e.g. ``conv4:2``: after unit 2 of stage conv4."""
         return tuple(self._prefixes)
 
-    def maps(self, x):
-        """Run the network on `x`; the logits, and what `attention_maps` returns."""
+    def maps(self, x: mx.nd.NDArray) -> tuple[mx.nd.NDArray, dict[str, mx.nd.NDArray]]:
+        """Run the network on `x`; return the logits and the maps, as `attention_maps` does."""
         logits, _, *maps = self._net(x)
         return logits, dict(zip(self._maps, maps))
 
-    def look(self, x):
+    def look(self, x: mx.nd.NDArray) -> tuple[np.ndarray, dict[str, BlockAttention]]:
         """Run the network on one image.
 
         Parameters
@@ -102,7 +104,7 @@ class AttentionProbe:
         -------
         logits : ndarray (classes,)
         blocks : dict of str to BlockAttention
-            By the names in `blocks`.
+            Keyed by the names in `blocks`.
         """
         logits, maps = self.maps(x)
         return logits[0].asnumpy(), {
@@ -113,13 +115,13 @@ class AttentionProbe:
             for block, prefix in self._prefixes.items()
         }
 
-    def _size(self, prefix, shape):
-        """Height and width of a block's maps: those of the convolution whose output the softmax has flattened."""
+    def _size(self, prefix: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return height and width of a block's maps: those of the convolution whose output the softmax flattens."""
         flat = self._maps[prefix + GATHERING_MAPS].get_children()
         return flat.get_children()[0].infer_shape(data=shape)[1][0][2:]
 
 
-def attention_maps(net, x):
+def attention_maps(net: mx.gluon.HybridBlock, x: mx.nd.NDArray) -> dict[str, mx.nd.NDArray]:
     """Run `net` on `x` and return every attention map in it.
 
     Parameters
@@ -138,7 +140,7 @@ def attention_maps(net, x):
     return AttentionProbe(net).maps(x)[1]
 
 
-def _short(prefix):
-    """``conv4:2`` of ``conv4_x__2_context__``; of a block that stands elsewhere, its prefix."""
+def _short(prefix: str) -> str:
+    """Return ``conv4:2`` for prefix ``conv4_x__2_context__``, and any other prefix unchanged."""
     found = re.search(r"(conv\d+)_x__(\d+)_context__$", prefix)
     return f"{found[1]}:{found[2]}" if found else prefix

@@ -1,10 +1,10 @@
-"""What a network attends to in image files: a contact sheet and the arrays for each."""
+"""Contact sheets and arrays of a network's attention maps, written for image files."""
 
 from __future__ import annotations
 
 import pathlib
-import typing
 import warnings
+from typing import TYPE_CHECKING, Collection, Iterator, Mapping, NamedTuple, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -13,18 +13,19 @@ from scipy.special import softmax
 from a2net_gluon.data.decoding import DecodeError
 from a2net_gluon.data.folder import find_images, read_image
 from a2net_gluon.errors import FailureError, UsageError
-from a2net_gluon.files import folder_for_output, replacing
-from a2net_gluon.insight.attention import AttentionProbe
+from a2net_gluon.files import AnyPath, folder_for_output, replacing
+from a2net_gluon.insight.attention import AttentionProbe, BlockAttention
 from a2net_gluon.insight.attention_sheet import DPI, draw_sheet
-from a2net_gluon.networks import list_models
-from a2net_gluon.networks.trained import load_trained
-from a2net_gluon.settings import Attention
+from a2net_gluon.networks import Description, list_models
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Report", "attention", "write_reports"]
 
 
-class Report(typing.NamedTuple):
-    """The files written for an image and its most probable class, or the reason why there are none."""
+class Report(NamedTuple):
+    """The files written for an image with its most probable class, or the problem of an unreadable image."""
 
     image: str
     files: tuple[str, ...] = ()
@@ -33,7 +34,7 @@ class Report(typing.NamedTuple):
     problem: str | None = None
 
 
-def attention(options: Attention) -> typing.Iterator[Report]:
+def attention(options: Attention) -> Iterator[Report]:
     """Draw what a network's double attention blocks attend to in image files; see `write_reports`.
 
     Parameters
@@ -58,11 +59,19 @@ def attention(options: Attention) -> typing.Iterator[Report]:
     return write_reports(net, description, images, output, options.blocks, options.maps, options.locations)
 
 
-def write_reports(net, description, images, folder, blocks, maps, locations):
-    """Write ``<stem>.png`` and ``<stem>.npz`` for each image file, and yield a `Report` of it.
+def write_reports(
+    net: mx.gluon.HybridBlock,
+    description: Description,
+    images: Sequence[AnyPath],
+    folder: AnyPath,
+    blocks: Collection[str],
+    maps: int,
+    locations: Sequence[tuple[float, float]],
+) -> Iterator[Report]:
+    """Write ``<stem>.png`` and ``<stem>.npz`` for each image file, and yield its `Report`.
 
-    A stem that came before gets a number: two files ``photo.jpg`` of different folders become ``photo`` and
-    ``photo-2``, in their order. An unreadable image is reported and does not stop the others.
+    A repeated stem gets a number: two files ``photo.jpg`` from different folders become ``photo`` and ``photo-2``, in
+    their order. An unreadable image is reported, and the images after it are processed all the same.
 
     Parameters
     ----------
@@ -72,18 +81,18 @@ def write_reports(net, description, images, folder, blocks, maps, locations):
         The network's name, its classes and its preprocessing.
     images : sequence of str or Path
     folder : str or Path
-        Created if it is not there.
-    blocks : sequence of str
+        Created if missing.
+    blocks : collection of str
         Names such as ``conv4:2``; all blocks if empty.
     maps : int
-        Gathering maps to draw of each block.
+        Number of gathering maps to draw for each block.
     locations : sequence of (float, float)
         Relative positions (x, y) from the top left of the network's crop, whose distributions are drawn.
 
     Raises
     ------
     UsageError
-        If the network has no double attention, or not this block, or a sheet would replace one of the images.
+        If the network has no double attention, or no block of this name, or a sheet would replace one of the images.
     FailureError
         If the folder cannot be written, or the network's values are not finite.
     """
@@ -104,8 +113,8 @@ def write_reports(net, description, images, folder, blocks, maps, locations):
         yield Report(str(image), files, name, probability)
 
 
-def _choose(model, existing, wanted):
-    """The blocks of `existing` that are `wanted`, in the network's order."""
+def _choose(model: str, existing: Sequence[str], wanted: Collection[str]) -> list[str]:
+    """Return the blocks of `existing` that are `wanted`, in the network's order."""
     if not existing:
         having = ", ".join(list_models(ndim=2, context="a2"))
         raise UsageError(f"{model} has no double attention block to look into: name a model that has, such as {having}")
@@ -115,9 +124,9 @@ def _choose(model, existing, wanted):
     return [name for name in existing if name in (wanted or existing)]
 
 
-def _targets(images, folder):
-    """A path without ending for each image; no two are the same, and none is an image that is looked at."""
-    names = []
+def _targets(images: Sequence[AnyPath], folder: pathlib.Path) -> list[pathlib.Path]:
+    """Return a distinct output path without suffix for each image; raise a UsageError if one would replace an image."""
+    names: list[str] = []
     for image in images:
         stem = name = pathlib.Path(image).stem
         number = 1
@@ -134,8 +143,10 @@ def _targets(images, folder):
     return [folder / name for name in names]
 
 
-def _look(probe, description, crop):
-    """The most probable class, its probability, and the attention of every block."""
+def _look(
+    probe: AttentionProbe, description: Description, crop: np.ndarray
+) -> tuple[str, float, dict[str, BlockAttention]]:
+    """Return the most probable class, its probability, and the attention of every block."""
     pixels = mx.nd.array(crop.transpose(2, 0, 1)[np.newaxis], dtype=np.uint8)
     logits, attention = probe.look(description.preprocessing.normalize(pixels))
     if not np.isfinite(logits).all():
@@ -144,18 +155,18 @@ def _look(probe, description, crop):
     return description.classes[best], float(softmax(logits)[best]), attention
 
 
-def _write(target, figure, arrays):
-    """Write the picture and the arrays; returns their paths as strings."""
+def _write(target: pathlib.Path, figure: Figure, arrays: Mapping[str, np.ndarray]) -> tuple[str, str]:
+    """Write the picture and the arrays; return their paths."""
     picture, archive = (target.with_name(f"{target.name}{ending}") for ending in (".png", ".npz"))
     with replacing(picture) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # the file's name may be written in letters the font does not have
+        warnings.filterwarnings("ignore", "Glyph")  # the font may lack letters of the file's name
         figure.savefig(temporary, format="png", dpi=DPI)
-    with replacing(archive) as temporary, open(temporary, "wb") as file:  # numpy appends .npz to a mere name
+    with replacing(archive) as temporary, open(temporary, "wb") as file:  # numpy would append .npz to a file name
         np.savez_compressed(file, **arrays)
     return str(picture), str(archive)
 
 
-def _arrays(crop, attention):
+def _arrays(crop: np.ndarray, attention: Mapping[str, BlockAttention]) -> dict[str, np.ndarray]:
     arrays = {"crop": crop}
     for name, block in attention.items():
         arrays[f"{name}/gathering_maps"] = block.gathering_maps

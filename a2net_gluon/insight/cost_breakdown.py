@@ -1,8 +1,12 @@
-"""Where a network's parameters and multiply-adds are, and what its attention blocks keep in memory."""
+"""Parameters and multiply-adds of a network's parts, and memory of its attention blocks."""
+
+from __future__ import annotations
 
 import dataclasses
 import re
-import typing
+from typing import Any, Sequence
+
+import mxnet as mx
 
 from a2net_gluon.blocks.double_attention import DISTRIBUTED, GATHERING_MAPS, RELATION
 from a2net_gluon.blocks.non_local import ATTENTION_MAPS
@@ -15,13 +19,13 @@ __all__ = ["PARTS", "Intermediate", "breakdown", "intermediates", "stored_bytes"
 PARTS = ("stage", "block")
 _FLOAT32 = 4  # bytes
 
-# conv3_x__2_c1x1-a__conv_weight stands in unit 2 of conv3, conv3_x__2_context__… in the context block of that unit;
-# conv1_x_1__… is the stem, and MobileNetV2's conv9_x_1__… a stage that is a single convolution.
+# conv3_x__2_c1x1-a__conv_weight belongs to unit 2 of conv3, conv3_x__2_context__… to the context block of that unit,
+# conv1_x_1__… to the stem, and MobileNetV2's conv9_x_1__… to a stage of a single convolution.
 _IN_STAGE = re.compile(r"(?P<stage>conv\d+)_x_(_(?P<unit>\d+)_(?P<context>context__)?)?")
 
 
-def breakdown(net, input_shape, by="block"):
-    """Share the cost of `net` out to its parts.
+def breakdown(net: mx.gluon.HybridBlock, input_shape: Sequence[int], by: str = "block") -> dict[str, Cost]:
+    """Divide the cost of `net` among its parts.
 
     Parameters
     ----------
@@ -45,19 +49,20 @@ def breakdown(net, input_shape, by="block"):
     """
     if by not in PARTS:
         raise UsageError(f"by is {by!r}; it must be one of {', '.join(PARTS)}")
-    parts = {}
+    parts: dict[str, Cost] = {}
     for name, item in itemized_cost(net, input_shape):
-        if item != Cost():  # most nodes multiply nothing
+        if item != Cost():  # most nodes have no parameters and no products
             part = _part(_own_name(net, name), by)
             parts[part] = parts.get(part, Cost()) + item
     return parts
 
 
-def _own_name(net, name):
+def _own_name(net: mx.gluon.HybridBlock, name: str) -> str:
+    """Return `name` without the prefix of `net`."""
     return name[len(net.prefix) :] if name.startswith(net.prefix) else name
 
 
-def _part(name, by):
+def _part(name: str, by: str) -> str:
     found = _IN_STAGE.match(name)
     if not found:
         return name.split("_")[0]
@@ -67,8 +72,8 @@ def _part(name, by):
     return "stem" if stage == "conv1" else stage
 
 
-def stored_bytes(value_channels, attention_channels, locations):
-    """Bytes in float32 of what is stored between the two matrix products, for one input (section 2.3).
+def stored_bytes(value_channels: int, attention_channels: int, locations: int) -> tuple[int, int]:
+    """Return the bytes in float32 of the array between a block's two matrix products, for one input (section 2.3).
 
     Parameters
     ----------
@@ -80,14 +85,14 @@ def stored_bytes(value_channels, attention_channels, locations):
     Returns
     -------
     tuple of int
-        Of the left association, m·n values, and of the right one, L² values; a non-local block stores L² too.
+        Bytes in the left association, m·n values, and in the right one, L² values. A non-local block stores L² too.
     """
     return _FLOAT32 * value_channels * attention_channels, _FLOAT32 * locations**2
 
 
 @dataclasses.dataclass(frozen=True)
 class Intermediate:
-    """What an attention block stores between its two matrix products, see `stored_bytes`.
+    """The array between the two matrix products of an attention block, see `stored_bytes`.
 
     Attributes
     ----------
@@ -95,22 +100,22 @@ class Intermediate:
     locations : int
         L, for one input.
     left : int or None
-        Bytes in the left association; None for non-local blocks, which have no such order.
+        Bytes in the left association; None for non-local blocks, which have no such association.
     right : int
-        Bytes in the right association, and of a non-local block.
+        Bytes in the right association or in a non-local block.
     stored : int
         Bytes as the block is built.
     """
 
     kind: str
     locations: int
-    left: typing.Optional[int]
+    left: int | None
     right: int
     stored: int
 
 
-def intermediates(net, input_shape):
-    """Find what each attention block of `net` stores between its two matrix products.
+def intermediates(net: mx.gluon.HybridBlock, input_shape: Sequence[int]) -> dict[str, Intermediate]:
+    """Find the array between the two matrix products of each attention block of `net`.
 
     Parameters
     ----------
@@ -122,7 +127,7 @@ def intermediates(net, input_shape):
     Returns
     -------
     dict of str to Intermediate
-        By the block's name in `breakdown`, in the network's order.
+        Keyed by the block's name in `breakdown`, in the network's order.
     """
     graph, found = Graph(net, input_shape), {}
     for node in graph.nodes:
@@ -134,14 +139,14 @@ def intermediates(net, input_shape):
     return found
 
 
-def _of_double_attention(graph, gathering_maps, prefix):
-    (_, n, locations), (_, m, _) = graph.shape(gathering_maps), graph.shape(graph.find(prefix + DISTRIBUTED))
+def _of_double_attention(graph: Graph, gathering_maps: dict[str, Any], prefix: str) -> Intermediate:
+    (_, n, locations), (_, m, _) = graph.shape(gathering_maps), graph.shape(graph.nodes_by_name[prefix + DISTRIBUTED])
     left, right = stored_bytes(m, n, locations)
-    stored = right if graph.find(prefix + RELATION) else left
+    stored = right if prefix + RELATION in graph.nodes_by_name else left
     return Intermediate("double attention", locations, left, right, stored)
 
 
-def _of_non_local(graph, attention_maps, _prefix):
+def _of_non_local(graph: Graph, attention_maps: dict[str, Any], _prefix: str) -> Intermediate:
     locations = graph.shape(attention_maps)[-1]
     _, stored = stored_bytes(0, 0, locations)
     return Intermediate("non-local", locations, None, stored, stored)

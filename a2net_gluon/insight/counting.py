@@ -1,8 +1,13 @@
-"""Parameters and multiply-adds, counted on the traced graph: nothing here knows how a network was built."""
+"""Parameters and multiply-adds of a network, counted on its traced graph, whatever code built it."""
+
+from __future__ import annotations
 
 import dataclasses
 import math
 import re
+from typing import Any, Iterator, Sequence
+
+import mxnet as mx
 
 from a2net_gluon.blocks.double_attention import RELATION
 from a2net_gluon.insight.graph import Graph
@@ -11,7 +16,7 @@ __all__ = ["Cost", "cost", "itemized_cost"]
 
 # The paper's "#Params" leave out the tail's BN and the bias of the fully connected layer (worked out from Table 2).
 NOT_IN_PAPER_PARAMS = ("tail__bn_gamma", "tail__bn_beta", "tail__bn_running_mean", "tail__bn_running_var", "fc_bias")
-# Operators that multiply matrices but that no network here uses: counting them as free would be a wrong answer.
+# Operators that multiply matrices and that no network here uses: an error is better than a count without them.
 UNCOUNTED = re.compile(
     r"Deconvolution|RNN|Correlation|dot|_linalg_.*|_contrib_(\w*DeformableConvolution|interleaved_.*)|\w*einsum"
 )
@@ -19,7 +24,7 @@ UNCOUNTED = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What a network, or a part of it, costs for one input; costs can be added.
+    """Cost of a network, or of a part of it, for one input; costs can be added.
 
     Attributes
     ----------
@@ -41,11 +46,11 @@ class Cost:
     macs: int = 0
     paper_macs: int = 0
 
-    def __add__(self, other):
+    def __add__(self, other: Cost) -> Cost:
         return Cost(*(one + more for one, more in zip(dataclasses.astuple(self), dataclasses.astuple(other))))
 
 
-def cost(net, input_shape):
+def cost(net: mx.gluon.HybridBlock, input_shape: Sequence[int]) -> Cost:
     """Count parameters and multiply-adds of `net` for one input.
 
     Parameters
@@ -62,13 +67,13 @@ def cost(net, input_shape):
     Raises
     ------
     NotImplementedError
-        If the graph holds a matrix product this function does not know how to count.
+        If the graph contains a matrix product that this function cannot count.
     """
     return sum((item for _, item in itemized_cost(net, input_shape)), Cost())
 
 
-def itemized_cost(net, input_shape):
-    """Yield the name and the `Cost` of every parameter of `net`, then of every node of its graph; see `cost`."""
+def itemized_cost(net: mx.gluon.HybridBlock, input_shape: Sequence[int]) -> Iterator[tuple[str, Cost]]:
+    """Yield name and `Cost` of every parameter of `net`, then of every node of its graph; see `cost`."""
     for name, parameter in net.collect_params().items():
         size = math.prod(parameter.shape)
         yield (
@@ -84,13 +89,13 @@ def itemized_cost(net, input_shape):
         yield node["name"], Cost(macs=_macs(graph, node), paper_macs=_paper_macs(graph, node))
 
 
-def _macs(graph, node):
-    """Multiply-adds of one node as executed."""
+def _macs(graph: Graph, node: dict[str, Any]) -> int:
+    """Return the multiply-adds of one node as executed."""
     kind = node["op"]
     if UNCOUNTED.fullmatch(kind):
         raise NotImplementedError(f"node {node['name']}: multiply-adds of {kind} are not counted")
     if kind == "Convolution":
-        weight = graph.shape(graph.inputs(node)[1])  # (out, in / groups, *kernel): its rows are one output's products
+        weight = graph.shape(graph.inputs(node)[1])  # (out, in / groups, *kernel): a row holds one output's products
         return math.prod(graph.shape(node)) * math.prod(weight[1:])
     if kind == "FullyConnected":
         return math.prod(graph.shape(node)) * graph.shape(graph.inputs(node)[1])[1]
@@ -101,8 +106,8 @@ def _macs(graph, node):
     return 0
 
 
-def _paper_macs(graph, node):
-    """Multiply-adds of one node as the paper counts them."""
+def _paper_macs(graph: Graph, node: dict[str, Any]) -> int:
+    """Return the multiply-adds of one node as the paper counts them."""
     if node["op"] == "batch_dot" and node["name"].endswith(RELATION):
         return 0  # the first half of the right association; the second half below counts for both
     if node["op"] == "batch_dot" and graph.inputs(node)[1]["name"].endswith(RELATION):

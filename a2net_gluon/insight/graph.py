@@ -1,6 +1,9 @@
-"""A traced network: its nodes, and the shapes of what they put out."""
+"""A traced network: its nodes, and the shapes of their outputs."""
+
+from __future__ import annotations
 
 import json
+from typing import Any, Sequence
 
 import mxnet as mx
 
@@ -21,27 +24,24 @@ class Graph:
     ----------
     nodes : list of dict
         In the order of execution, as in the symbol's JSON: "op" ("null" for inputs and parameters), "name", "inputs".
+    nodes_by_name : dict of str to dict
     """
 
-    def __init__(self, net, input_shape):
+    def __init__(self, net: mx.gluon.HybridBlock, input_shape: Sequence[int]) -> None:
         symbol = net(mx.sym.var("data"))
         internals = symbol.get_internals()
         _, shapes, _ = internals.infer_shape(data=(1, *input_shape))
         self._shapes = dict(zip(internals.list_outputs(), shapes))
-        self.nodes = json.loads(symbol.tojson())["nodes"]
-        self._by_name = {node["name"]: node for node in self.nodes}
+        self.nodes: list[dict[str, Any]] = json.loads(symbol.tojson())["nodes"]
+        self.nodes_by_name = {node["name"]: node for node in self.nodes}
 
-    def find(self, name):
-        """The node called `name`, or None."""
-        return self._by_name.get(name)
-
-    def shape(self, node):
-        """Shape of a node's output, of its first one if there are several."""
+    def shape(self, node: dict[str, Any]) -> tuple[int, ...]:
+        """Return the shape of a node's output, of the first one if there are several."""
         name = node["name"]
         if node["op"] == "null":
             return self._shapes[name]
         return self._shapes[f"{name}_output" if f"{name}_output" in self._shapes else f"{name}_output0"]
 
-    def inputs(self, node):
-        """The nodes a node takes."""
+    def inputs(self, node: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the nodes whose outputs a node reads."""
         return [self.nodes[entry[0]] for entry in node["inputs"]]

@@ -1,30 +1,35 @@
-"""An estimate of the memory a training step needs."""
+"""Estimate of the memory that a training step needs."""
+
+from __future__ import annotations
 
 import math
+from typing import Sequence
+
+import mxnet as mx
 
 from a2net_gluon.insight.graph import Graph
 
 __all__ = ["training_memory"]
 
 
-def training_memory(net, shape, half=False, ema=False):
-    """Estimate the bytes one device needs to train `net`: parameters with what belongs to them, and activations.
+def training_memory(net: mx.gluon.HybridBlock, shape: Sequence[int], half: bool = False, ema: bool = False) -> int:
+    """Estimate the bytes that one device needs to train `net`, for parameters and activations.
 
-    Weights, gradients and momentum are counted exactly. Of the activations, what operators put out is counted, since
-    the backward pass needs it, but for batch normalisation, which the activation after it overwrites. Buffers that
-    MXNet shares, or its libraries take for themselves, are not known beforehand. On the CPU it came within an eighth
-    of what resident memory grew by, for `resnet50` and `a2net_resnet50` at 224 pixels.
+    Weights, gradients and momentum are counted exactly. Activations are counted as the outputs of all operators, which
+    the backward pass needs, except batch normalisation, whose output is overwritten by the activation after it. Buffers
+    that MXNet shares or that its libraries allocate are not counted. On the CPU the estimate came within an eighth of
+    the growth of resident memory, for `resnet50` and `a2net_resnet50` at 224 pixels.
 
     Parameters
     ----------
     net : HybridBlock
         With one input.
     shape : tuple of int
-        Of a batch on one device.
+        Shape of a batch on one device.
     half : bool
-        float16 activations and weights, float32 master weights.
+        Activations and weights in float16, master weights in float32.
     ema : bool
-        Averaged weights are kept too.
+        With averaged weights.
     """
     graph, activations, parameters = Graph(net, shape[1:]), 0, 0
     for node in graph.nodes:

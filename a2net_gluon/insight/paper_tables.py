@@ -1,4 +1,6 @@
-"""Tables 1 to 6 of the paper as it prints them, each row with the network of this library that it is about."""
+"""Tables 1 to 6 as printed by the paper, each row with the corresponding network of this library."""
+
+from __future__ import annotations
 
 from a2net_gluon.insight.tables import Column, Network, Row, Table
 
@@ -6,34 +8,34 @@ __all__ = ["CONVENTIONS", "TABLES"]
 
 CONVENTIONS = (
     '"#Params" are all values of the parameter file, four for each channel of a BN (γ, β, running mean, running '
-    "variance), without the tail's BN and the bias of the fully connected layer: so Tables 2 and 3 come out to the "
-    "last digit.",
+    "variance), without the tail's BN and the bias of the fully connected layer: with this convention Tables 2 and 3 "
+    "agree to the last digit.",
     '"FLOPs" are multiply-adds of convolutions, the fully connected layer and the matrix products of attention blocks, '
     "for one image or clip: double attention 4·c·m·L + 2·m·n·L (the left association), non-local 4·c·m·L + 2·m·L².",
-    "A figure matches if ours, rounded to the digits the paper prints, is the paper's. Zeros that end a whole number "
-    "are no digits: the 900 M of ResNet-29 is the difference of the printed 9.2 G and 8.3 G.",
-    "Images have 1000 classes (ImageNet), clips 400 (Kinetics), in Table 6 101 (UCF-101).",
+    "A counted figure matches if, rounded to the printed digits, it equals the printed figure. Zeros at the end of a "
+    "whole number do not count as digits: the 900 M of ResNet-29 is the difference of the printed 9.2 G and 8.3 G.",
+    "Networks for images have 1000 classes (ImageNet), networks for clips 400 (Kinetics), in Table 6 101 (UCF-101).",
 )
 
 
-def _row(labels, network, costs, accuracies=""):
-    """A row, its cells separated by `|` as in a printed table."""
+def _row(labels: str, network: Network | None, costs: str, accuracies: str = "") -> Row:
+    """Create a row from cells separated by `|`, as in a printed table."""
     return Row(_cells(labels), network, _cells(costs), _cells(accuracies))
 
 
-def _cells(text):
+def _cells(text: str) -> tuple[str, ...]:
     return tuple(cell.strip() for cell in text.split("|")) if text else ()
 
 
 _RESNET26, _RESNET29, _RESNET50_3D = (Network(f"resnet{depth}_3d") for depth in (26, 29, 50))
 
 
-def _resnet26(context, **placement):
-    """ResNet-26 with blocks after units of some stages; m = n = c/4 (section 3.2)."""
+def _resnet26(context: str, **placement: tuple[int, ...]) -> Network:
+    """Return ResNet-26 with blocks after units of some stages; m = n = c/4 (section 3.2)."""
     return Network("resnet26_3d", context, tuple(placement.items()))
 
 
-def _added_flops(network):
+def _added_flops(network: Network) -> int | None:
     return None if network == _RESNET26 else network.cost.paper_macs - _RESNET26.cost.paper_macs
 
 
