@@ -102,7 +102,7 @@ def get_model(
     contexts = check_contexts(ctx or mx.cpu())
     own = {"association": association, "identity_start": identity_start}
     norm: dict[str, typing.Any] = {"norm_layer": norm_layer, "norm_kwargs": norm_kwargs}
-    kind, placement = choose_context(name, network, context, placement, reduction=reduction, **own)
+    kind, placement = choose_context(name, network, context, placement, **own, reduction=reduction)
     net = network.family(
         network.architecture,
         classes,
