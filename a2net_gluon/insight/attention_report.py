@@ -17,6 +17,8 @@ from a2net_gluon.files import AnyPath, folder_for_output, replacing
 from a2net_gluon.insight.attention import AttentionProbe, BlockAttention
 from a2net_gluon.insight.attention_sheet import DPI, draw_sheet
 from a2net_gluon.networks import Description, list_models
+from a2net_gluon.networks.trained import load_trained
+from a2net_gluon.settings import Attention
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
