@@ -13,7 +13,7 @@ from tests.helpers.processes import ROOT
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-TRAINING = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+TRAINING = (ROOT / "docs" / "train.md").read_text(encoding="utf-8")
 
 
 def blocks(language, text=TEXT):
@@ -46,7 +46,7 @@ def test_commands_run_in_order(tmp_path, monkeypatch, capsys):
 
 
 def other_lines():
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     text = "".join(page.read_text(encoding="utf-8") for page in pages)
     return [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
 

@@ -7,8 +7,8 @@ calibration images of the smallest and largest value: a single extreme image doe
 
 In float32 stay the stem's convolution, which sees the image, and of a block the two softmax and what is multiplied
 with them: ONNX Runtime gives the output of a softmax the range 0 to 1, but an attention map over L locations has values
-around 1/L, of which 8 bits would leave next to nothing. docs/deployment.md has the measurements, also of what was not
-chosen.
+around 1/L, of which 8 bits would leave next to nothing. docs/results/quantization.md has the measurements, including
+those of the alternatives.
 """
 
 import contextlib
