@@ -48,3 +48,21 @@ def test_every_page_is_in_the_index():
 def test_every_picture_is_shown():
     shown = {(page.parent / link).resolve() for page in PAGES for link in links(page)}
     assert {path.resolve() for path in (ROOT / "docs").rglob("*.png")} <= shown
+
+
+def files_that_name_pages():
+    """Sources that name a page or a picture of docs/, and what they name."""
+    sources = [path for ending in ("py", "yaml") for path in ROOT.rglob(f"*.{ending}")]
+    for path in sources:
+        parts = path.relative_to(ROOT).parts
+        if parts[0].startswith(".") or parts[0] in ("runs", "build"):
+            continue
+        for name in re.findall(r"\bdocs/[\w/-]+\.(?:md|png|jpg)", path.read_text(encoding="utf-8")):
+            yield path, name
+
+
+def test_pages_that_the_code_names_exist():
+    named = [*files_that_name_pages()]
+    assert named
+    for path, name in named:
+        assert (ROOT / name).is_file(), f"{path} names {name}"
