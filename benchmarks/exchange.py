@@ -1,4 +1,4 @@
-"""How long devices would exchange gradients, worked out, not measured: the tables of docs/scaling.md.
+"""How long devices would exchange gradients, worked out, not measured: the tables of docs/results/scaling.md.
 
 python benchmarks/exchange.py
 """
@@ -14,7 +14,7 @@ BACKWARD = 2 / 3  # of a step's multiply-adds
 
 
 class Kind(typing.NamedTuple):
-    """Arithmetic of a run: its name, bytes of a gradient, images a second on one device (assumed, docs/scaling.md)."""
+    """Arithmetic of a run: its name, bytes of a gradient, assumed images a second on one device."""
 
     name: str
     size: int

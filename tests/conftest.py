@@ -15,7 +15,7 @@ import a2net_gluon  # noqa: F401  (prepares the process before anything imports 
 from tests.helpers.images import make_image_folder
 from tests.helpers.processes import ROOT, usual_environment
 
-# The archives of real images and clips: docs/contributing.md tells how to lay out one's own.
+# The archives of real images and clips: CONTRIBUTING.md says how to lay out your own.
 REAL_DATA = pathlib.Path(os.environ.get("A2NET_TEST_DATA", ROOT.parent / "shared" / "data"))
 
 

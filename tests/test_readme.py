@@ -1,5 +1,6 @@
-"""The README's commands are run as they stand there."""
+"""The commands and the code of the README and of the guides run as they stand there."""
 
+import pathlib
 import re
 import runpy
 import shlex
@@ -10,14 +11,29 @@ import pytest
 from a2net_gluon import options
 from tests.helpers.processes import ROOT
 
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+# Pages whose ``bash`` and ``python`` blocks run here, in order, in one folder for each page, with what they print.
+PAGES = {
+    "README.md": ["of 360 images"],
+    "docs/train.md": ["of 360 images"],
+    "docs/python.md": ["cat\n"],
+    "docs/evaluate-and-deploy.md": ["of 360 images", '"cat"'],
+    "docs/networks.md": ["7718608", "32,982,216", "none unexpected"],
+    "docs/pretrained.md": ["29 inflated"],
+}
+# Pages whose blocks need something that another test prepares.
+ELSEWHERE = {"docs/attention.md": "tests/insight/test_attention.py", "docs/module.md": "tests/test_symbols.py"}
+ALL = [path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md")))]
 
 
-TRAINING = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+def read(page):
+    return (ROOT / page).read_text(encoding="utf-8")
 
 
-def blocks(language, text=TEXT):
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+def blocks(page, *languages):
+    """Language, text and number of the first line of each block, in the order of the page."""
+    page = read(page)
+    found = re.finditer(rf"^```({'|'.join(languages)})\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    return [(*block.groups(), page.count("\n", 0, block.start(2)) + 1) for block in found]
 
 
 def run_here(words, monkeypatch):
@@ -30,25 +46,42 @@ def run_here(words, monkeypatch):
     return raised.value.code
 
 
+def run_page(page, monkeypatch, capsys):
+    """Run all blocks of a page; returns what they print."""
+    printed, names = [], {}
+    for language, text, first in blocks(page, "bash", "python"):
+        if language == "python":
+            exec(compile("\n" * (first - 1) + text, page, "exec"), names)  # a traceback names the line of the page
+            printed.append(capsys.readouterr().out)
+            continue
+        for line in text.splitlines():
+            code = run_here(shlex.split(line), monkeypatch)
+            said = capsys.readouterr()
+            assert code == 0, line + "\n" + said.out + said.err
+            printed.append(said.out)
+    return "".join(printed)
+
+
 @pytest.mark.slow
-def test_commands_run_in_order(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("page", PAGES)
+def test_page_runs(page, tmp_path, monkeypatch, capsys):
+    if "register_with_gluoncv" in read(page):
+        pytest.importorskip("gluoncv")
     monkeypatch.chdir(tmp_path)
-    outputs = []
     (tmp_path / "docs").symlink_to(ROOT / "docs")  # the photo
-    for line in "".join(blocks("bash") + blocks("bash", TRAINING)).splitlines():
-        code = run_here(shlex.split(line), monkeypatch)
-        said = capsys.readouterr()
-        assert code == 0, line + "\n" + said.out + said.err
-        outputs.append(said.out)
-    assert "32,982,216" in "".join(outputs)
-    assert "none unexpected" in "".join(outputs)
-    assert any("of 360 images" in output for output in outputs)
+    printed = run_page(page, monkeypatch, capsys)
+    for expected in PAGES[page]:
+        assert expected in printed
+
+
+def test_every_page_with_commands_or_code_is_run():
+    assert {page for page in ALL if blocks(page, "bash", "python")} == {*PAGES, *ELSEWHERE}
+    for page, test in ELSEWHERE.items():
+        assert pathlib.Path(page).name in read(test)
 
 
 def other_lines():
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    text = "".join(page.read_text(encoding="utf-8") for page in pages)
-    return [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    return [line for page in ALL for _, text, _ in blocks(page, "sh") for line in text.splitlines()]
 
 
 @pytest.mark.parametrize("line", other_lines())
@@ -61,13 +94,8 @@ def test_commands_for_other_machines_parse(line):
     options.parse_training(words[start + 2 :]).training.resolved()
 
 
-def test_python_runs():
-    pytest.importorskip("gluoncv")
-    for block in blocks("python"):
-        exec(compile(block, "README.md", "exec"), {})
-
-
-def test_make_targets_exist():
-    makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"make ([a-z-]+)", TEXT):
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_make_targets_exist(page):
+    makefile = read("Makefile")
+    for target in re.findall(r"make ([a-z-]+)", read(page)):
         assert f"\n{target}:" in makefile, target

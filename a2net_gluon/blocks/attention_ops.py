@@ -1,7 +1,7 @@
 """Parts that attention blocks share: locations in a row, bilinear pooling, widths, the output convolution.
 
-Equation numbers are those of Chen et al., "A²-Nets: Double Attention Networks" (NeurIPS 2018). docs/blocks.md shows how
-each block is a gathering and a distribution, the paper's Eq. 1.
+Equation numbers are those of Chen et al., "A²-Nets: Double Attention Networks" (NeurIPS 2018). docs/networks.md shows
+how each block is a gathering and a distribution, the paper's Eq. 1.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ value, each averaged over batches of calibration images, so that a single extrem
 
 These operators stay in float32: the stem's convolution, which reads the image, and in each block the two softmax and
 the products with them. ONNX Runtime gives the output of a softmax the range 0 to 1, but an attention map over L
-locations has values around 1/L, of which 8 bits would leave next to nothing. docs/deployment.md has measurements of
-this choice and of its alternatives.
+locations has values around 1/L, of which 8 bits would leave next to nothing. docs/results/quantization.md
+has measurements of this choice and of its alternatives.
 """
 
 from __future__ import annotations

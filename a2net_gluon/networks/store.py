@@ -38,7 +38,7 @@ class Pretrained(typing.NamedTuple):
     what: str
 
 
-# Trained by this project; docs/pretrained.md has commands and measurements. No ImageNet weights have been published.
+# Trained by this project; docs/results/small-images.md says how. No ImageNet weights are published.
 PRETRAINED = {
     "a2net_resnet20_small": Pretrained(
         "57c643a1753c76c800fad42ea56ba713390902e1", "CIFAR-10, 10 classes of 32×32 photographs"

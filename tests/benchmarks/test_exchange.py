@@ -7,7 +7,7 @@ from tests.helpers.processes import ROOT
 
 
 def test_page_has_the_tables():
-    page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "results" / "scaling.md").read_text(encoding="utf-8")
     assert exchange.table(1, 8, exchange.INSIDE) in page
     assert exchange.table(8, 8, exchange.LINKS) in page
 

@@ -161,8 +161,8 @@ def test_unwritable_file(capsys, tmp_path, flag):
 
 
 def test_documents_show_the_commands_output():
-    """``a2net tables --markdown docs/tables.md`` writes the page; the README's part is that of Table 4."""
-    assert (ROOT / "docs" / "tables.md").read_text(encoding="utf-8") == table_report.as_markdown()
+    """``a2net tables --markdown docs/results/tables.md`` writes the page; the README's part is that of Table 4."""
+    assert (ROOT / "docs" / "results" / "tables.md").read_text(encoding="utf-8") == table_report.as_markdown()
     (table,) = (table for table in TABLES if table.number == 4)
     shown = f"\n{table_report.summary()}.\n\n{table_report.markdown_table(table)}\n"
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
