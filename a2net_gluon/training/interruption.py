@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 import types
 import typing
 
@@ -31,7 +32,9 @@ class Interruption:
         self._before: dict[int, typing.Any] = {}
 
     def __enter__(self) -> Interruption:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        # Python lets only the main thread handle signals: a run in another one cannot be stopped by them.
+        handled = threading.current_thread() is threading.main_thread()
+        for number in (signal.SIGTERM, signal.SIGINT) if handled else ():
             self._before[number] = signal.signal(number, self._note)
         return self
 
