@@ -141,6 +141,6 @@ def changed_options(
     """
     groups = [Training(), ImageFolder(""), Records(), Synthetic()]
     defaults = {name: value for group in groups for name, value in flat(group, incidental=False).items()}
-    defaults["data_dir"] = None
+    defaults["data_dir"] = defaults["benchmark_batches"] = None  # there are none where the data are of another kind
     pairs = {name: (before.get(name, default), now.get(name, default)) for name, default in defaults.items()}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

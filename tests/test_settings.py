@@ -1,0 +1,414 @@
+"""Settings: defaults, rules, checks of one against another, and what is stored of them."""
+
+import dataclasses
+import inspect
+import json
+import pathlib
+import subprocess
+import sys
+import typing
+
+import pytest
+
+from a2net_gluon import fields, options, settings
+from a2net_gluon.errors import UsageError
+from a2net_gluon.settings.training import changed_options
+from tests.helpers.processes import ROOT
+
+# Every class of settings with what it needs to be made.
+NEEDED = {
+    settings.Digits: {},
+    settings.ImageFolder: {"path": "images"},
+    settings.Records: {},
+    settings.Synthetic: {},
+    settings.Network: {},
+    settings.Input: {},
+    settings.Devices: {},
+    settings.Start: {},
+    settings.Optimization: {},
+    settings.Schedule: {},
+    settings.Loss: {},
+    settings.Run: {},
+    settings.Training: {},
+    settings.Trained: {"network": settings.Network("resnet50")},
+    settings.Evaluation: {"network": settings.Network("resnet50")},
+    settings.Export: {"network": settings.Network("resnet50"), "output": "prefix"},
+    settings.Attention: {"images": ("cat.jpg",), "output": "folder"},
+}
+OPTIONS = [(kind, name, one) for kind in NEEDED for name, one in fields.options_of(kind).items()]
+RULES = [(kind, name, one) for kind, name, one in OPTIONS if one.rule]
+CHOICES = [(kind, name, one) for kind, name, one in OPTIONS if one.choices]
+
+
+def named(value):
+    """A test's name of a class, a field or an option."""
+    return value.__name__ if isinstance(value, type) else value if isinstance(value, str) else ""
+
+
+def make(kind, **changes):
+    return kind(**{**NEEDED[kind], **changes})
+
+
+def flags_of(one, text):
+    """The words of a command line that give an option."""
+    return [*one.flags[-1:], text]
+
+
+def parse(kind, words):
+    """Parse words with the command that takes the options of `kind`."""
+    if kind is settings.Attention:
+        return options.parse_attention(["cat.jpg", "--output", "folder", *words])
+    if kind is settings.Export:
+        return options.parse_export(["resnet50", "--output", "prefix", *words])
+    if kind in (settings.Evaluation, settings.Trained):
+        return options.parse_evaluation(["resnet50", "--params", "x.params", *words])
+    return options.parse_training(words).training
+
+
+def test_every_class_of_settings_is_here():
+    classes = {value for value in vars(settings).values() if isinstance(value, type)}
+    assert classes == set(NEEDED)
+    assert {*settings.__all__} == {kind.__name__ for kind in NEEDED} | {"Data"}
+    assert set(typing.get_args(settings.Data)) == set(list(NEEDED)[:4])
+
+
+@pytest.mark.parametrize("kind", NEEDED, ids=named)
+def test_defaults_round_trip(kind):
+    """What JSON holds of settings makes them again: every option by its name, with its default."""
+    made, stored = make(kind), fields.flat(make(kind))
+    assert json.loads(json.dumps(stored)) == stored
+    own = {name: stored[one.name] for name, one in fields.options_of(kind).items()}
+    parts = {name: getattr(made, name) for name in vars(made) if name not in own}
+    again = kind(**parts, **own)
+    assert again == made
+    assert fields.flat(again) == stored
+    for field in dataclasses.fields(kind):
+        if "option" not in field.metadata:
+            assert {*fields.flat(getattr(made, field.name))} <= {*stored}
+        elif field.name not in NEEDED[kind]:
+            default = json.loads(json.dumps(field.default))
+            assert stored[field.metadata["option"].name] == default
+
+
+def test_an_option_has_one_name_and_one_meaning():
+    """In the flat form of a run no name stands for two fields."""
+    groups = [settings.Training, settings.Network, settings.Input, settings.Devices, settings.Start]
+    groups += [settings.Optimization, settings.Schedule, settings.Loss, settings.Run]
+    names = [one.name for kind in groups for one in fields.options_of(kind).values()]
+    assert len({*names}) == len(names)
+    assert {*fields.flat(settings.Training())} == {*names, "classes"}
+
+
+def test_the_command_line_without_flags_is_the_defaults():
+    assert options.parse_training([]).training == settings.Training()
+    evaluation = options.parse_evaluation(["resnet50", "--params", "x"])
+    assert evaluation == settings.Evaluation(network=settings.Network("resnet50"), params="x")
+    export = options.parse_export(["resnet50", "--output", "x"])
+    assert export == settings.Export(network=settings.Network("resnet50"), output="x")
+    assert options.parse_attention(["a.jpg", "--output", "x"]) == settings.Attention(images=("a.jpg",), output="x")
+
+
+# Rules
+
+
+BAD = {
+    fields.COUNT: (0, -1, 1.5, True, "3"),
+    fields.WHOLE: (-1, 0.5, True, "3"),
+    fields.RATE: (-0.1, float("inf"), float("nan"), True, "0.1"),
+    fields.SEED: (-1, 2**31, 0.5, True),
+    fields.FRACTION: (0, -0.5, 1.1, float("nan"), True),
+    fields.RELATIVE: (-0.1, 1.1, float("nan"), True),
+}
+GOOD = {
+    fields.COUNT: (1, 7),
+    fields.WHOLE: (0, 7),
+    fields.RATE: (0, 0.1, 1),
+    fields.SEED: (0, 2**31 - 1),
+    fields.FRACTION: (1e-9, 0.5),
+    fields.RELATIVE: (0, 0.5, 1),
+}
+
+
+def test_rules_cover_all_that_are_in_use():
+    assert {one.rule for _, _, one in RULES} <= set(BAD) == set(GOOD)
+    # A number without a rule would take anything.
+    for kind, name, one in OPTIONS:
+        default = next(field.default for field in dataclasses.fields(kind) if field.name == name)
+        assert one.rule or isinstance(default, bool) or not isinstance(default, (int, float)), (kind, name)
+
+
+def first_line(error):
+    text = str(error.value)
+    assert "\n" not in text
+    return text
+
+
+@pytest.mark.parametrize(("kind", "name", "one"), RULES, ids=named)
+def test_rules_refuse_bad_values(kind, name, one):
+    for value in BAD[one.rule]:
+        with pytest.raises(UsageError) as error:
+            make(kind, **{name: (value,) if one.sequence else value})
+        text = first_line(error)
+        assert text.startswith(f"{kind.__name__}.{name} ({one.flags[-1]}) is {value!r}; it must be ")
+        assert one.rule.words in text
+    for value in GOOD[one.rule]:
+        given = (value,) if one.sequence else value
+        assert getattr(make(kind, **{name: given}), name) == given
+
+
+@pytest.mark.parametrize(("kind", "name", "one"), RULES, ids=named)
+def test_rules_refuse_bad_values_of_the_command_line(kind, name, one, capsys):
+    for text in ("none", str(next(value for value in BAD[one.rule] if isinstance(value, (int, float))))):
+        # Two flags with "=": a value such as -1 is not taken for a flag.
+        extra = ["--benchmark"] if kind is settings.Synthetic else []
+        with pytest.raises(SystemExit) as stop:
+            parse(kind, [*extra, f"{one.flags[-1]}={text}"])
+        said = capsys.readouterr().err
+        assert stop.value.code == 2
+        assert said.count("\n") == 1
+        assert one.flags[-1] in said
+        assert one.rule.words in said
+        assert text in said
+
+
+@pytest.mark.parametrize(("kind", "name", "one"), CHOICES, ids=named)
+def test_wrong_choices(kind, name, one, capsys):
+    with pytest.raises(UsageError) as error:
+        make(kind, **{name: "other"})
+    text = first_line(error)
+    assert text == f"{kind.__name__}.{name} ({one.flags[-1]}) is 'other'; it must be one of {', '.join(one.choices)}"
+    for choice in one.choices:
+        assert getattr(make(kind, **{name: choice}), name) == choice
+    with pytest.raises(SystemExit) as stop:
+        parse(kind, [one.flags[-1], "other"])
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "invalid choice: 'other'" in said
+
+
+def test_what_is_required_is_named():
+    for make_it, message in (
+        (lambda: settings.ImageFolder(), "ImageFolder.path (--data-dir) is missing: image folder"),
+        (lambda: make(settings.Export, output=None), "Export.output (--output) is missing: folder"),
+        (lambda: make(settings.Attention, images=None), "Attention.images is missing: image files"),
+        (lambda: make(settings.Trained, network=settings.Network()), "the network has no name"),
+    ):
+        with pytest.raises(UsageError) as error:
+            make_it()
+        assert first_line(error).startswith(message)
+
+
+def test_errors_are_value_errors():
+    with pytest.raises(ValueError, match="at least 1"):
+        settings.Training(epochs=0)
+
+
+# Values
+
+
+def test_paths_and_lists_are_converted():
+    assert settings.ImageFolder(pathlib.Path("images")).path == "images"
+    assert settings.Training(save_dir=pathlib.Path("runs") / "a").save_dir == str(pathlib.Path("runs") / "a")
+    assert settings.Schedule(decay_epochs=[1, 2]).decay_epochs == (1, 2)
+    assert settings.Devices(gpus=[0, 2]).gpus == (0, 2)
+    export = settings.Export(network=settings.Network("a"), output=pathlib.Path("x"), images=[pathlib.Path("a"), "b"])
+    assert (export.output, export.images) == ("x", ("a", "b"))
+    located = make(settings.Attention, locations=[[0, 1]])
+    assert located.locations == ((0, 1),)
+    json.dumps(fields.flat(export))
+    with pytest.raises(UsageError, match=r"decay_epochs \(--lr-decay-epoch\) is 30; it must be a list or a tuple"):
+        settings.Schedule(decay_epochs=30)
+    with pytest.raises(UsageError, match="must be a list or a tuple"):
+        make(settings.Attention, images="cat.jpg")
+
+
+@pytest.mark.parametrize("kind", NEEDED, ids=named)
+def test_settings_are_frozen_and_comparable(kind):
+    made = make(kind)
+    for field in dataclasses.fields(kind):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(made, field.name, None)
+    assert made == make(kind)
+    assert repr(made).startswith(f"{kind.__name__}(")
+
+
+# Defaults that depend on the data, and checks of one setting against another
+
+
+DEFAULTS = [
+    # data, network, epochs, lr, wd, schedule, warm-up, augmentation, log interval, workers
+    (settings.Digits(), ("a2net_resnet20_small", 12, 0.05, 5e-4, "cosine", 1, "shift", 10, 1)),
+    (settings.ImageFolder("x"), ("a2net_resnet50", 100, 0.1, 1e-4, "step", 0, "dpn", 50, 4)),
+    (settings.Records(), ("a2net_resnet50", 100, 0.1, 1e-4, "step", 0, "dpn", 50, 4)),
+    (settings.Synthetic(), ("a2net_resnet50", 1, 0.1, 1e-4, "step", 0, "dpn", 50, 4)),
+]
+
+
+@pytest.mark.parametrize(("data", "expected"), DEFAULTS, ids=lambda value: type(value).__name__)
+def test_resolved_defaults(data, expected):
+    training = settings.Training(data=data).resolved()
+    assert (
+        training.network.name,
+        training.epochs,
+        training.optimization.lr,
+        training.optimization.wd,
+        training.schedule.mode,
+        training.schedule.warmup_epochs,
+        training.augmentation,
+        training.run.log_interval,
+        training.workers,
+    ) == expected
+    assert training.resolved() == training
+    assert settings.Training(data=data).epochs is None  # the original is as it was
+    evaluation = settings.Evaluation(data=data, network=settings.Network("resnet50"), params="x").resolved()
+    assert (evaluation.workers, evaluation.network.name) == (expected[-1], "resnet50")
+    assert data.crop_ratio == (1.0 if isinstance(data, settings.Digits) else 0.875)
+
+
+def test_given_values_are_not_replaced():
+    given = settings.Training(
+        network=settings.Network("resnet50"),
+        epochs=2,
+        workers=3,
+        optimization=settings.Optimization(lr=0.0, wd=0.0),
+        schedule=settings.Schedule("poly", warmup_epochs=0),
+        augmentation="none",
+        run=settings.Run(log_interval=7),
+    )
+    assert given.resolved() == given
+
+
+@pytest.mark.parametrize(("epochs", "warmup"), [(1, 0), (2, 1), (12, 1)])
+def test_the_default_warm_up_is_shorter_than_the_run(epochs, warmup):
+    assert settings.Training(epochs=epochs).resolved().schedule.warmup_epochs == warmup
+
+
+def test_a_warm_up_that_was_asked_for_is_kept():
+    training = settings.Training(epochs=1, schedule=settings.Schedule(warmup_epochs=3))
+    assert training.resolved().schedule.warmup_epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("make_it", "message"),
+    [
+        (lambda: settings.Optimization(ema=1), "--ema is 1.*must be below 1"),
+        (lambda: settings.Loss(hard_weight=1.5), "--hard-weight is 1.5; it must be from 0 to 1"),
+        (lambda: settings.Loss(mixup=True, mixup_alpha=0), "--mixup needs a --mixup-alpha above 0"),
+        (lambda: make(settings.Trained, params="a", pretrained=True), "--params and --use-pretrained both name"),
+        (lambda: make(settings.Evaluation).resolved(), "no parameters to evaluate"),
+        (lambda: make(settings.Attention, locations=((0.5, 1.5),)), "location .* is not a position"),
+        (lambda: make(settings.Attention, locations=((0.5,),)), "location .* is not a position"),
+        (lambda: settings.Training(start=settings.Start(states="s")).resolved(), "--resume-states needs"),
+        (lambda: settings.Training(start=settings.Start(epochs_done=1)).resolved(), "--resume-epoch needs"),
+        (
+            lambda: settings.Training(epochs=3, start=settings.Start(params="p", epochs_done=3)).resolved(),
+            "--resume-epoch is 3, --num-epochs 3: nothing is left",
+        ),
+        (
+            lambda: settings.Training(start=settings.Start(params="p", base="b")).resolved(),
+            "--pretrained-base and --resume-params both name the first weights",
+        ),
+        (
+            lambda: settings.Training(start=settings.Start(pretrained=True, base="b")).resolved(),
+            "--use-pretrained and --pretrained-base both name the first weights",
+        ),
+    ],
+)
+def test_settings_that_contradict_each_other(make_it, message):
+    with pytest.raises(UsageError, match=message) as error:
+        make_it()
+    first_line(error)
+
+
+# What may differ when a run is resumed
+
+
+INCIDENTAL = {
+    "num_workers": 3,
+    "save_dir": "elsewhere",
+    "save_frequency": 4,
+    "keep": 5,
+    "resume": True,
+    "auto_resume": True,
+    "log_interval": 7,
+    "logging_file": "other.txt",
+    "tensorboard": True,
+}
+
+
+def test_incidental_options_are_those_that_change_nothing_in_training():
+    training = fields.flat(settings.Training())
+    assert {*training} - {*fields.flat(settings.Training(), incidental=False)} == set(INCIDENTAL)
+    assert changed_options(training, {**training, **INCIDENTAL}) == {}
+
+
+def test_every_other_option_is_named():
+    kinds = [settings.Training(), settings.ImageFolder("x"), settings.Records(), settings.Synthetic()]
+    before = {name: value for one in kinds for name, value in fields.flat(one).items()}
+    for name in {*before} - {*INCIDENTAL}:
+        assert changed_options(before, {**before, name: "other"}) == {name: (before[name], "other")}
+
+
+def test_a_missing_option_has_its_default():
+    """Runs of earlier releases know fewer options; the data have others."""
+    digits, folder = (
+        fields.flat(settings.Training(data=data)) for data in (settings.Digits(), settings.ImageFolder("x"))
+    )
+    assert changed_options({}, digits) == {}
+    assert changed_options(digits, folder) == {"data_dir": (None, "x")}
+    assert changed_options(folder, digits) == {"data_dir": ("x", None)}
+
+
+def test_other_data_are_named():
+    digits, synthetic = (
+        fields.flat(settings.Training(data=data)) for data in (settings.Digits(), settings.Synthetic())
+    )
+    records = fields.flat(settings.Training(data=settings.Records(train="t", val="v")))
+    assert changed_options(digits, records) == {"rec_train": (None, "t"), "rec_val": (None, "v")}
+    assert [*changed_options(digits, synthetic)] == ["benchmark_batches"]
+    assert [*changed_options(synthetic, digits)] == ["benchmark_batches"]
+
+
+# Documentation
+
+
+@pytest.mark.parametrize("kind", NEEDED, ids=named)
+def test_every_field_is_documented(kind):
+    text = inspect.getdoc(kind)
+    summary, _, attributes = text.partition("\nAttributes\n----------\n")
+    assert len(summary.strip()) > 20
+    lines = attributes.splitlines()
+    for field in dataclasses.fields(kind):
+        (number,) = (n for n, line in enumerate(lines) if line.startswith(f"{field.name} : "))
+        one = field.metadata.get("option")
+        if one is None:
+            continue
+        assert one.help
+        assert not one.help.endswith(".")
+        assert lines[number + 1].strip().lower().startswith(one.help.lower()[:40])
+        if one.flags:
+            assert lines[number + 1].endswith(f". ({one.flags[-1]})")
+        if one.default_words:
+            assert one.default_words in lines[number + 1]
+
+
+def test_open_options_say_what_stands_for_them():
+    """An option that is None by default and not simply left out names its default in words."""
+    resolved = {name for names in settings.data.DEFAULTS.values() for name in names}
+    for _, name, one in OPTIONS:
+        if one.name in resolved:
+            assert one.default_words, name
+
+
+# No mxnet
+
+
+@pytest.mark.parametrize("module", ["a2net_gluon", "a2net_gluon.settings", "a2net_gluon.options", "a2net_gluon.fields"])
+def test_imports_without_mxnet(module):
+    script = (
+        f"import {module}, sys, a2net_gluon; a2net_gluon.settings.Training().resolved(); "
+        "print('mxnet' in sys.modules, 'numpy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[0] == "False"
