@@ -12,11 +12,10 @@ import mxnet as mx
 import numpy as np
 
 from a2net_gluon.data import Batch
-from a2net_gluon.devices import contexts_of
+from a2net_gluon.devices import check_contexts, contexts_of
 from a2net_gluon.distributed.communicator import Communicator, make_communicator
 from a2net_gluon.errors import FailureError, InterruptedRunError
 from a2net_gluon.networks.description import FILE_NAME
-from a2net_gluon.networks.weights import check_contexts
 from a2net_gluon.settings import Training
 from a2net_gluon.training.assembly import Parts, assemble, open_source, training_preprocessing
 from a2net_gluon.training.interruption import Interruption
