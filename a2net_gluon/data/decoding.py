@@ -7,6 +7,7 @@ whose OpenCV is its own. The opencv-python wheel decodes all usual JPEGs to the 
 from __future__ import annotations
 
 import io
+import typing
 
 import cv2
 import mxnet as mx
@@ -30,7 +31,7 @@ def decode(content: bytes) -> np.ndarray:
     image = (_decode_fast if _decodes_alike(content) else _decode_as_mxnet)(content)
     if image is None:
         raise DecodeError("not an image OpenCV can decode")
-    turn = _TURNS.get(_orientation(content))
+    turn = _TURNS.get(_orientation(content) or 1)
     return np.ascontiguousarray(turn(image)) if turn else image
 
 
@@ -68,7 +69,7 @@ def _decodes_alike(content: bytes) -> bool:
 
 
 # How to upright an image for each value of the EXIF tag Orientation; the record iterator does so by itself.
-_TURNS = {
+_TURNS: dict[int, typing.Callable[[np.ndarray], np.ndarray]] = {
     2: np.fliplr,
     3: lambda image: np.rot90(image, 2),
     4: np.flipud,
