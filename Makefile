@@ -1,6 +1,6 @@
 # make quickstart   environment, training on handwritten digits, export, a prediction
 # make test         environment, all tests
-# make lint         style and formatting
+# make lint         style, formatting, types, import rules
 # make bench        speed and memory beside PyTorch, in runs/speed; BENCH="--quick" passes options on
 # PYTHON=python3.10 chooses the Python of a new environment.
 
@@ -41,6 +41,8 @@ test-fast: venv
 lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: venv
 	$(BIN)/ruff check --fix .

@@ -9,6 +9,8 @@ HERE = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "a2net_gluon" / "__init__.py").read_text()).group(1)
 
 TEST = ["pytest>=7,<9", "pytest-xdist>=3.5,<4"]
+# The last releases of mypy and import-linter for Python 3.8.
+LINT = ["ruff==0.8.6", "mypy==1.14.1", "import-linter==2.0", "types-PyYAML", "types-requests", "types-tqdm"]
 
 setup(
     name="a2net-gluon",
@@ -17,7 +19,7 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     packages=find_packages(include=["a2net_gluon", "a2net_gluon.*"]),
-    package_data={"a2net_gluon": ["recipes/*.yaml", "pretrained/*"]},
+    package_data={"a2net_gluon": ["py.typed", "recipes/*.yaml", "pretrained/*"]},
     python_requires=">=3.8,<3.13",
     install_requires=[
         "gluoncv>=0.10.5,<0.11",
@@ -55,7 +57,7 @@ setup(
         "onnx": ["onnx>=1.16,<1.17", "onnxruntime>=1.19,<1.20", "protobuf<5"],
         "tensorboard": ["tensorboardX>=2.5,<3"],
         "test": TEST,
-        "dev": [*TEST, "ruff==0.8.6", "tensorboardX>=2.5,<3"],
+        "dev": [*TEST, *LINT, "tensorboardX>=2.5,<3"],
     },
     entry_points={"console_scripts": ["a2net=a2net_gluon.cli:main"]},
 )

@@ -1,12 +1,15 @@
 #!/usr/bin/env python
 """Train an image network on ImageNet or other images; ``--help`` and README.md tell how."""
 
+from __future__ import annotations
+
 import sys
+import typing
 
 from a2net_gluon.cli import run, train
 
 
-def main(arguments=None):
+def main(arguments: typing.Sequence[str] | None = None) -> int:
     """Train as the command line says; returns the exit code."""
     return run(train, sys.argv[1:] if arguments is None else arguments, prog="train_imagenet.py")
 

@@ -52,7 +52,7 @@ def _run(command: Command, arguments: Arguments, prog: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more to flush at exit
         return 1
     except ModuleNotFoundError as error:
-        fix = _FIXES.get(error.name, f"pip install {error.name}")
+        fix = _FIXES.get(str(error.name), f"pip install {error.name}")
         print(f"{prog}: error: {error.name} is not installed: {fix}", file=sys.stderr)
         return 1
     except OSError as error:

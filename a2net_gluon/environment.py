@@ -116,7 +116,7 @@ def make_numpy_usable() -> None:
             f"mxnet 1.9.1 cannot run with numpy {np.__version__}: pip install 'numpy<1.27' (see requirements/)"
         )
     if "bool" not in np.__dict__:
-        np.bool = bool  # type: ignore[attr-defined]
+        setattr(np, "bool", bool)  # noqa: B010  (not in numpy's types)
 
 
 def end_with_parent() -> None:

@@ -134,6 +134,7 @@ def options_of(settings: typing.Any) -> dict[str, Option]:
     }
 
 
+@dataclasses.dataclass(frozen=True)
 class Settings:
     """Base class of all settings: every field is checked against its rule when an object is made.
 
@@ -202,20 +203,20 @@ def with_defaults(settings: SettingsType, defaults: typing.Mapping[str, typing.A
     """Replace the options that are None by those of `defaults`, by their names."""
     changes: dict[str, typing.Any] = {}
     options = options_of(settings)
-    for field in dataclasses.fields(settings):  # type: ignore[arg-type]  # every subclass is a dataclass
+    for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if isinstance(value, Settings):
             changes[field.name] = with_defaults(value, defaults)
         elif value is None and field.name in options and options[field.name].name in defaults:
             changes[field.name] = defaults[options[field.name].name]
-    return dataclasses.replace(settings, **changes)  # type: ignore[type-var]
+    return dataclasses.replace(settings, **changes)
 
 
 def flat(settings: Settings, incidental: bool = True) -> dict[str, typing.Any]:
     """All options as one dict for JSON, by their names; without `incidental` only those that change what is trained."""
     found: dict[str, typing.Any] = {}
     options = options_of(settings)
-    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
+    for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if isinstance(value, Settings):
             found.update(flat(value, incidental))

@@ -8,6 +8,7 @@ two make other pixels, are decoded once more by MXNet.
 from __future__ import annotations
 
 import io
+import typing
 
 import cv2
 import mxnet as mx
@@ -34,7 +35,7 @@ def decode(content: bytes) -> np.ndarray:
         raise DecodeError("not an image OpenCV can decode")
     if is_jpeg and not _decodes_alike(content):
         image = _decode_as_mxnet(content, image)
-    turn = _TURNS.get(_orientation(content))
+    turn = _TURNS.get(_orientation(content) or 1)
     return np.ascontiguousarray(turn(image)) if turn else image
 
 
@@ -81,7 +82,7 @@ def _decodes_alike(content: bytes) -> bool:
 
 
 # How to upright an image for each value of the EXIF tag Orientation; the record iterator does so by itself.
-_TURNS = {
+_TURNS: dict[int, typing.Callable[[np.ndarray], np.ndarray]] = {
     2: np.fliplr,
     3: lambda image: np.rot90(image, 2),
     4: np.flipud,

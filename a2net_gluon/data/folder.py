@@ -48,11 +48,12 @@ def list_images(
     found = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
     if not found:
         raise UsageError(f"{folder}: has no sub-folders; there must be one for each class")
-    unknown = sorted(set(found) - set(found if classes is None else classes))
+    classes = tuple(found if classes is None else classes)
+    unknown = sorted(set(found) - set(classes))
     if unknown:
         raise UsageError(f"{folder / unknown[0]}: class {unknown[0]!r} is not among the {len(classes)} trained classes")
-    classes = tuple(found if classes is None else classes)
-    paths, labels = [], []
+    paths: list[str] = []
+    labels: list[int] = []
     for name in found:
         files = sorted(entry.path for entry in os.scandir(folder / name) if entry.name.lower().endswith(IMAGE_SUFFIXES))
         if not files:

@@ -185,8 +185,9 @@ def class_names(classes: int | typing.Sequence[str] | None, files: typing.Sequen
     for path, names in lists.items():
         expected = given or next(iter(lists.values()))
         # Numbers instead of names say nothing about the order.
-        comparable = names and expected and expected != tuple(map(str, range(len(expected))))
-        if comparable and names != expected:
+        if not names or not expected or expected == tuple(map(str, range(len(expected)))):
+            continue
+        if names != expected:
             raise UsageError(
                 f"{path} was packed with other classes ({len(names)}, {names[0]} first) than expected "
                 f"({len(expected)}, {expected[0]} first): pack all parts with the same class folders"
@@ -194,7 +195,8 @@ def class_names(classes: int | typing.Sequence[str] | None, files: typing.Sequen
     if given:
         return given
     names = next(iter(lists.values()))
-    count = classes or (len(names) if names else int(max(file.labels.max() for file in files)) + 1)
+    count = classes if isinstance(classes, int) else 0
+    count = count or (len(names) if names else int(max(file.labels.max() for file in files)) + 1)
     return names if names and len(names) == count else tuple(str(number) for number in range(count))
 
 

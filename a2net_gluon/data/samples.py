@@ -13,7 +13,10 @@ import numpy as np
 
 from a2net_gluon.errors import UsageError
 
-__all__ = ["Batch", "Dataset", "ImageSamples", "Problems", "Samples", "Shard", "Source", "check_batch_size"]
+__all__ = ["Batch", "Dataset", "ImageSamples", "Labels", "Problems", "Samples", "Shard", "Source", "check_batch_size"]
+
+
+Labels = typing.Union[typing.Sequence[int], np.ndarray]
 
 
 class Batch(typing.NamedTuple):
@@ -29,10 +32,11 @@ class Batch(typing.NamedTuple):
 
     pixels: mx.nd.NDArray
     labels: mx.nd.NDArray
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count on purpose
 
 
-class Shard(typing.NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Shard:
     """The part of the data that process `index` of `count` reads.
 
     In training, the batches of all processes with one number make up one large batch: the one that a single process
@@ -59,7 +63,7 @@ class Samples(typing.Protocol):
     def names(self) -> typing.Sequence[str]: ...  # noqa: D102
 
     @property
-    def labels(self) -> typing.Sequence[int]: ...  # noqa: D102
+    def labels(self) -> Labels: ...  # noqa: D102
 
     @property
     def groups(self) -> typing.Sequence[int] | None: ...  # noqa: D102
@@ -100,7 +104,7 @@ class ImageSamples:
     """
 
     names: typing.Sequence[str]
-    labels: typing.Sequence[int]
+    labels: Labels
     load: typing.Callable[[int], np.ndarray]
     groups: typing.Sequence[int] | None = None
 

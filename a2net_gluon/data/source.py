@@ -22,7 +22,7 @@ __all__ = ["SampleSource"]
 
 _SPARES = 16  # consecutive samples that cannot be read, after which the run stops
 
-OnSkip = typing.Callable[[str, str], None]
+OnSkip = typing.Callable[[str, str], object]
 
 
 class SampleSource:
@@ -161,9 +161,9 @@ class _EpochSampler:
         order, stride = self._order()
         return -(-len(order) // stride) - self.first
 
-    def _order(self) -> tuple[typing.Sequence[int], int]:
+    def _order(self) -> tuple[typing.Sequence[int] | np.ndarray, int]:
         """The samples of this shard in order, and the distance between the starts of its batches."""
-        index, count = self.shard
+        index, count = self.shard.index, self.shard.count
         if self.seed is None:
             return range(index, self.count, count), self.batch_size
         together = self.batch_size * count

@@ -13,10 +13,10 @@ from a2net_gluon.data.decoding import DecodeError
 from a2net_gluon.data.folder import read_image
 from a2net_gluon.deploy.forms import check_files, exported_files, load_form, written_forms
 from a2net_gluon.deploy.inputs import graph_input
+from a2net_gluon.devices import check_contexts
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.files import AnyPath
 from a2net_gluon.networks.description import Description
-from a2net_gluon.networks.weights import check_contexts
 
 __all__ = ["Prediction", "Predictor"]
 

@@ -147,7 +147,7 @@ def _lock_timeout() -> int:
 
 def _download(url: str, path: pathlib.Path, sha1: str) -> None:
     """Write the file in the archive at `url` to `path`, if it has the checksum."""
-    import requests  # type: ignore[import-untyped]  # its stubs are a package of their own
+    import requests
 
     try:
         with tempfile.TemporaryFile() as archive:

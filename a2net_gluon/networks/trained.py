@@ -109,7 +109,7 @@ def load_trained(
     named = options.params or options.pretrained
     file = ParameterFile(find_weights(model, options.params or True)) if named else None
     kept = Description.beside(file.path) if file else None
-    preprocessing = preprocessing_of(options.input, model, kept and kept.preprocessing, crop_ratio, clips)
+    preprocessing = preprocessing_of(options.input, model, kept.preprocessing if kept else None, crop_ratio, clips)
     blocks = {**(kept.options if kept else {}), **options.network.blocks}
     count = file.classes if file and file.classes else classes
     net = get_model(model, classes=count, **blocks, **fast_options(preprocessing))
@@ -117,10 +117,10 @@ def load_trained(
         file.load(net, contexts)
     else:
         net.initialize(mx.init.MSRAPrelu(), ctx=contexts)
-    count = net.output.weight.shape[0]
-    if classes not in (None, count):
-        raise UsageError(f"--classes is {classes}, {file and file.path} was trained for {count}: leave it out")
-    if file and kept and len(kept.classes) != count:
-        raise UsageError(f"{file.path} was trained for {count} classes, its description names {len(kept.classes)}")
-    names = kept.classes if kept else tuple(str(number) for number in range(count))
+    width: int = net.output.weight.shape[0]
+    if classes not in (None, width):
+        raise UsageError(f"--classes is {classes}, {file and file.path} was trained for {width}: leave it out")
+    if file and kept and len(kept.classes) != width:
+        raise UsageError(f"{file.path} was trained for {width} classes, its description names {len(kept.classes)}")
+    names = kept.classes if kept else tuple(str(number) for number in range(width))
     return TrainedNetwork(net, Description(model, names, preprocessing, options=blocks), kept is not None)

@@ -9,6 +9,7 @@ import typing
 
 import mxnet as mx
 
+from a2net_gluon.devices import check_contexts
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.mxnet_fixes import load_parameter, named_parameters, read_arrays, save_arrays
 
@@ -17,7 +18,6 @@ __all__ = [
     "NORMALIZATION",
     "BackboneReport",
     "ParameterFile",
-    "check_contexts",
     "is_context",
     "load_backbone",
     "load_weights",
@@ -37,30 +37,6 @@ _OUTPUT_CONVOLUTION = ("expand.conv.weight", "expand__conv_weight")
 
 _Parameters = typing.Dict[str, mx.gluon.Parameter]
 _Arrays = typing.Dict[str, mx.nd.NDArray]
-
-
-def check_contexts(ctx: mx.Context | typing.Sequence[mx.Context]) -> list[mx.Context]:
-    """Return `ctx`, one context or several, as a list of contexts that exist on this machine.
-
-    Raises
-    ------
-    UsageError
-        If an element is not a context, or names a GPU that does not exist.
-    """
-    contexts = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx]
-    if not contexts or not all(isinstance(one, mx.Context) for one in contexts):
-        raise UsageError(f"ctx is {ctx!r}; it must be a context such as mx.cpu() or mx.gpu(0), or a list of them")
-    if len(set(contexts)) < len(contexts):
-        raise UsageError(f"ctx is {contexts}: each device can be named once")
-    gpus = [one.device_id for one in contexts if one.device_type == "gpu"]
-    available = mx.context.num_gpus() if gpus else 0
-    absent = [index for index in gpus if index >= available]
-    if absent:
-        raise UsageError(
-            f"GPU {absent[0]} asked for, but MXNet sees {available}: leave the GPUs out to run on the CPU, or install "
-            "mxnet-cu112 and a driver (a2net-gluon[cu112])"
-        )
-    return contexts
 
 
 def is_context(name: str) -> bool:

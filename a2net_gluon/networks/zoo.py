@@ -9,6 +9,7 @@ import warnings
 
 import mxnet as mx
 
+from a2net_gluon.devices import check_contexts
 from a2net_gluon.errors import UsageError, check_counts
 from a2net_gluon.networks.base import Network, Placement
 from a2net_gluon.networks.catalog import find_network, input_shape, list_models
@@ -16,7 +17,7 @@ from a2net_gluon.networks.contexts import choose_context, context_factory
 from a2net_gluon.networks.description import Description
 from a2net_gluon.networks.spelling import suggest_keywords
 from a2net_gluon.networks.store import MODEL_FOLDER, find_weights
-from a2net_gluon.networks.weights import ParameterFile, check_contexts
+from a2net_gluon.networks.weights import ParameterFile
 
 __all__ = ["get_model", "input_shape", "list_models", "register_with_gluoncv"]
 

@@ -33,7 +33,7 @@ def add_settings(
     """
     group = parser.add_argument_group(title)
     exclusive: dict[str, typing.Any] = {}
-    for field in dataclasses.fields(settings):  # type: ignore[arg-type]  # every subclass is a dataclass
+    for field in dataclasses.fields(settings):
         one = field.metadata.get("option")
         if one is None or (only and field.name not in only):
             continue
@@ -104,7 +104,7 @@ def build(
         Fields that are ready made.
     """
     options = options_of(settings)
-    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
+    for field in dataclasses.fields(settings):
         if field.name in fields:
             continue
         if field.name in options:

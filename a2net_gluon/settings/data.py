@@ -15,7 +15,7 @@ from a2net_gluon.fields import (
 
 __all__ = ["DEFAULTS", "Data", "Digits", "ImageFolder", "Records", "Synthetic"]
 
-_CLASSES = {"rule": COUNT, "help": "number of classes", "default_words": "that of the data"}
+_CLASSES: dict[str, typing.Any] = {"rule": COUNT, "help": "number of classes", "default_words": "that of the data"}
 
 
 @documented
@@ -35,9 +35,7 @@ class ImageFolder(Settings):
 
     crop_ratio: typing.ClassVar[float] = 0.875  # of validation, where no trained parameters bring their own
 
-    path: Path | None = option(
-        None, "--data-dir", help="image folder with train/<class>/ and val/<class>/", required=True
-    )
+    path: Path = option(None, "--data-dir", help="image folder with train/<class>/ and val/<class>/", required=True)
     classes: int | None = option(None, "--classes", **_CLASSES)
 
 

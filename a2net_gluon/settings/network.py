@@ -28,7 +28,7 @@ def parse_placement(text: str) -> dict[str, list[int]]:
     return stages
 
 
-_OWN = {"default_words": "the network's own"}
+_OWN: dict[str, typing.Any] = {"default_words": "the network's own"}
 
 
 @documented

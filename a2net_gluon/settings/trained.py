@@ -69,7 +69,7 @@ class Evaluation(Trained):
 class Export(Trained):
     """The export of a network for deployment; see `a2net_gluon.export`."""
 
-    output: Path | None = option(
+    output: Path = option(
         None, "--output", metavar="PREFIX", required=True, help="folder and start of the files' names"
     )
     onnx: bool = option(False, "--onnx", help="write PREFIX.onnx too")
@@ -104,7 +104,7 @@ class Attention(Trained):
     images: typing.Sequence[Path] = option(
         None, name="images", many=True, required=True, help="image files, folders or patterns"
     )
-    output: Path | None = option(
+    output: Path = option(
         None, "--output", metavar="DIR", required=True, help="folder for a .png and a .npz of each image"
     )
     blocks: typing.Sequence[str] = option(

@@ -100,20 +100,22 @@ class Training(Settings):
             If settings contradict each other.
         """
         full = with_defaults(self, DEFAULTS[type(self.data)])
-        warmup = full.schedule.warmup_epochs
-        if self.schedule.warmup_epochs is None and warmup >= full.epochs:
+        warmup, epochs = full.schedule.warmup_epochs, full.epochs
+        assert warmup is not None  # both have defaults
+        assert epochs is not None
+        if self.schedule.warmup_epochs is None and warmup >= epochs:
             # A run that is shorter than the default warm-up has none of that length.
-            full = dataclasses.replace(full, schedule=dataclasses.replace(full.schedule, warmup_epochs=full.epochs - 1))
-        full._check_start()
+            full = dataclasses.replace(full, schedule=dataclasses.replace(full.schedule, warmup_epochs=epochs - 1))
+        full._check_start(epochs)
         return full
 
-    def _check_start(self) -> None:
+    def _check_start(self, epochs: int) -> None:
         start = self.start
         if (start.epochs_done or start.states) and not start.params:
             flag = "--resume-states" if start.states else "--resume-epoch"
             raise UsageError(f"{flag} needs --resume-params FILE")
-        if start.epochs_done >= self.epochs:
-            raise UsageError(f"--resume-epoch is {start.epochs_done}, --num-epochs {self.epochs}: nothing is left")
+        if start.epochs_done >= epochs:
+            raise UsageError(f"--resume-epoch is {start.epochs_done}, --num-epochs {epochs}: nothing is left")
         first = {
             "--use-pretrained": start.pretrained,
             "--pretrained-base": start.base,

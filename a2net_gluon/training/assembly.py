@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import pathlib
 import typing
 
 import mxnet as mx
@@ -12,7 +10,6 @@ from mxnet import gluon
 
 from a2net_gluon.data import (
     AUGMENTATIONS,
-    NORMALIZATIONS,
     Dataset,
     NativeSource,
     Preprocessing,
@@ -29,23 +26,22 @@ from a2net_gluon.data.records import class_names
 from a2net_gluon.distributed.communicator import Communicator
 from a2net_gluon.errors import UsageError
 from a2net_gluon.networks.description import Description
-from a2net_gluon.networks.trained import TrainedNetwork, fast_options, load_trained, preprocessing_of
+from a2net_gluon.networks.trained import fast_options, preprocessing_of
 from a2net_gluon.networks.weights import ParameterFile
 from a2net_gluon.networks.zoo import get_model
 from a2net_gluon.settings import (
     Digits,
     Evaluation,
     ImageFolder,
-    Network,
     Optimization,
     Records,
     Synthetic,
-    Trained,
     Training,
 )
 from a2net_gluon.training.learner import Learner
 from a2net_gluon.training.loss import ClassificationLoss
 from a2net_gluon.training.schedules import Rate, make_schedule
+from a2net_gluon.training.teacher import load_teacher
 
 __all__ = [
     "Parts",
@@ -59,7 +55,7 @@ __all__ = [
     "training_preprocessing",
 ]
 
-OnSkip = typing.Callable[[str, str], None]
+OnSkip = typing.Callable[[str, str], object]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +107,7 @@ def assemble(
     description = describe(training, source.classes, training_preprocessing(training))
     net, validation_net, notes = make_networks(training, contexts, description)
     loss = make_loss(training, len(source.classes), steps)
-    teacher = _teacher(training.loss.teacher, contexts, description) if training.loss.teacher else None
+    teacher = load_teacher(training.loss.teacher, contexts, description) if training.loss.teacher else None
     learner = Learner(
         net, validation_net, contexts, description.preprocessing, loss, training.optimization, communicator, teacher
     )
@@ -273,38 +269,3 @@ def make_loss(training: Training, classes: int, steps: int) -> ClassificationLos
     assert training.epochs is not None  # resolved
     mixup_steps = (training.epochs - training.loss.mixup_off_epochs) * steps + 1
     return ClassificationLoss(classes, training.loss, mixup_steps, training.seed)
-
-
-def _teacher(
-    name: str | os.PathLike[str], contexts: typing.Sequence[mx.Context], description: Description
-) -> TrainedNetwork:
-    """The network that ``--teacher`` names: a parameter file of a run, or a name of GluonCV's zoo."""
-    teacher = (_trained_teacher if pathlib.Path(name).is_file() else _gluoncv_teacher)(str(name), contexts, description)
-    teacher.net.hybridize(static_alloc=True, static_shape=True)
-    return teacher
-
-
-def _trained_teacher(name: str, contexts: typing.Sequence[mx.Context], description: Description) -> TrainedNetwork:
-    kept = Description.beside(name)
-    if kept is None:
-        raise UsageError(f"--teacher {name}: there is no model.json beside it; give best.params of a run folder")
-    if kept.classes != description.classes:
-        raise UsageError(
-            f"--teacher {name} knows {len(kept.classes)} classes ({kept.classes[0]} first), the data have "
-            f"{len(description.classes)} ({description.classes[0]} first): they must be the same"
-        )
-    return load_trained(Trained(network=Network(kept.model), params=name), contexts)
-
-
-def _gluoncv_teacher(name: str, contexts: typing.Sequence[mx.Context], description: Description) -> TrainedNetwork:
-    from gluoncv.model_zoo import get_model as get_gluoncv_model
-
-    try:
-        net = get_gluoncv_model(name, pretrained=True, ctx=list(contexts))
-    except ValueError:
-        raise UsageError(f"--teacher {name}: neither a file nor a name of GluonCV's model zoo") from None
-    except RuntimeError as error:  # it has no weights of that name, or cannot fetch them
-        raise UsageError(f"--teacher {name}: {' '.join(str(error).split())[:150]}") from None
-    mean, scale = NORMALIZATIONS["gluoncv"]
-    preprocessing = dataclasses.replace(description.preprocessing, mean=mean, scale=scale)
-    return TrainedNetwork(net, Description(name, description.classes, preprocessing))

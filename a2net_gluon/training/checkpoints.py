@@ -98,7 +98,7 @@ class Checkpoints:
 
         With `repair` those are renamed to ``damaged-…``, so that they do not count among the newest to keep.
         """
-        rejected = []
+        rejected: list[str] = []
         for folder in reversed(self._all()):
             try:
                 return folder, self._read_state(folder), rejected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import typing
 
 from a2net_gluon.data import Problems
@@ -11,12 +12,13 @@ from a2net_gluon.errors import UsageError
 from a2net_gluon.networks.trained import load_trained
 from a2net_gluon.settings import Evaluation
 from a2net_gluon.training.assembly import open_source
-from a2net_gluon.training.learner import check_count, evaluate_batches
+from a2net_gluon.training.validation import check_count, evaluate_batches
 
 __all__ = ["EvaluationResult", "evaluate"]
 
 
-class EvaluationResult(typing.NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class EvaluationResult:
     """Accuracy of a network.
 
     Attributes
@@ -37,7 +39,7 @@ class EvaluationResult(typing.NamedTuple):
     problems: Problems
 
 
-def evaluate(evaluation: Evaluation, on_skip: typing.Callable[[str, str], None] | None = None) -> EvaluationResult:
+def evaluate(evaluation: Evaluation, on_skip: typing.Callable[[str, str], object] | None = None) -> EvaluationResult:
     """Evaluate a trained network on validation data, every sample exactly once.
 
     Classes, blocks and preprocessing are those kept beside the parameter file, if training left any.

@@ -1,4 +1,4 @@
-"""The training step and the passes over data: everything that touches devices."""
+"""The training step: forward and backward pass, gradients, optimizer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from a2net_gluon import mxnet_fixes
 from a2net_gluon.data.preprocessing import Preprocessing
 from a2net_gluon.data.samples import Batch
 from a2net_gluon.distributed.communicator import Communicator
-from a2net_gluon.errors import FailureError, UsageError
+from a2net_gluon.errors import FailureError
 from a2net_gluon.networks.fusion import can_fuse, fused
 from a2net_gluon.networks.trained import TrainedNetwork
 from a2net_gluon.settings import Optimization
@@ -22,10 +22,9 @@ from a2net_gluon.training.metrics import ClassificationMeter, Meter
 from a2net_gluon.training.progress import Progress
 from a2net_gluon.training.scaling import LossScaler
 from a2net_gluon.training.schedules import Rate
+from a2net_gluon.training.validation import Contexts, Measured, check_labels, evaluate_batches, split
 
-__all__ = ["Learner", "Measured", "check_count", "check_finite", "check_labels", "evaluate_batches", "split"]
-
-Contexts = typing.Sequence[mx.Context]
+__all__ = ["Learner", "check_finite", "evaluate_batches"]
 
 
 class Learner:
@@ -56,7 +55,7 @@ class Learner:
         Class of the `Meter` that measures training and validation.
     """
 
-    meter = ClassificationMeter
+    meter: typing.ClassVar[type[Meter]] = ClassificationMeter
 
     def __init__(
         self,
@@ -133,8 +132,10 @@ class Learner:
         """
         trained = mxnet_fixes.named_parameters(self.net)
         for name, copied in mxnet_fixes.named_parameters(self._copy).items():
-            averaged = average and self.average is not None
-            array = self.average.arrays[name] if averaged else mxnet_fixes.mean_over_devices(trained[name])
+            if average and self.average:
+                array = self.average.arrays[name]
+            else:
+                array = mxnet_fixes.mean_over_devices(trained[name])
             copied.set_data(array.astype(copied.dtype, copy=False))  # MXNet does not cast between devices
         return evaluate_batches(
             self._quick_copy,
@@ -258,53 +259,6 @@ class Learner:
 
 
 _CURE = "lower --lr, lengthen --warmup-epochs, or look at the data"
-
-
-class Measured(typing.NamedTuple):
-    """The result of an evaluation: metrics by the names of their columns, and the number of samples."""
-
-    metrics: dict[str, float]
-    count: int
-
-
-def evaluate_batches(
-    net: gluon.Block,
-    batches: typing.Iterable[Batch],
-    contexts: Contexts,
-    preprocessing: Preprocessing,
-    classes: int,
-    communicator: Communicator | None = None,
-    dtype: str = "float32",
-    meter: type[Meter] = ClassificationMeter,
-) -> Measured:
-    """Evaluate `net` on `batches`, every sample once; with a `communicator` over the samples of all processes."""
-    loss, seen = gluon.loss.SoftmaxCrossEntropyLoss(), meter()
-    for batch in batches:
-        check_labels(batch.labels, classes)
-        pixels, labels = (split(array, contexts) for array in (batch.pixels, batch.labels))
-        logits = [net(preprocessing.normalize(part).astype(dtype)).astype("float32") for part in pixels]
-        seen.add(logits, [loss(part, label) for part, label in zip(logits, labels)], labels, batch.count)
-    total = meter((communicator or Communicator()).sum(seen.sums()))  # type: ignore[call-arg]
-    return Measured(total.metrics, int(total.count))
-
-
-def split(array: mx.nd.NDArray, contexts: Contexts) -> list[mx.nd.NDArray]:
-    """Cut a batch into equal parts, one for each context."""
-    return gluon.utils.split_and_load(array, list(contexts))
-
-
-def check_labels(labels: mx.nd.NDArray, classes: int) -> None:
-    """Raise UsageError where a label has no output: MXNet's loss would silently take the nearest class."""
-    labels = labels.asnumpy()
-    wrong = labels[(labels < 0) | (labels >= classes)]
-    if wrong.size:
-        raise UsageError(f"the data have label {int(wrong[0])}, the network has {classes} classes: set --classes")
-
-
-def check_count(measured: Measured) -> None:
-    """Raise FailureError if no image could be read at all."""
-    if not measured.count:
-        raise FailureError("not a single image could be read: see the lines above, and check the data")
 
 
 def check_finite(meter: Meter) -> None:

@@ -50,6 +50,8 @@ class Meter(typing.Protocol):
     count: float
     finite: bool
 
+    def __init__(self, sums: typing.Sequence[float] = ...) -> None: ...
+
     def add(self, logits: Arrays, losses: Arrays, labels: Arrays, count: int) -> None:
         """Add the results of a batch: lists with one NDArray per device, of which the first `count` rows count."""
         ...
@@ -75,12 +77,12 @@ class ClassificationMeter:
         Samples, loss, top-1 and top-5 hits counted before: `sums` of another meter.
     """
 
-    columns = (
+    columns: typing.ClassVar[tuple[Column, ...]] = (
         Column("loss", "loss", fraction=False),
         Column("top1", "top-1", fraction=True),
         Column("top5", "top-5", fraction=True),
     )
-    headline = "top1"
+    headline: typing.ClassVar[str] = "top1"
 
     def __init__(self, sums: typing.Sequence[float] = (0, 0.0, 0, 0)) -> None:
         self.count, self._loss, self._top1, self._top5 = sums
@@ -143,9 +145,10 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f} %"
 
 
-def best_epoch(
-    history: typing.Iterable[typing.Mapping[str, typing.Any]], column: str
-) -> typing.Mapping[str, typing.Any] | None:
+_Row = typing.TypeVar("_Row", bound=typing.Mapping[str, typing.Any])
+
+
+def best_epoch(history: typing.Iterable[_Row], column: str) -> _Row | None:
     """The row of the first epoch with the highest value in `column`, or None."""
     rows = [row for row in history if column in row]
     return max(rows, key=lambda row: row[column]) if rows else None

@@ -53,32 +53,35 @@ def _flatten(name: str, state: typing.Any) -> dict[str, mx.nd.NDArray]:
 class _Ignored:
     """Placeholder for everything in a pickle that is not an array; nothing of it is run."""
 
-    def __new__(cls, *args, **kwargs):
+    def __new__(cls, *args: object, **kwargs: object) -> _Ignored:
         return object.__new__(cls)
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: object, **kwargs: object) -> None:
         pass
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: object) -> None:
         pass
 
-    def __setitem__(self, key, value):
+    def __setitem__(self, key: object, value: object) -> None:
         pass
 
-    def append(self, item):
+    def append(self, item: object) -> None:
         pass
 
-    def extend(self, items):
+    def extend(self, items: object) -> None:
         pass
 
 
-_HARMLESS = {("mxnet.ndarray.ndarray", "NDArray"): mx.nd.NDArray, ("builtins", "bytearray"): bytearray}
+_HARMLESS: dict[tuple[str, str], type] = {
+    ("mxnet.ndarray.ndarray", "NDArray"): mx.nd.NDArray,
+    ("builtins", "bytearray"): bytearray,
+}
 
 
 class _ArraysOnly(pickle.Unpickler):
     """Reads arrays and plain containers; no other class or function of the file's choice is imported or called."""
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> type:
         return _HARMLESS.get((module, name), _Ignored)
 
 

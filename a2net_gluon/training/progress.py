@@ -32,7 +32,9 @@ class Progress:
         Of the last step.
     """
 
-    def __init__(self, state: typing.Mapping[str, typing.Any] | None = None, meter: type = ClassificationMeter) -> None:
+    def __init__(
+        self, state: typing.Mapping[str, typing.Any] | None = None, meter: type[Meter] = ClassificationMeter
+    ) -> None:
         state = state or {}
         self.meter: Meter = meter(state["sums"]) if "sums" in state else meter()
         self.batches, self.images = state.get("batches", 0), state.get("images", 0)

@@ -12,15 +12,14 @@ import mxnet as mx
 import numpy as np
 
 from a2net_gluon.data import Batch
-from a2net_gluon.devices import contexts_of
+from a2net_gluon.devices import check_contexts, contexts_of
 from a2net_gluon.distributed.communicator import Communicator, make_communicator
 from a2net_gluon.errors import FailureError, InterruptedRunError
 from a2net_gluon.networks.description import FILE_NAME
-from a2net_gluon.networks.weights import check_contexts
 from a2net_gluon.settings import Training
 from a2net_gluon.training.assembly import Parts, assemble, open_source, training_preprocessing
 from a2net_gluon.training.interruption import Interruption
-from a2net_gluon.training.learner import Learner, check_count
+from a2net_gluon.training.learner import Learner
 from a2net_gluon.training.learner_state import restore_learner, save_learner
 from a2net_gluon.training.metrics import best_epoch
 from a2net_gluon.training.optimizer_state import load_gluon_states
@@ -28,6 +27,7 @@ from a2net_gluon.training.progress import Progress
 from a2net_gluon.training.report import Report
 from a2net_gluon.training.run_folder import RunFolder
 from a2net_gluon.training.scalars import Scalars, check_tensorboard
+from a2net_gluon.training.validation import check_count
 
 __all__ = ["Result", "train"]
 
@@ -137,7 +137,7 @@ class _Run:
     @property
     def best(self) -> Row | None:
         """The row of the best epoch so far."""
-        return best_epoch(self.history, f"val_{self.learner.meter.headline}")  # type: ignore[return-value]
+        return best_epoch(self.history, f"val_{self.learner.meter.headline}")
 
     def start(self) -> None:
         """Open the folder, and return to its newest checkpoint if the run is resumed."""

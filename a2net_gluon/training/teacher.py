@@ -1,0 +1,53 @@
+"""The teacher of knowledge distillation: a trained network of this project or of GluonCV's zoo."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import typing
+
+import mxnet as mx
+
+from a2net_gluon.data import NORMALIZATIONS
+from a2net_gluon.errors import UsageError
+from a2net_gluon.networks.description import Description
+from a2net_gluon.networks.trained import TrainedNetwork, load_trained
+from a2net_gluon.settings import Network, Trained
+
+__all__ = ["load_teacher"]
+
+
+def load_teacher(
+    name: str | os.PathLike[str], contexts: typing.Sequence[mx.Context], description: Description
+) -> TrainedNetwork:
+    """The network that ``--teacher`` names: a parameter file of a run, or a name of GluonCV's zoo."""
+    teacher = (_trained_teacher if pathlib.Path(name).is_file() else _gluoncv_teacher)(str(name), contexts, description)
+    teacher.net.hybridize(static_alloc=True, static_shape=True)
+    return teacher
+
+
+def _trained_teacher(name: str, contexts: typing.Sequence[mx.Context], description: Description) -> TrainedNetwork:
+    kept = Description.beside(name)
+    if kept is None:
+        raise UsageError(f"--teacher {name}: there is no model.json beside it; give best.params of a run folder")
+    if kept.classes != description.classes:
+        raise UsageError(
+            f"--teacher {name} knows {len(kept.classes)} classes ({kept.classes[0]} first), the data have "
+            f"{len(description.classes)} ({description.classes[0]} first): they must be the same"
+        )
+    return load_trained(Trained(network=Network(kept.model), params=name), contexts)
+
+
+def _gluoncv_teacher(name: str, contexts: typing.Sequence[mx.Context], description: Description) -> TrainedNetwork:
+    from gluoncv.model_zoo import get_model as get_gluoncv_model
+
+    try:
+        net = get_gluoncv_model(name, pretrained=True, ctx=list(contexts))
+    except ValueError:
+        raise UsageError(f"--teacher {name}: neither a file nor a name of GluonCV's model zoo") from None
+    except RuntimeError as error:  # it has no weights of that name, or cannot fetch them
+        raise UsageError(f"--teacher {name}: {' '.join(str(error).split())[:150]}") from None
+    mean, scale = NORMALIZATIONS["gluoncv"]
+    preprocessing = dataclasses.replace(description.preprocessing, mean=mean, scale=scale)
+    return TrainedNetwork(net, Description(name, description.classes, preprocessing))

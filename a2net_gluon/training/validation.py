@@ -1,0 +1,67 @@
+"""The evaluation of a network on batches, and what a batch needs on its way to the devices."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+import mxnet as mx
+from mxnet import gluon
+
+from a2net_gluon.data.preprocessing import Preprocessing
+from a2net_gluon.data.samples import Batch
+from a2net_gluon.distributed.communicator import Communicator
+from a2net_gluon.errors import FailureError, UsageError
+from a2net_gluon.training.metrics import ClassificationMeter, Meter
+
+__all__ = ["Contexts", "Measured", "check_count", "check_labels", "evaluate_batches", "split"]
+
+Contexts = typing.Sequence[mx.Context]
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """The result of an evaluation: metrics by the names of their columns, and the number of samples."""
+
+    metrics: dict[str, float]
+    count: int
+
+
+def evaluate_batches(
+    net: gluon.Block,
+    batches: typing.Iterable[Batch],
+    contexts: Contexts,
+    preprocessing: Preprocessing,
+    classes: int,
+    communicator: Communicator | None = None,
+    dtype: str = "float32",
+    meter: type[Meter] = ClassificationMeter,
+) -> Measured:
+    """Evaluate `net` on `batches`, every sample once; with a `communicator` over the samples of all processes."""
+    loss, seen = gluon.loss.SoftmaxCrossEntropyLoss(), meter()
+    for batch in batches:
+        check_labels(batch.labels, classes)
+        pixels, labels = (split(array, contexts) for array in (batch.pixels, batch.labels))
+        logits = [net(preprocessing.normalize(part).astype(dtype)).astype("float32") for part in pixels]
+        seen.add(logits, [loss(part, label) for part, label in zip(logits, labels)], labels, batch.count)
+    total = meter((communicator or Communicator()).sum(seen.sums()))
+    return Measured(total.metrics, int(total.count))
+
+
+def split(array: mx.nd.NDArray, contexts: Contexts) -> list[mx.nd.NDArray]:
+    """Cut a batch into equal parts, one for each context."""
+    return gluon.utils.split_and_load(array, list(contexts))
+
+
+def check_labels(labels: mx.nd.NDArray, classes: int) -> None:
+    """Raise UsageError where a label has no output: MXNet's loss would silently take the nearest class."""
+    labels = labels.asnumpy()
+    wrong = labels[(labels < 0) | (labels >= classes)]
+    if wrong.size:
+        raise UsageError(f"the data have label {int(wrong[0])}, the network has {classes} classes: set --classes")
+
+
+def check_count(measured: Measured) -> None:
+    """Raise FailureError if no image could be read at all."""
+    if not measured.count:
+        raise FailureError("not a single image could be read: see the lines above, and check the data")
