@@ -1,7 +1,8 @@
 """Decoding of image files to RGB pixels.
 
-A folder and a .rec file of the same images give the same pixels to the last bit, also with MXNet's C++ record iterator,
-whose OpenCV is its own. The opencv-python wheel decodes all usual JPEGs to the same pixels in less time.
+Pixels are bit-identical for a folder and a .rec file of the same images, also with MXNet's C++ record iterator, which
+contains an OpenCV of its own. opencv-python decodes JPEGs with the usual chroma subsampling to the same pixels, and
+faster; MXNet decodes all other files.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def decode(content: bytes) -> np.ndarray:
     """Decode an encoded image to an RGB array (h, w, 3) of uint8, or raise `DecodeError`."""
     if not content:
         raise DecodeError("empty file")
-    # libjpeg fills what is missing of a truncated file with grey and only warns.
+    # libjpeg fills the missing part of a truncated file with grey and only warns.
     if content[:2] == b"\xff\xd8" and content.rfind(b"\xff\xd9") < 0:
         raise DecodeError("truncated JPEG")
     image = (_decode_fast if _decodes_alike(content) else _decode_as_mxnet)(content)
@@ -36,7 +37,7 @@ def decode(content: bytes) -> np.ndarray:
 
 
 def _decode_fast(content: bytes) -> np.ndarray | None:
-    """Decode with opencv-python; None if it cannot. Of some damaged images MXNet makes what lay in the memory."""
+    """Decode with opencv-python; None if that fails. For some damaged images MXNet returns uninitialized memory."""
     try:
         return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:  # larger than it allows
@@ -50,25 +51,26 @@ def _decode_as_mxnet(content: bytes) -> np.ndarray | None:
         return None
 
 
-# Sampling factors, width and height, of a JPEG's lightness where those of its colours are 1 and 1: 4:4:4, 4:2:2, 4:2:0
-# and 4:1:1. Where colours have half of the lines only, as in a 4:2:2 photograph that was turned without loss, newer
-# versions of libjpeg-turbo interpolate; that in mxnet 1.9.1 repeats lines.
+# Luma sampling factors (horizontal and vertical, one hexadecimal digit each) for which both libraries decode to equal
+# pixels, if both chroma components have 1 and 1: 4:4:4, 4:2:2, 4:2:0 and 4:1:1. With chroma subsampled vertically only,
+# as in a losslessly rotated 4:2:2 photograph, newer versions of libjpeg-turbo interpolate rows; the one in mxnet 1.9.1
+# repeats them.
 _ALIKE = (0x11, 0x21, 0x22, 0x41)
 
 
 def _decodes_alike(content: bytes) -> bool:
-    """Whether these are a JPEG's bytes of which opencv-python and MXNet make the same pixels."""
+    """Whether `content` is a JPEG that opencv-python and MXNet decode to the same pixels."""
     place = 2 if content[:2] == b"\xff\xd8" else len(content)
     while place + 12 < len(content) and content[place] == 0xFF:
         if content[place + 1] in (0xC0, 0xC1, 0xC2):  # the frame: length, precision, height, width, components
             count = content[place + 9]
-            lightness, *colours = content[place + 11 : place + 11 + 3 * count : 3] or (0,)
-            return count == 1 or (count == 3 and lightness in _ALIKE and colours == [0x11, 0x11])
+            luma, *chroma = content[place + 11 : place + 11 + 3 * count : 3] or (0,)
+            return count == 1 or (count == 3 and luma in _ALIKE and chroma == [0x11, 0x11])
         place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
     return False
 
 
-# How to upright an image for each value of the EXIF tag Orientation; the record iterator does so by itself.
+# Operation that makes an image upright, by the EXIF tag Orientation; MXNet's record iterator applies it itself.
 _TURNS: dict[int, typing.Callable[[np.ndarray], np.ndarray]] = {
     2: np.fliplr,
     3: lambda image: np.rot90(image, 2),
@@ -86,5 +88,5 @@ def _orientation(content: bytes) -> int | None:
         return None
     try:
         return PIL.Image.open(io.BytesIO(content)).getexif().get(0x0112)
-    except (OSError, ValueError, SyntaxError):  # damaged metadata: take the image as it lies
+    except (OSError, ValueError, SyntaxError):  # damaged metadata: leave the image as stored
         return None
