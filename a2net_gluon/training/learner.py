@@ -17,12 +17,13 @@ from a2net_gluon.networks.fusion import can_fuse, fused
 from a2net_gluon.networks.trained import TrainedNetwork
 from a2net_gluon.settings import Optimization
 from a2net_gluon.training.averaging import WeightAverage
+from a2net_gluon.training.batches import Contexts, check_labels, split
 from a2net_gluon.training.loss import ClassificationLoss, mix
 from a2net_gluon.training.metrics import ClassificationMeter, Meter
 from a2net_gluon.training.progress import Progress
 from a2net_gluon.training.scaling import LossScaler
 from a2net_gluon.training.schedules import Rate
-from a2net_gluon.training.validation import Contexts, Measured, check_labels, evaluate_batches, split
+from a2net_gluon.training.validation import Measured, evaluate_batches
 
 __all__ = ["Learner", "check_finite", "evaluate_batches"]
 
