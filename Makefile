@@ -61,4 +61,4 @@ bench: venv peers
 	$(BIN)/python -m benchmarks.speed $(BENCH)
 
 clean:
-	rm -rf $(VENV) $(PEERS) runs build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) runs build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

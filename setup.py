@@ -1,4 +1,4 @@
-"""Installation of a2net-gluon. Ranges are kept here, the pinned sets that are tested in requirements/."""
+"""Installation of a2net-gluon. Version ranges are here, the tested pinned sets in requirements/."""
 
 import pathlib
 import re
@@ -26,7 +26,7 @@ setup(
         # mxnet 1.9.1 needs numpy 1; from 1.24 on it also needs an alias that importing a2net_gluon sets
         'numpy>=1.18,<1.24; python_version < "3.12"',
         'numpy>=1.26,<1.27; python_version >= "3.12"',
-        "opencv-python>=4.11,<4.12",  # decodes to RGB at once
+        "opencv-python>=4.11,<4.12",  # decodes to RGB directly
         "Pillow>=9",
         "portalocker>=2",
         "requests>=2.20",
@@ -39,7 +39,7 @@ setup(
         'setuptools<81; python_version >= "3.12"',
     ],
     extras_require={
-        # Two builds of one module: install one of them, never both.
+        # Two builds of one module: install only one of them.
         "cpu": ["mxnet==1.9.1"],
         "cu112": [
             "mxnet-cu112==1.9.1",

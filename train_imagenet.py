@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train an image network on ImageNet or other images; ``--help`` and README.md tell how."""
+"""Train an image network on ImageNet or other images; see ``--help`` and README.md."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from a2net_gluon.cli import run, train
 
 
 def main(arguments: typing.Sequence[str] | None = None) -> int:
-    """Train as the command line says; returns the exit code."""
+    """Train with the options of the command line; returns the exit code."""
     return run(train, sys.argv[1:] if arguments is None else arguments, prog="train_imagenet.py")
 
 

@@ -16,14 +16,14 @@ Command = typing.Callable[[Arguments, str], typing.Optional[int]]
 
 
 def main(arguments: Arguments | None = None) -> int:
-    """Run ``a2net COMMAND …``; returns the exit code: 0, 1 for a failure, 2 for a wrong use."""
+    """Run ``a2net COMMAND …``; returns the exit code: 0, 1 for a failure, 2 for a usage error."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     name = arguments[0] if arguments else "--help"
     if name in ("-h", "--help"):
         print("usage: a2net COMMAND …\n\nA²-Nets: Double Attention Networks for MXNet/Gluon\n\ncommands:")
         for command, function in COMMANDS.items():
             print(f"  {command:<10} {function.__doc__}")
-        print("\na2net COMMAND --help tells more.")
+        print("\na2net COMMAND --help lists the options.")
         return 0
     if name not in COMMANDS:
         print(f"a2net: error: unknown command {name!r}; there are: {', '.join(COMMANDS)}", file=sys.stderr)
@@ -32,7 +32,7 @@ def main(arguments: Arguments | None = None) -> int:
 
 
 def run(command: Command, arguments: Arguments, prog: str) -> int:
-    """Call ``command(arguments, prog)``; an error of the user's becomes one line and an exit code."""
+    """Call ``command(arguments, prog)``; an expected error becomes one line and an exit code."""
     code = _run(command, arguments, prog)
     if code and "DMLC_ROLE" in os.environ:
         # One of several processes has failed. An ordinary exit would wait in MXNet for the others, which wait for it.
@@ -48,7 +48,7 @@ def _run(command: Command, arguments: Arguments, prog: str) -> int:
     except (UsageError, FailureError, InterruptedRunError) as error:
         print(f"{prog}: error: {error}", file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:  # the reader of our output, `head` for one, has seen enough
+    except BrokenPipeError:  # the reader of the output, e.g. `head`, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more to flush at exit
         return 1
     except ModuleNotFoundError as error:
@@ -77,7 +77,7 @@ _FIXES = {
 
 
 def _mxnet_error_in_words(text: str) -> str:
-    """One line for an error of MXNet, which comes as a page of C++ frames."""
+    """One line for an error of MXNet, whose own text is a page of C++ frames."""
     reason = next((line for line in text.splitlines() if "Error:" in line or "Check failed" in line), text.strip())
     if "out of memory" in text:
         return "the GPU's memory is full: lower --batch-size (--accumulate keeps the total batch)"
@@ -91,34 +91,18 @@ def _mxnet_error_in_words(text: str) -> str:
 
 def train(arguments: Arguments, prog: str) -> int | None:
     """train a network"""
-    training, evaluates, reads = options.parse_training(arguments, prog)
+    command = options.parse_training(arguments, prog)
+    training = command.training
     environment.set_thread_count(training.devices.cpu_contexts)
     from a2net_gluon import training as commands
 
-    if reads:
+    if command.test_io:
         commands.read_epoch(training, print)
-    elif evaluates:
-        _evaluate(_evaluation_of(training))
+    elif command.evaluate:
+        _evaluate(command.evaluation())
     else:
         commands.train(training, verbose=True)
     return None
-
-
-def _evaluation_of(training: settings.Training) -> settings.Evaluation:
-    """The evaluation that ``train --evaluate`` asks for."""
-    if not (training.start.params or training.start.pretrained):
-        raise UsageError("--evaluate needs --resume-params FILE or --use-pretrained: the parameters to measure")
-    training = training.resolved()
-    return settings.Evaluation(
-        network=training.network,
-        params=training.start.params,
-        pretrained=training.start.pretrained,
-        input=training.input,
-        data=training.data,
-        batch_size=training.batch_size,
-        workers=training.workers,
-        devices=training.devices,
-    )
 
 
 def check(arguments: Arguments, prog: str) -> int:
@@ -178,21 +162,21 @@ def _evaluate(evaluation: settings.Evaluation) -> None:
 
 def export(arguments: Arguments, prog: str) -> None:
     """write a network for deployment: symbol and params, ONNX, 8 bits"""
-    wishes = options.parse_export(arguments, prog)
+    request = options.parse_export(arguments, prog)
     from a2net_gluon import deploy, networks
     from a2net_gluon.deploy.exporting import export as export_with_settings
     from a2net_gluon.deploy.forms import exported_files
 
-    _say_if_random(wishes)
-    proofs = export_with_settings(wishes)
-    samples = "images" if len(networks.input_shape(str(wishes.network.name))) == 3 else "clips"
+    _say_if_random(request)
+    proofs = export_with_settings(request)
+    samples = "images" if len(networks.input_shape(str(request.network.name))) == 3 else "clips"
     for name, proof in proofs.items():
         print(
             f"{name}: {proof.images} {samples}, largest relative difference {proof.difference:.1e}, "
             f"top-1 agreement {100 * proof.agreement:.2f} %"
         )
     forms = [form for form in deploy.FORMS if form in proofs and form != "symbol"]
-    print(f"written: {', '.join(str(path) for path in exported_files(wishes.output, ['symbol', *forms]))}")
+    print(f"written: {', '.join(str(path) for path in exported_files(request.output, ['symbol', *forms]))}")
 
 
 def _say_if_random(trained: settings.Trained) -> None:
@@ -213,12 +197,12 @@ def predict(arguments: Arguments, prog: str) -> int:
 
 
 def attention(arguments: Arguments, prog: str) -> int:
-    """draw what a network attends to in image files"""
-    wishes = options.parse_attention(arguments, prog)
+    """draw attention maps for image files"""
+    request = options.parse_attention(arguments, prog)
     from a2net_gluon.insight import attention_report
 
-    reports = attention_report.attention(wishes)
-    _say_if_random(wishes)
+    reports = attention_report.attention(request)
+    _say_if_random(request)
     failed = False
     for report in reports:
         if report.problem:
@@ -255,7 +239,7 @@ def cost(arguments: Arguments, prog: str) -> None:
 
 
 def tables(arguments: Arguments, prog: str) -> None:
-    """count the costs of the paper's tables beside the printed ones"""
+    """count the costs in the paper's tables"""
     args = options.parse_tables(arguments, prog)
     if args.markdown and args.markdown == args.csv:
         raise UsageError(f"--markdown and --csv both name {args.csv}: give two files")

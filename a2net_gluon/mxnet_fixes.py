@@ -72,7 +72,7 @@ def named_parameters(block: mx.gluon.Block) -> dict[str, mx.gluon.Parameter]:
 
 
 def has_values(parameter: mx.gluon.Parameter) -> bool:
-    """Whether `parameter` is initialised and its shape is known.
+    """Whether `parameter` is initialized and its shape is known.
 
     MXNet 1.9.1 offers no question, only an exception from ``list_data``, of a type that depends on the reason.
     """
@@ -89,9 +89,9 @@ def mean_over_devices(parameter: mx.gluon.Parameter) -> mx.nd.NDArray:
 
 
 def load_parameter(parameter: mx.gluon.Parameter, array: mx.nd.NDArray, contexts: typing.Sequence[mx.Context]) -> None:
-    """Set `parameter` to `array`, cast to the parameter's type; if it has no values yet, initialise it on `contexts`.
+    """Set `parameter` to `array`, cast to the parameter's type; if it has no values yet, initialize it on `contexts`.
 
-    ``Parameter.set_data`` of MXNet 1.9.1 refuses a parameter that is not initialised, and ``load_parameters`` of a
+    ``Parameter.set_data`` of MXNet 1.9.1 refuses a parameter that is not initialized, and ``load_parameters`` of a
     block reads a file whole. Its private step for one parameter does both.
     """
     parameter._load_init(array, list(contexts), cast_dtype=True, dtype_source="current")
@@ -263,7 +263,7 @@ def take_worker_processes(loader: mx.gluon.data.DataLoader) -> list[typing.Any]:
     """Return the worker processes of a loader; its pool neither replaces nor ends them any more.
 
     The pool forks a new worker for one that ended, from a thread, at any moment; MXNet 1.9.1 stops its engine for a
-    fork, and a computation of the main thread may then never end. The pool's ``terminate`` waits for ever if a signal
+    fork, and a computation of the main thread may then never end. The pool's ``terminate`` waits forever if a signal
     ended a worker that held a lock.
     """
     pool = loader._worker_pool
@@ -333,7 +333,7 @@ def set_optimizer_states(trainer: mx.gluon.Trainer, context: mx.Context, states:
 
 
 def meet(kvstore: mx.kv.KVStore) -> None:
-    """Wait until what was pushed or initialised has arrived, in every process.
+    """Wait until what was pushed or initialized has arrived, in every process.
 
     MXNet 1.9.1 does not wait for the first values of a key: a later push can overtake them. Then a process took the sum
     of the first gradients for its weights.
@@ -343,7 +343,7 @@ def meet(kvstore: mx.kv.KVStore) -> None:
 
 
 def send_first_values(trainer: mx.gluon.Trainer) -> None:
-    """Initialise the KVStore of a trainer with its parameters; otherwise that is done in the first step."""
+    """Initialize the KVStore of a trainer with its parameters; otherwise that is done in the first step."""
     trainer._init_kvstore()
     trainer._init_params()
 

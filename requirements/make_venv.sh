@@ -1,6 +1,6 @@
 #!/bin/sh
 # make_venv.sh FOLDER: create a virtual environment with everything the tests need, in one pip command.
-# PYTHON names the interpreter; unless it does, the first suitable one is taken, or uv fetches one.
+# PYTHON names the interpreter; default: the first suitable one, or one that uv downloads.
 set -eu
 venv=$1
 here=$(dirname "$0")
@@ -8,7 +8,7 @@ ok='import sys, venv, ensurepip; sys.exit(not (3, 8) <= sys.version_info[:2] <= 
 
 python=
 for candidate in ${PYTHON:-} python3.11 python3.10 python3.12 python3.9 python3.8 python3; do
-    # A name can exist without working (version managers leave such), so each is tried.
+    # Version managers install names without an interpreter behind them, so each candidate is run.
     if "$candidate" -c "$ok" >/dev/null 2>&1; then
         python=$candidate
         break

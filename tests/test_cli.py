@@ -102,7 +102,7 @@ def test_not_a_single_readable_image(capsys, params, image_folder, tmp_path):
         capsys, 1, "evaluate", SMALL, "--params", params, "--data-dir", image_folder, "-j", 1
     )
     flags = ("--model", SMALL, "--data-dir", image_folder, "--batch-size", 4, "--save-dir", tmp_path / "new")
-    assert "12 images in a row cannot be read" in error(capsys, 1, *TRAIN, *flags)
+    assert "12 consecutive images cannot be read" in error(capsys, 1, *TRAIN, *flags)
     assert not (tmp_path / "new" / "best.params").exists()
 
 

@@ -1,5 +1,6 @@
 """The documentation holds together: every relative link leads to a file, and every anchor to a heading."""
 
+import pathlib
 import re
 
 import pytest
@@ -66,3 +67,26 @@ def test_pages_that_the_code_names_exist():
     assert named
     for path, name in named:
         assert (ROOT / name).is_file(), f"{path} names {name}"
+
+
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+def test_modules_that_the_architecture_names_exist():
+    files = {
+        path.name for package in ("a2net_gluon", "benchmarks", "symbols") for path in (ROOT / package).rglob("*.py")
+    }
+    named = {pathlib.PurePath(name).name for name in re.findall(r"`([\w/]+\.py)`", ARCHITECTURE)}
+    assert named
+    assert named <= files
+
+
+@pytest.mark.parametrize("column", ["training", "evaluation", "prediction"])
+def test_the_way_of_an_image_passes_each_module_once(column):
+    section = ARCHITECTURE.split("## The way of one image")[1].split("\n## ")[0]
+    assert all((ROOT / "a2net_gluon" / name).is_file() for name in re.findall(r"`(\w+/\w+\.py)`", section))
+    heading, _, *rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("|")]
+    place = [cell.strip() for cell in heading].index(column)
+    passed = [name for row in rows for name in re.findall(r"`(\w+/\w+\.py)`", row[place])]
+    assert passed
+    assert len(set(passed)) == len(passed)

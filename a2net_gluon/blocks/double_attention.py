@@ -72,7 +72,7 @@ class DoubleAttention(HybridBlock):
         Start as the identity, for a network that is already trained: the weight of the output convolution starts
         at zero. (A zero gamma in the BN before it would stop the gradient of the branch at the ReLU permanently.)
     norm_layer, norm_kwargs
-        Normalisation layer, as in `a2net_gluon.blocks.batch_norm`.
+        Normalization layer, as in `a2net_gluon.blocks.batch_norm`.
 
     Inputs
     ------

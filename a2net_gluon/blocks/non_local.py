@@ -51,7 +51,7 @@ class NonLocal(HybridBlock):
     identity_start : bool
         Start as the identity: the weight of the output convolution starts at zero.
     norm_layer, norm_kwargs
-        Normalisation layer, as in `a2net_gluon.blocks.batch_norm`.
+        Normalization layer, as in `a2net_gluon.blocks.batch_norm`.
 
     Inputs
     ------

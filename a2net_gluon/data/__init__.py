@@ -1,7 +1,7 @@
 """Data: folders, records, embedded digits, synthetic batches; decoding, augmentation and preprocessing.
 
-Every source delivers `Batch` objects of uint8 crops; `Preprocessing.normalize` makes them a network's input on the
-device that computes. So pixels travel as bytes, and all sources share one normalization.
+Every source yields `Batch` objects of uint8 crops; `Preprocessing.normalize` turns them into a network's input on the
+device. Pixels are transferred as bytes, and all sources use one normalization.
 """
 
 from a2net_gluon.data.augmentation import AUGMENTATIONS, Augmentation, Draws

@@ -38,7 +38,7 @@ class Augmentation:
     Attributes
     ----------
     min_area : float
-        Smallest part of the image's area a crop covers; the largest is the whole image.
+        Smallest fraction of the image's area that a crop covers; the largest is 1.
     aspect : float
         Crops are between 1/aspect and aspect times as wide as high.
     mirror : bool
@@ -80,7 +80,7 @@ class Augmentation:
         return crop if draws.shifts is None else _shift_colours(crop, draws.shifts)
 
     def _crop_box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
-        for _ in range(10):  # as MXNet's and torchvision's random resized crops: ten tries
+        for _ in range(10):  # ten tries, as in the random resized crops of MXNet and torchvision
             area = rng.uniform(self.min_area, 1.0) * width * height
             ratio = rng.uniform(1 / self.aspect, self.aspect)
             w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
@@ -97,11 +97,11 @@ def _shift_colours(crop: np.ndarray, shifts: tuple[int, ...]) -> np.ndarray:
 
 
 AUGMENTATIONS: dict[str, Augmentation | None] = {
-    # Not in the paper; the DPN code's: 8 to 100 % of the area, aspect 3/4 to 4/3, mirror, HSL jitter 20, 40, 50.
+    # From the DPN code, not in the paper: 8 to 100 % of the area, aspect 3/4 to 4/3, mirror, HSL jitter 20, 40, 50.
     "dpn": Augmentation(min_area=0.08, aspect=4 / 3, mirror=True, hue=20, saturation=40, lightness=50),
-    # For photographs of 32 to 64 pixels, of which a small crop shows nothing.
+    # For photographs of 32 to 64 pixels, where a small crop shows too little.
     "small": Augmentation(min_area=0.5, aspect=4 / 3, mirror=True),
-    # For digits and other signs, which are not the same mirrored.
+    # For digits and other signs, which mirroring would change.
     "shift": Augmentation(min_area=0.5, aspect=4 / 3),
     "none": None,
 }

@@ -17,6 +17,8 @@ import PIL.Image
 
 __all__ = ["DecodeError", "decode"]
 
+_CLOSE = 16  # grey levels that two decoders may differ by on average; they differ in the colours at edges
+
 
 class DecodeError(Exception):
     """An image that cannot be decoded; the message says why."""
@@ -26,7 +28,7 @@ def decode(content: bytes) -> np.ndarray:
     """Decode an encoded image to an RGB array (h, w, 3) of uint8, or raise `DecodeError`."""
     if not content:
         raise DecodeError("empty file")
-    # libjpeg fills what is missing of a truncated file with grey and only warns.
+    # libjpeg fills the missing part of a truncated file with grey and only warns.
     is_jpeg = content[:2] == b"\xff\xd8"
     if is_jpeg and content.rfind(b"\xff\xd9") < 0:
         raise DecodeError("truncated JPEG")
@@ -50,7 +52,7 @@ def _decode_as_mxnet(content: bytes, reference: np.ndarray) -> np.ndarray:
     """Decode with MXNet; raise `DecodeError` unless the pixels are close to those of opencv-python.
 
     MXNet 1.9.1 allocates an array of the size in the header. Where its OpenCV then fails, it reports no error and
-    returns what lay in the memory.
+    returns uninitialized memory.
     """
     try:
         image = mx.image.imdecode(content).asnumpy()
@@ -61,27 +63,26 @@ def _decode_as_mxnet(content: bytes, reference: np.ndarray) -> np.ndarray:
     return image
 
 
-_CLOSE = 16  # grey levels that two decoders may differ by on average; they differ in the colours at edges
-
-# Sampling factors, width and height, of a JPEG's lightness where those of its colours are 1 and 1: 4:4:4, 4:2:2, 4:2:0
-# and 4:1:1. Where colours have half of the lines only, as in a 4:2:2 photograph that was turned without loss, newer
-# versions of libjpeg-turbo interpolate; that in mxnet 1.9.1 repeats lines.
+# Luma sampling factors (horizontal and vertical, one hexadecimal digit each) for which both libraries decode to equal
+# pixels, if both chroma components have 1 and 1: 4:4:4, 4:2:2, 4:2:0 and 4:1:1. With chroma subsampled vertically only,
+# as in a losslessly rotated 4:2:2 photograph, newer versions of libjpeg-turbo interpolate rows; the one in mxnet 1.9.1
+# repeats them.
 _ALIKE = (0x11, 0x21, 0x22, 0x41)
 
 
 def _decodes_alike(content: bytes) -> bool:
-    """Whether these are a JPEG's bytes of which opencv-python and MXNet make the same pixels."""
+    """Whether `content` is a JPEG that opencv-python and MXNet decode to the same pixels."""
     place = 2 if content[:2] == b"\xff\xd8" else len(content)
     while place + 12 < len(content) and content[place] == 0xFF:
         if content[place + 1] in (0xC0, 0xC1, 0xC2):  # the frame: length, precision, height, width, components
             count = content[place + 9]
-            lightness, *colours = content[place + 11 : place + 11 + 3 * count : 3] or (0,)
-            return count == 1 or (count == 3 and lightness in _ALIKE and colours == [0x11, 0x11])
+            luma, *chroma = content[place + 11 : place + 11 + 3 * count : 3] or (0,)
+            return count == 1 or (count == 3 and luma in _ALIKE and chroma == [0x11, 0x11])
         place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
     return False
 
 
-# How to upright an image for each value of the EXIF tag Orientation; the record iterator does so by itself.
+# Operation that makes an image upright, by the EXIF tag Orientation; MXNet's record iterator applies it itself.
 _TURNS: dict[int, typing.Callable[[np.ndarray], np.ndarray]] = {
     2: np.fliplr,
     3: lambda image: np.rot90(image, 2),
@@ -99,5 +100,5 @@ def _orientation(content: bytes) -> int | None:
         return None
     try:
         return PIL.Image.open(io.BytesIO(content)).getexif().get(0x0112)
-    except (OSError, ValueError, SyntaxError):  # damaged metadata: take the image as it lies
+    except (OSError, ValueError, SyntaxError):  # damaged metadata: leave the image as stored
         return None

@@ -1,4 +1,4 @@
-"""Real handwritten digits that come with scikit-learn: the default data, with no download.
+"""Handwritten digits that are part of scikit-learn: the default data, without a download.
 
 The UCI "Optical Recognition of Handwritten Digits" test set: 1,797 grey images of 8×8 pixels by 13 writers.
 ``a2net digits FOLDER`` writes them as an image folder.
@@ -17,7 +17,7 @@ from a2net_gluon.files import folder_for_output
 __all__ = ["CLASSES", "digits_dataset", "load_digits", "write_folder"]
 
 CLASSES = tuple("0123456789")
-TRAIN_COUNT = 1437  # the first four fifths; the writers of the rest are other people
+TRAIN_COUNT = 1437  # the first four fifths; the rest is by other writers
 
 
 def load_digits() -> tuple[np.ndarray, np.ndarray]:
@@ -30,7 +30,7 @@ def load_digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def digits_dataset(training: bool = True) -> Dataset:
-    """The digits as a `Dataset`; without `training` the validation images only."""
+    """The digits as a `Dataset`; without `training` only the validation images."""
     images, labels = load_digits()
     train = _samples(images[:TRAIN_COUNT], labels[:TRAIN_COUNT], 0) if training else None
     val = _samples(images[TRAIN_COUNT:], labels[TRAIN_COUNT:], TRAIN_COUNT)

@@ -73,7 +73,7 @@ def folder_dataset(
     folder : str or Path
         Holds ``train/<class>/`` and ``val/<class>/``.
     training : bool
-        False: only ``val`` is needed.
+        False: list ``val`` only.
     classes : sequence of str, optional
         The classes in the order of the network's outputs; default: the sorted names of the
         sub-folders.
@@ -89,9 +89,9 @@ def folder_dataset(
 
 
 def find_images(names: typing.Iterable[str | os.PathLike[str]]) -> list[pathlib.Path]:
-    """Find image files from files, folders (with all below them) and glob patterns.
+    """Find the image files that paths, folders (searched recursively) and glob patterns name.
 
-    Matches of a folder or a pattern are sorted; files without the ending of an image are ignored.
+    Matches of a folder or a pattern are sorted; files without the extension of an image are ignored.
 
     Parameters
     ----------

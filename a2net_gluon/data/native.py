@@ -1,8 +1,8 @@
 """Batches of record files from MXNet's C++ ImageRecordIter.
 
-The iterator needs no processes. But it has fewer threads than half of the processors, a record that it cannot decode
-ends the whole process with a signal (mxnet 1.9.1), it draws one augmentation for a position in the batch, and it cannot
-begin in the middle of an epoch. So it reads only where it is asked for.
+The iterator needs no worker processes, but it has limits: it uses fewer threads than half of the processors, a record
+that it cannot decode ends the process with a signal (mxnet 1.9.1), it draws one augmentation per position in the batch,
+and it cannot start in the middle of an epoch. It is used only on request (``--native-reader``).
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class NativeSource:
     UsageError
         If the records do not fill one batch of each process.
     FailureError
-        If a record can be seen to be none that the iterator can decode.
+        If a record is visibly damaged, so that the iterator cannot decode it.
 
     Notes
     -----
-    The iterator is made anew for every epoch, with seeds made of the run's seed and the epoch, and with
-    ``seed_aug``: only so is the augmentation the same whatever thread decodes an image. MXNet then draws by an
-    image's position in the batch, so within an epoch all batches share one set of draws.
+    Each epoch has a new iterator, with seeds derived from the run's seed and the epoch, and with ``seed_aug``:
+    otherwise the augmentation of an image would depend on the thread that decodes it. MXNet then draws by an image's
+    position in the batch, so all batches of an epoch have the same draws.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class NativeSource:
         self._workers, self._seed = workers, seed
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing: there are no worker processes."""
 
     def parts(self) -> dict[str, Samples]:
         """The samples of each part: "training", where there are any, and "validation"."""
@@ -86,11 +86,11 @@ class NativeSource:
 
     @property
     def train_batches(self) -> int:
-        """Batches in one epoch, the same number in every process; a last, partial one is left out."""
+        """Batches in one epoch, the same number in every process; a last, partial one is dropped."""
         return min(_part_sizes(self.train_count, self._shard.count)) // self.batch_size
 
     def train(self, epoch: int, first: int = 0) -> typing.Iterator[Batch]:
-        """Batches of epoch `epoch` from batch `first` on, counted from 0; those before are decoded all the same."""
+        """Batches of epoch `epoch` from batch `first` on, counted from 0; earlier ones are decoded and dropped."""
         order_seed, draw_seed = np.random.SeedSequence((self._seed, epoch)).generate_state(2) >> 4  # MXNet takes int32
         options = self._train_options(int(draw_seed))
         batches = self._batches(self._train, shuffle=True, seed=int(order_seed), **options)
@@ -151,11 +151,11 @@ def _check_decodable(file: RecordFile) -> None:
         name, reason = next(iter(damaged.items()))
         raise FailureError(
             f"{name} ({reason}), and {len(damaged) - 1} others, would end MXNet's iterator: leave --native-reader "
-            "out, which skips them, or pack the file again"
+            "out, so that they are skipped, or pack the file again"
         )
 
 
 def _part_sizes(images: int, parts: int) -> list[int]:
-    """The number of `images` that MXNet gives to each of `parts` processes: the last ones get less, even none."""
+    """The number of `images` that MXNet gives to each of `parts` processes: the last ones get fewer, or none."""
     size = -(-images // parts)
     return [max(0, min(size, images - size * part)) for part in range(parts)]

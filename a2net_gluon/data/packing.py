@@ -14,8 +14,8 @@ from a2net_gluon.files import folder_for_output
 
 __all__ = ["pack_folder"]
 
-# im2rec closes its files only when its process ends, and by itself it fails under numpy 1.24 and newer, as
-# Python 3.12 needs it: hence a process of its own, prepared for mxnet.
+# im2rec closes its files only when its process ends, so it runs in a process of its own. The import of a2net_gluon lets
+# it run with numpy 1.24 and newer, which Python 3.12 needs.
 _IM2REC = "import a2net_gluon, runpy; runpy.run_module('mxnet.tools.im2rec', run_name='__main__')"
 
 

@@ -1,7 +1,7 @@
-"""The one definition of how images and clips become a network's input: crop, frames and normalisation.
+"""Preprocessing of images and clips to a network's input: crop, frames and normalization.
 
-Validation images are resized with MXNet's operators, as its C++ record iterator does: opencv-python resizes to other
-pixels, by one level here and there.
+Validation images are resized with MXNet's operators, as its C++ record iterator does. The results of opencv-python
+differ by one level in places.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def normalize(F: Any, pixels: Any, mean: Any, scale: Any, axes: Sequence[int] | 
 class Preprocessing:
     """The steps from an image or the frames of a clip to a network's input.
 
-    Validation: the shorter edge is resized to ``ceil(size / crop_ratio)``, the middle ``size × size`` is cut out.
-    Smaller images are enlarged. Training and validation: input = (pixel - mean) * scale, channels first.
+    Validation: the shorter edge is resized to ``ceil(size / crop_ratio)``, the centre ``size × size`` is
+    cropped. Smaller images are enlarged. Training and validation: input = (pixel - mean) * scale, channels first.
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ class Preprocessing:
         return resized[y : y + self.size, x : x + self.size]
 
     def normalize(self, pixels: mx.nd.NDArray) -> mx.nd.NDArray:
-        """Normalise uint8 images (N, 3, h, w) or clips (N, 3, t, h, w) on their device, in float32."""
+        """Normalize uint8 images (N, 3, h, w) or clips (N, 3, t, h, w) on their device, in float32."""
         mean, scale = (_per_channel(values, pixels.ndim, pixels.context) for values in (self.mean, self.scale))
         return normalize(mx.nd, pixels, mean, scale)
 

@@ -1,4 +1,4 @@
-"""The processes that read images: their start, the wait for them, and their end. MXNet's DataLoader forks them."""
+"""Readers: worker processes that read images, forked by MXNet's DataLoader. Setup, waiting for batches, termination."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from a2net_gluon.errors import FailureError
 __all__ = ["binding_readers", "check_readers", "end_readers", "take_readers", "wait_for_batch"]
 
 _TIMEOUT = 600  # seconds for one batch
-_GRACE = (
-    2  # seconds before a dead reader is reported: a signal to all processes also comes here, and ends the run first
-)
+# Seconds before an ended reader is reported. A signal that is sent to all processes also reaches this one, and should
+# end the run first.
+_GRACE = 2
 
 
 def take_readers(loader: typing.Any) -> list[typing.Any]:
-    """Take over the processes of a loader, which from then on neither replaces nor ends them.
+    """Take over the processes of a loader, which no longer replaces or terminates them.
 
-    A reader that ended has taken its batch with it, so another one in its place is of no use.
+    The batch of a reader that ended is lost, so a replacement would not help.
     """
     return mxnet_fixes.take_worker_processes(loader)
 
 
 def wait_for_batch(loaded: typing.Any, readers: typing.Sequence[typing.Any]) -> None:
-    """Wait for the next batch while its readers live; one that has ended has taken its batch with it.
+    """Wait for the next batch as long as all readers are alive; the batch of a reader that ended is lost.
 
     Raises
     ------
@@ -46,11 +46,11 @@ def wait_for_batch(loaded: typing.Any, readers: typing.Sequence[typing.Any]) -> 
         check_readers(readers)
         if batch.ready():
             return
-    raise FailureError(f"no batch within {_TIMEOUT} s: does the storage hang?")
+    raise FailureError(f"no batch within {_TIMEOUT} s: check that the storage responds")
 
 
 _WHY = {
-    -signal.SIGKILL: "; perhaps the memory is full: lower --num-data-workers",
+    -signal.SIGKILL: "; the memory may be full: lower --num-data-workers",
     -signal.SIGBUS: "; shared memory is full: lower --num-data-workers, or enlarge /dev/shm",
 }
 
@@ -75,7 +75,7 @@ _making_readers = False
 
 @contextlib.contextmanager
 def binding_readers() -> typing.Iterator[None]:
-    """Set up processes that are forked in this context as readers, see `_begin_reader`."""
+    """Make every process that is forked in this context a reader, see `_begin_reader`."""
     global _making_readers
     _making_readers = True
     try:
@@ -85,9 +85,9 @@ def binding_readers() -> typing.Iterator[None]:
 
 
 def _begin_reader() -> None:
-    """Have a reader end with its parent, for which it would wait for ever, and compute on one processor.
+    """Make this reader end with its parent, for which it would otherwise wait forever, and use one thread.
 
-    There are as many readers as are to compute. And OpenCV's threads do not survive a fork.
+    The number of readers is the number of processors to use, and OpenCV's threads do not survive a fork.
     """
     end_with_parent()
     cv2.setNumThreads(0)

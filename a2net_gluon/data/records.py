@@ -27,11 +27,11 @@ _MAGIC = 0xCED7230A
 _LENGTH_BITS = 29
 _FRAME = 8  # bytes before a record: magic number and length
 _HEADER = 24  # bytes of im2rec's own header: flag, label, two numbers
-_LOOKED_AT = 1 << 13  # bytes of an image in which its header should end
+_CHECKED = 1 << 13  # bytes of an image in which its header should end
 
 
 class RecordFile:
-    """A .rec file and its .idx, checked for being whole.
+    """A .rec file and its .idx, checked for completeness.
 
     Parameters
     ----------
@@ -106,16 +106,15 @@ class RecordFile:
             raise DecodeError("not a record") from None
 
     def undecodable(self, threads: int = 8) -> dict[str, str]:
-        """Names of the records whose image visibly cannot be decoded, and why.
+        """Find records whose images are damaged at the start or the end; returns their names and the reasons.
 
-        Only the start and the end of each image are looked at, and those that look wrong are decoded. Damage in
-        between is not seen.
+        Only images with a wrong start or end are decoded. Damage in between is not found.
         """
         with open(self.rec, "rb") as file, multiprocessing.pool.ThreadPool(threads) as pool:
-            look = functools.partial(_looks_sound, file.fileno())
-            looks = pool.imap(look, self._offsets, chunksize=256)
-            head = f"looking through {self.rec.name}"  # about a minute for a million records
-            sound = list(tqdm(looks, head, len(self), unit=" records", leave=False, disable=None))
+            check = functools.partial(_looks_sound, file.fileno())
+            results = pool.imap(check, self._offsets, chunksize=256)
+            head = f"checking {self.rec.name}"  # about a minute for a million records
+            sound = list(tqdm(results, head, len(self), unit=" records", leave=False, disable=None))
         found = {}
         for number in np.flatnonzero(~np.array(sound)):
             try:
@@ -142,7 +141,7 @@ def _reader(path: str, process: int) -> typing.Any:
 
 def _looks_sound(file: int, offset: int) -> bool:
     """Whether the record at `offset` starts and ends like an image."""
-    start = os.pread(file, _FRAME + _HEADER + _LOOKED_AT, offset)
+    start = os.pread(file, _FRAME + _HEADER + _CHECKED, offset)
     if len(start) <= _FRAME + _HEADER:
         return False
     magic, field = struct.unpack_from("<II", start)
@@ -184,7 +183,7 @@ def class_names(classes: int | typing.Sequence[str] | None, files: typing.Sequen
     given = None if classes is None or isinstance(classes, int) else tuple(classes)
     for path, names in lists.items():
         expected = given or next(iter(lists.values()))
-        # Numbers instead of names say nothing about the order.
+        # Numbers instead of names do not show the order of the classes.
         if not names or not expected or expected == tuple(map(str, range(len(expected)))):
             continue
         if names != expected:

@@ -28,9 +28,9 @@ OnSkip = typing.Callable[[str, str], object]
 class SampleSource:
     """Training and validation batches of a `Dataset`.
 
-    The batches of an epoch depend on nothing but the seed and the number of the epoch, so that a resumed run
-    sees the batches of an uninterrupted one. In training, a sample that cannot be read is replaced by the
-    next one, so that every process has the same number of full batches.
+    The batches of an epoch depend only on the seed and the number of the epoch, so a resumed run reads the batches of
+    an uninterrupted one. In training, a sample that cannot be read is logged, counted and replaced by the next one, so
+    that every process has the same number of full batches; after 16 consecutive failures the run stops.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class SampleSource:
         Processes that read; 0 reads in this one.
     seed : int
     on_skip : callable, optional
-        Called with the name and the reason of every sample that cannot be read, once each.
+        Called once for every sample that cannot be read, with its name and the reason.
     shard : Shard
         The part of the data that this process reads.
     """
@@ -82,7 +82,7 @@ class SampleSource:
 
     @property
     def train_batches(self) -> int:
-        """Batches of an epoch; a last, partial one is dropped (it holds other samples in each epoch)."""
+        """Batches of an epoch; a last, partial one is dropped (its samples differ between epochs)."""
         return self.train_count // (self.batch_size * self._shard.count)
 
     def train(self, epoch: int, first: int = 0) -> typing.Iterator[Batch]:
@@ -99,8 +99,8 @@ class SampleSource:
     def close(self) -> None:
         """End the processes that read; the source cannot be used any more.
 
-        Nothing waits for them: one that a signal ended, as a batch system sends it to all processes, may
-        have held a lock, and the pool's own `terminate` would wait for that lock for ever.
+        They are killed without waiting. A reader that was ended by a signal, which batch systems send to all
+        processes, may have held a lock; the pool's own `terminate` would wait for that lock forever.
         """
         self._end_readers()
 
@@ -133,7 +133,7 @@ class SampleSource:
                 pixels, labels, count, skipped, enlarged = next(loaded)
             except StopIteration:
                 return
-            except (OSError, EOFError):  # a batch's memory is handed over by the reader that made it
+            except (OSError, EOFError):  # the reader that made a batch hands over its memory
                 for reader in readers:
                     reader.join(0.1)  # its connections end before it does
                 check_readers(readers)
@@ -172,7 +172,7 @@ class _EpochSampler:
 
 
 class _Crop(typing.NamedTuple):
-    """The frames of one sample (t, h, w, 3), if it can be read, and the problems of it and those tried before it."""
+    """The frames of a sample (t, h, w, 3), None if it cannot be read; problems of it and of those tried before it."""
 
     frames: list[np.ndarray] | None
     label: int
@@ -211,8 +211,8 @@ class _Crops:
             return _Crop(self._crop(frames, rng), label, name, small, skipped)
         if self._spares:
             raise FailureError(
-                f"{len(skipped)} images in a row cannot be read, the last is {name} ({skipped[name]}): "
-                "are the data still there?"
+                f"{len(skipped)} consecutive images cannot be read; the last one is {name} ({skipped[name]}): "
+                "check the data"
             )
         return _Crop(None, label, name, False, skipped)
 

@@ -1,4 +1,4 @@
-"""One random batch over and over: it measures the network alone, without data in the way."""
+"""A source that repeats one random batch, to measure the network without reading data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["SyntheticSource"]
 
 
 class SyntheticSource:
-    """The same random batch `batches` times an epoch."""
+    """One random batch, repeated `batches` times in each epoch."""
 
     def __init__(self, classes: int, preprocessing: Preprocessing, batch_size: int, batches: int, seed: int) -> None:
         rng = np.random.default_rng(seed)
@@ -33,7 +33,7 @@ class SyntheticSource:
         return self._batches
 
     def close(self) -> None:
-        """End nothing: there are no readers."""
+        """Do nothing: there are no worker processes."""
 
     def parts(self) -> dict[str, Samples]:
         """No samples of any part."""

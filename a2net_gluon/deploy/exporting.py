@@ -77,7 +77,7 @@ def export_network(
     Parameters
     ----------
     net : HybridBlock
-        Initialised on one CPU or GPU context; one input, logits as output. It is hybridized.
+        Initialized on one CPU or GPU context; one input, logits as output. It is hybridized.
     prefix : str or Path
         Folder and start of the file names.
     description : Description
@@ -91,7 +91,7 @@ def export_network(
     calibration : sequence of str or Path
         Images for "int8": one half calibrates, the other half is for the comparison.
     pixels : bool
-        Make normalisation part of the graph, which then takes RGB crops of uint8 (N, h, w, 3).
+        Make normalization part of the graph, which then takes RGB crops of uint8 (N, h, w, 3).
 
     Returns
     -------
@@ -150,7 +150,7 @@ def _check_prefix(prefix: pathlib.Path) -> None:
 
 
 class _Live:
-    """The live network in the shape of its export, with normalisation if its graph takes pixels."""
+    """The live network in the shape of its export, with normalization if its graph takes pixels."""
 
     def __init__(self, net: mx.gluon.HybridBlock, description: Description) -> None:
         self.description = description

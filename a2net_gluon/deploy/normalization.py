@@ -1,4 +1,4 @@
-"""Normalisation as a part of the graph, so that whoever runs it needs neither mean nor scale."""
+"""Normalization as a part of the graph, so that whoever runs it needs neither mean nor scale."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _CHANNELS_FIRST = (0, 3, 1, 2)  # of (N, h, w, 3)
 
 
 class WithNormalization(HybridBlock):
-    """A network with normalisation in front of it, which takes RGB crops of uint8.
+    """A network with normalization in front of it, which takes RGB crops of uint8.
 
     Parameters
     ----------
     net : HybridBlock
-        Initialised.
+        Initialized.
     preprocessing : Preprocessing
         Its mean and scale become constants of the graph.
 

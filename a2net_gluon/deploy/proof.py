@@ -23,7 +23,7 @@ class Proof(NamedTuple):
     difference : float
         Largest difference of a logit, relative to the largest logit.
     agreement : float
-        Share of images with the same most probable class, from 0 to 1.
+        Fraction of images with the same most probable class, from 0 to 1.
     """
 
     images: int

@@ -65,7 +65,7 @@ class AttentionProbe:
     Parameters
     ----------
     net : HybridBlock
-        Initialised; one input. Its parameters are shared, not copied.
+        Initialized; one input. Its parameters are shared, not copied.
     """
 
     def __init__(self, net: mx.gluon.HybridBlock) -> None:
@@ -127,7 +127,7 @@ def attention_maps(net: mx.gluon.HybridBlock, x: mx.nd.NDArray) -> dict[str, mx.
     Parameters
     ----------
     net : HybridBlock
-        Initialised; one input.
+        Initialized; one input.
     x : NDArray (N, 3, h, w) or (N, 3, t, h, w)
 
     Returns

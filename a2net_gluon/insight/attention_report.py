@@ -78,7 +78,7 @@ def write_reports(
     Parameters
     ----------
     net : HybridBlock
-        Initialised; with double attention blocks.
+        Initialized; with double attention blocks.
     description : Description
         The network's name, its classes and its preprocessing.
     images : sequence of str or Path

@@ -30,7 +30,7 @@ def breakdown(net: mx.gluon.HybridBlock, input_shape: Sequence[int], by: str = "
     Parameters
     ----------
     net : HybridBlock
-        Initialised or not; one input.
+        Initialized or not; one input.
     input_shape : tuple of int
         Of one image or clip, without the batch.
     by : {"stage", "block"}
@@ -120,7 +120,7 @@ def intermediates(net: mx.gluon.HybridBlock, input_shape: Sequence[int]) -> dict
     Parameters
     ----------
     net : HybridBlock
-        A network or a single block; initialised or not.
+        A network or a single block; initialized or not.
     input_shape : tuple of int
         Of one image or clip, without the batch.
 

@@ -56,7 +56,7 @@ def cost(net: mx.gluon.HybridBlock, input_shape: Sequence[int]) -> Cost:
     Parameters
     ----------
     net : HybridBlock
-        Initialised or not; one input.
+        Initialized or not; one input.
     input_shape : tuple of int
         Of one image or clip, without the batch: ``(3, 224, 224)``.
 

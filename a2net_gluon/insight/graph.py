@@ -16,7 +16,7 @@ class Graph:
     Parameters
     ----------
     net : HybridBlock
-        Initialised or not; one input.
+        Initialized or not; one input.
     input_shape : tuple of int
         Of one image or clip, without the batch.
 

@@ -16,7 +16,7 @@ def training_memory(net: mx.gluon.HybridBlock, shape: Sequence[int], half: bool 
     """Estimate the bytes that one device needs to train `net`, for parameters and activations.
 
     Weights, gradients and momentum are counted exactly. Activations are counted as the outputs of all operators, which
-    the backward pass needs, except batch normalisation, whose output is overwritten by the activation after it. Buffers
+    the backward pass needs, except batch normalization, whose output is overwritten by the activation after it. Buffers
     that MXNet shares or that its libraries allocate are not counted. On the CPU the estimate came within an eighth of
     the growth of resident memory, for `resnet50` and `a2net_resnet50` at 224 pixels.
 

@@ -52,7 +52,7 @@ class Network(HybridBlock):
     last_gamma : bool
         Start each unit as its shortcut (GluonCV's flag of this name).
     norm_layer, norm_kwargs
-        Normalisation layer, as in `a2net_gluon.blocks.batch_norm`.
+        Normalization layer, as in `a2net_gluon.blocks.batch_norm`.
     prefix : str
         Start of every parameter's name; default: empty.
 

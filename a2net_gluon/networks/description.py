@@ -34,8 +34,8 @@ class Description:
     preprocessing : Preprocessing
         Its `frames` tells whether the network takes images or clips.
     input : {"normalized", "pixels"}
-        Input of the graph: normalised float32 (N, 3, h, w) or (N, 3, t, h, w), or RGB crops of uint8 (N, h, w, 3),
-        which the graph normalises itself.
+        Input of the graph: normalized float32 (N, 3, h, w) or (N, 3, t, h, w), or RGB crops of uint8 (N, h, w, 3),
+        which the graph normalizes itself.
     options : dict
         Further arguments of `a2net_gluon.get_model` where they differ from the network's own: ``context``,
         ``placement``, ``reduction``.

@@ -31,7 +31,7 @@ def fused(net: mx.gluon.HybridBlock) -> mx.gluon.SymbolBlock:
     Parameters
     ----------
     net : HybridBlock
-        Initialised; one input.
+        Initialized; one input.
 
     Returns
     -------

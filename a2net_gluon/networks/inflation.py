@@ -39,7 +39,7 @@ def inflate(net2d: mx.gluon.HybridBlock, net3d: mx.gluon.HybridBlock) -> Inflati
     """Start a network for clips with the parameters of a trained network for images.
 
     A convolution's weight (out, in, h, w) goes into all t temporal slices of (out, in, t, h, w), divided by t. Gamma,
-    beta and running statistics of normalisation layers are copied, and so is the output layer if the number of classes
+    beta and running statistics of normalization layers are copied, and so is the output layer if the number of classes
     is the same. For a clip of identical frames the features are then those of the image, except for frames so near to
     the ends of the clip that a temporal kernel reaches into the padding.
 
@@ -48,7 +48,7 @@ def inflate(net2d: mx.gluon.HybridBlock, net3d: mx.gluon.HybridBlock) -> Inflati
     net2d : HybridBlock
         The trained network for images, e.g. ``get_model("resnet50", pretrained=…)``.
     net3d : HybridBlock
-        The network for clips, initialised, on any devices, with the same stages, units and widths. Strides are not
+        The network for clips, initialized, on any devices, with the same stages, units and widths. Strides are not
         compared: no parameter depends on them. Context blocks that only `net3d` has are not changed (with
         ``identity_start=True`` they do not change the features); those that both networks have are inflated too.
 

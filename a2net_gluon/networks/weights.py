@@ -93,7 +93,7 @@ class ParameterFile:
         _fill(parameters, arrays, check_contexts(ctx or mx.cpu()))
 
     def compare(self, net: mx.gluon.HybridBlock) -> BackboneReport:
-        """Find the parameters that an initialised `net` can take from this file.
+        """Find the parameters that an initialized `net` can take from this file.
 
         Raises
         ------
@@ -115,7 +115,7 @@ class ParameterFile:
         return BackboneReport(tuple(fits), tuple(left), tuple(new))
 
     def load_backbone(self, net: mx.gluon.HybridBlock) -> BackboneReport:
-        """Load all fitting parameters into an initialised `net` that has more parts than the network of this file.
+        """Load all fitting parameters into an initialized `net` that has more parts than the network of this file.
 
         New attention blocks start as the identity: the weight of their output convolution becomes zero, so that the
         features are those of the network in the file. Squeeze-and-excitation cannot start as the identity: its scale is
@@ -181,7 +181,7 @@ def load_weights(
 
 
 def load_backbone(net: mx.gluon.HybridBlock, path: str | os.PathLike[str]) -> BackboneReport:
-    """Load a trained backbone from file `path` into an initialised `net`; see `ParameterFile.load_backbone`."""
+    """Load a trained backbone from file `path` into an initialized `net`; see `ParameterFile.load_backbone`."""
     return ParameterFile(path).load_backbone(net)
 
 

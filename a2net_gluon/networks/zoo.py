@@ -57,7 +57,7 @@ def get_model(
         all except the output layer are loaded, the output layer starts at random, and a warning says so.
     ctx : mxnet.Context or list of them, optional
         Devices that pretrained parameters are loaded to; default: the CPU. As in GluonCV, a network without
-        pretrained parameters is not initialised.
+        pretrained parameters is not initialized.
     root : str
         Folder of parameter files; default: ``$MXNET_HOME/models`` if that is set, else ``~/.mxnet/models``. A file
         requested by tag that is not there is fetched from the server in MXNET_GLUON_REPO.

@@ -1,4 +1,4 @@
-"""Command lines and recipes as settings. Nothing here imports mxnet, so that ``--help`` answers at once."""
+"""Conversion of command lines and recipes to settings, without mxnet, so that ``--help`` answers at once."""
 
 from a2net_gluon.options.commands import (
     network_of,

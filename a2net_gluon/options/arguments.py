@@ -1,4 +1,4 @@
-"""From the options of settings to arguments of a parser, and from parsed values to settings."""
+"""Conversion of options to arguments of a parser, and of parsed values to settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from a2net_gluon.options.types import Parser, position, truth, typed
 __all__ = ["add_option", "add_settings", "build", "given"]
 
 _SettingsType = typing.TypeVar("_SettingsType", bound=Settings)
-_SPECIAL = {"locations": position}  # what is parsed only on the command line
+_SPECIAL = {"locations": position}  # text of the command line with a format of its own
 
 
 def add_settings(
@@ -79,7 +79,7 @@ def _list_of(parse: typing.Callable[[str], typing.Any], words: str) -> typing.Ca
     def convert(text: str) -> tuple[typing.Any, ...]:
         values = tuple(parse(part) for part in text.split(",") if part)
         if not values:
-            raise ValueError(f"{text!r} holds nothing; it must be a list such as 1,2, each {words}")
+            raise ValueError(f"{text!r} is empty; it must be a list such as 1,2, each {words}")
         return values
 
     return convert
@@ -101,7 +101,7 @@ def build(
     values : dict
         By the options' names; names of other settings are ignored.
     fields
-        Fields that are ready made.
+        Fields with settings that are already made.
     """
     options = options_of(settings)
     for field in dataclasses.fields(settings):

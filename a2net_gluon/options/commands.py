@@ -66,7 +66,10 @@ def network_of(values: typing.Mapping[str, typing.Any]) -> settings.Network:
 
 def parse_export(arguments: Arguments, prog: str | None = None) -> settings.Export:
     """Parse the options of ``a2net export``."""
-    parser = Parser(prog=prog, description="Write a network for deployment, proven equal to the live one.")
+    parser = Parser(
+        prog=prog,
+        description="Export a network for deployment, and verify that it computes the same as the Gluon network.",
+    )
     _add_network(parser)
     _add_parameters(parser)
     forms = ("output", "onnx", "optimize", "int8", "pixels", "images", "classes")
@@ -94,7 +97,9 @@ def parse_predict(arguments: Arguments, prog: str | None = None) -> argparse.Nam
 
 def parse_attention(arguments: Arguments, prog: str | None = None) -> settings.Attention:
     """Parse the options of ``a2net attention``."""
-    parser = Parser(prog=prog, description="Draw what a network's double attention blocks attend to in image files.")
+    parser = Parser(
+        prog=prog, description="Draw the attention maps of a network's double attention blocks for image files."
+    )
     parser.add_argument("images", nargs="+", metavar="IMAGE", help=_IMAGES_HELP)
     parser.add_argument("--model", help="name of the network; default: a2net_resnet20_small")
     _add_network(parser, positional=False)
@@ -123,9 +128,11 @@ def parse_cost(arguments: Arguments, prog: str | None = None) -> argparse.Namesp
 
 def parse_tables(arguments: Arguments, prog: str | None = None) -> argparse.Namespace:
     """Parse the options of ``a2net tables``."""
-    parser = Parser(prog=prog, description="Count the costs of the paper's Tables 1 to 6 beside the printed ones.")
-    parser.add_argument("--markdown", metavar="FILE", help="write them as a Markdown page too")
-    parser.add_argument("--csv", metavar="FILE", help="write every figure as a line of CSV too")
+    parser = Parser(
+        prog=prog, description="Count the costs in the paper's Tables 1 to 6, and compare them with the printed ones."
+    )
+    parser.add_argument("--markdown", metavar="FILE", help="also write them as a Markdown page")
+    parser.add_argument("--csv", metavar="FILE", help="also write every figure as a row of CSV")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args(arguments)
 
@@ -154,7 +161,7 @@ def parse_launch(arguments: Arguments, prog: str | None = None) -> argparse.Name
     )
     parser.add_argument("-n", "--num-workers", type=count, required=True, help="processes that train")
     parser.add_argument(
-        "-s", "--num-servers", type=count, help="processes that add up gradients; default: as many as train"
+        "-s", "--num-servers", type=count, help="processes that sum gradients; default: as many as train"
     )
     parser.add_argument("-H", "--hostfile", help="file with one host a line, reached by ssh; default: this machine")
     parser.add_argument("--max-restarts", type=whole, default=0, help="restarts after a failure; default: 0")

@@ -21,7 +21,7 @@ def add_data_options(parser: Parser) -> None:
         if kind is settings.Records:
             group.add_argument("--use-rec", action="store_true", help="read record files")
         if kind is settings.Synthetic:
-            group.add_argument("--benchmark", action="store_true", help="train on one synthetic batch over and over")
+            group.add_argument("--benchmark", action="store_true", help="train on one synthetic batch, repeated")
         for field in dataclasses.fields(kind):
             one = field.metadata["option"]
             if one.name not in added:

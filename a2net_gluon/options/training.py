@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing
 
 from a2net_gluon import settings
+from a2net_gluon.errors import UsageError
 from a2net_gluon.fields import options_of
 from a2net_gluon.options.arguments import add_settings, build, given
 from a2net_gluon.options.data import add_data_options, data_of
@@ -36,6 +37,29 @@ class TrainingCommand(typing.NamedTuple):
     training: settings.Training
     evaluate: bool
     test_io: bool
+
+    def evaluation(self) -> settings.Evaluation:
+        """Make the settings of the evaluation that ``--evaluate`` asks for.
+
+        Raises
+        ------
+        UsageError
+            If no parameters are named, or settings contradict each other.
+        """
+        start = self.training.start
+        if not (start.params or start.pretrained):
+            raise UsageError("--evaluate needs --resume-params FILE or --use-pretrained: the parameters to measure")
+        training = self.training.resolved()
+        return settings.Evaluation(
+            network=training.network,
+            params=start.params,
+            pretrained=start.pretrained,
+            input=training.input,
+            data=training.data,
+            batch_size=training.batch_size,
+            workers=training.workers,
+            devices=training.devices,
+        )
 
 
 def training_parser(prog: str | None = None) -> Parser:

@@ -1,7 +1,7 @@
 """Settings: what a command, a recipe or a Python program asks for, as frozen dataclasses.
 
-Nothing here imports mxnet. Every default, every rule and every check of one setting against another stands here, once,
-as metadata of the fields. The command line is made of it (`a2net_gluon.options`), and ``run.json`` stores it.
+Nothing here imports mxnet. Defaults, rules and cross-checks of settings are defined here only, as metadata of the
+fields. `a2net_gluon.options` builds the command line from them, and ``run.json`` stores the values.
 """
 
 from a2net_gluon.settings.data import Data, Digits, ImageFolder, Records, Synthetic

@@ -21,9 +21,9 @@ _CLASSES: dict[str, typing.Any] = {"rule": COUNT, "help": "number of classes", "
 @documented
 @dataclasses.dataclass(frozen=True)
 class Digits(Settings):
-    """The handwritten digits of scikit-learn: 1,437 training and 360 validation images, with no download."""
+    """The handwritten digits of scikit-learn: 1,437 training and 360 validation images, without a download."""
 
-    crop_ratio: typing.ClassVar[float] = 1.0  # of validation, where no trained parameters bring their own
+    crop_ratio: typing.ClassVar[float] = 1.0  # for validation; default without a trained network's own
 
     classes: int | None = option(None, "--classes", **_CLASSES)
 
@@ -33,7 +33,7 @@ class Digits(Settings):
 class ImageFolder(Settings):
     """A folder of images, ``train/<class>/…`` and ``val/<class>/…``."""
 
-    crop_ratio: typing.ClassVar[float] = 0.875  # of validation, where no trained parameters bring their own
+    crop_ratio: typing.ClassVar[float] = 0.875  # for validation; default without a trained network's own
 
     path: Path = option(None, "--data-dir", help="image folder with train/<class>/ and val/<class>/", required=True)
     classes: int | None = option(None, "--classes", **_CLASSES)
@@ -44,7 +44,7 @@ class ImageFolder(Settings):
 class Records(Settings):
     """RecordIO files, as im2rec and ``a2net pack`` write them."""
 
-    crop_ratio: typing.ClassVar[float] = 0.875  # of validation, where no trained parameters bring their own
+    crop_ratio: typing.ClassVar[float] = 0.875  # for validation; default without a trained network's own
 
     train: Path | None = option(None, "--rec-train", help="training records (.rec)")
     train_index: Path | None = option(
@@ -54,16 +54,16 @@ class Records(Settings):
     val_index: Path | None = option(
         None, "--rec-val-idx", help="their index", default_words="--rec-val with the ending .idx"
     )
-    native: bool = option(False, "--native-reader", help="read records with MXNet's C++ iterator; for sound files")
+    native: bool = option(False, "--native-reader", help="read records with MXNet's C++ iterator; for undamaged files")
     classes: int | None = option(None, "--classes", **_CLASSES)
 
 
 @documented
 @dataclasses.dataclass(frozen=True)
 class Synthetic(Settings):
-    """One random batch over and over: it measures the network alone."""
+    """One random batch, repeated: measures the network without reading data."""
 
-    crop_ratio: typing.ClassVar[float] = 0.875  # of validation, where no trained parameters bring their own
+    crop_ratio: typing.ClassVar[float] = 0.875  # for validation; default without a trained network's own
 
     batches: int = option(50, "--benchmark-batches", help="batches of an epoch of --benchmark", rule=COUNT)
     classes: int | None = option(None, "--classes", **{**_CLASSES, "default_words": "1000"})
@@ -80,7 +80,7 @@ WORKERS: dict[str, typing.Any] = {
     "incidental": True,
 }
 
-# Values for what is left open: one set for the embedded digits, one for every other kind of data.
+# Defaults of options that are None: one set for the embedded digits, one for all other data.
 _IMAGES = {
     "model": "a2net_resnet50",
     "num_epochs": 100,

@@ -53,7 +53,7 @@ class Network(Settings):
         None,
         "--placement",
         metavar="STAGE:UNIT,…",
-        help="units after which context blocks stand, e.g. conv3:1,2+conv4:1,2",
+        help="units that are followed by context blocks, e.g. conv3:1,2+conv4:1,2",
         parse=parse_placement,
         **_OWN,
     )
@@ -71,14 +71,14 @@ class Network(Settings):
 @documented
 @dataclasses.dataclass(frozen=True)
 class Input(Settings):
-    """Size, crop and normalization of the input; what is kept beside a parameter file comes before the defaults."""
+    """Size, crop and normalization of the input; the description beside a parameter file replaces the defaults."""
 
     size: int | None = option(None, "--input-size", rule=COUNT, help="height and width of the input", **_OWN)
     crop_ratio: float | None = option(
         None,
         "--crop-ratio",
         rule=FRACTION,
-        help="validation crop / resized shorter edge",
+        help="ratio of the validation crop to the resized shorter edge",
         default_words="0.875; digits 1",
     )
     normalization: str | None = option(
@@ -103,6 +103,6 @@ class Devices(Settings):
         1,
         "--cpu-contexts",
         rule=COUNT,
-        help="data parallelism over this many CPU contexts, to rehearse GPUs",
+        help="data parallelism over this many CPU contexts, to test runs for several GPUs",
         exclusive="devices",
     )

@@ -34,16 +34,22 @@ class Start(Settings):
     )
     params: Path | None = option(None, "--resume-params", help="start from this parameter file")
     states: Path | None = option(
-        None, "--resume-states", help="and from this pickled file of gluon.Trainer.save_states"
+        None,
+        "--resume-states",
+        help="with --resume-params: optimizer state, a pickled file of gluon.Trainer.save_states",
     )
-    epochs_done: int = option(0, "--resume-epoch", rule=WHOLE, help="and count this many epochs as done")
-    last_gamma: bool = option(False, "--last-gamma", help="start each residual unit as its shortcut")
+    epochs_done: int = option(
+        0, "--resume-epoch", rule=WHOLE, help="with --resume-params: number of epochs already done"
+    )
+    last_gamma: bool = option(
+        False, "--last-gamma", help="initialize each residual unit as its shortcut (last gamma of BN is 0)"
+    )
 
 
 @documented
 @dataclasses.dataclass(frozen=True)
 class Optimization(Settings):
-    """SGD with Nesterov momentum: how weights move, and in what arithmetic."""
+    """SGD with Nesterov momentum, and its arithmetic."""
 
     lr: float | None = option(
         None, "--lr", rule=RATE, help="learning rate for the batch over all devices", default_words="0.1; digits 0.05"
@@ -51,29 +57,35 @@ class Optimization(Settings):
     momentum: float = option(0.9, "--momentum", rule=RATE, help="Nesterov momentum")
     wd: float | None = option(None, "--wd", rule=RATE, help="weight decay", default_words="0.0001; digits 0.0005")
     no_wd: bool = option(False, "--no-wd", help="no weight decay for biases and for BN's gamma and beta")
-    accumulate: int = option(1, "--accumulate", rule=COUNT, help="batches whose gradients are added up for one step")
+    accumulate: int = option(1, "--accumulate", rule=COUNT, help="batches whose gradients are summed for one step")
     clip_gradient: float | None = option(
-        None, "--clip-gradient", rule=RATE, help="limit each value of a gradient to ± this"
+        None, "--clip-gradient", rule=RATE, help="clip each value of a gradient to ± this"
     )
     skip_bad_steps: int = option(
         0, "--skip-bad-steps", rule=WHOLE, help="consecutive steps with NaN or Inf to skip before the run fails"
     )
     ema: float | None = option(
-        None, "--ema", rule=FRACTION, metavar="DECAY", help="average the weights too, e.g. 0.9999"
+        None,
+        "--ema",
+        rule=FRACTION,
+        metavar="DECAY",
+        help="also keep an exponential moving average of the weights, e.g. 0.9999",
     )
     dtype: str = option("float32", "--dtype", choices=("float32", "float16"), help="float16: GPUs only")
     norm: str = option(
         "batch",
         "--norm",
         choices=("batch", "sync", "frozen"),
-        help="BN statistics of a device's part of the batch, of all GPUs of a process, or as loaded",
+        help="BN statistics: of each device's part of the batch, of all GPUs of a process, or frozen as loaded",
     )
-    mode: str = option("hybrid", "--mode", choices=("hybrid", "imperative"), help="static graph or not")
+    mode: str = option(
+        "hybrid", "--mode", choices=("hybrid", "imperative"), help="static graph, or operator by operator"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.ema == 1:
-            raise UsageError("--ema is 1, which never takes in anything: it must be below 1, e.g. 0.9999")
+            raise UsageError("--ema is 1, so the average would never change; it must be below 1, e.g. 0.9999")
 
 
 @documented
@@ -88,11 +100,11 @@ class Schedule(Settings):
         help="schedule",
         default_words="step; digits cosine",
     )
-    decay: float = option(0.1, "--lr-decay", rule=FRACTION, help="factor of a step, or at a plateau")
+    decay: float = option(0.1, "--lr-decay", rule=FRACTION, help="factor of each decay")
     decay_epochs: typing.Sequence[int] = option(
-        (30, 60, 90), "--lr-decay-epoch", rule=WHOLE, sequence=True, help="epochs of steps"
+        (30, 60, 90), "--lr-decay-epoch", rule=WHOLE, sequence=True, help="epochs after which the rate decays"
     )
-    decay_period: int = option(0, "--lr-decay-period", rule=WHOLE, help="a step every this many epochs instead")
+    decay_period: int = option(0, "--lr-decay-period", rule=WHOLE, help="decay every this many epochs instead")
     plateau_patience: int = option(
         5, "--plateau-patience", rule=COUNT, help="epochs without a better training accuracy"
     )
@@ -115,7 +127,7 @@ class Loss(Settings):
     mixup_alpha: float = option(
         0.2, "--mixup-alpha", rule=RATE, help="parameter of the Beta distribution of mixing ratios"
     )
-    mixup_off_epochs: int = option(0, "--mixup-off-epoch", rule=WHOLE, help="last epochs without mixing")
+    mixup_off_epochs: int = option(0, "--mixup-off-epoch", rule=WHOLE, help="number of last epochs without mixup")
     teacher: Path | None = option(
         None, "--teacher", help="distil from: best.params of a run, or a name of GluonCV's zoo"
     )

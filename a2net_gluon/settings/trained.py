@@ -81,7 +81,9 @@ class Export(Trained):
         metavar="IMAGE",
         help="write an 8-bit PREFIX-int8.onnx too, calibrated on these images",
     )
-    pixels: bool = option(False, "--pixels", help="normalization in the graph: it takes uint8 (N, h, w, 3)")
+    pixels: bool = option(
+        False, "--pixels", help="put normalization into the graph, which then takes uint8 (N, h, w, 3)"
+    )
     images: typing.Sequence[Path] = option(
         (),
         "--images",
@@ -98,7 +100,7 @@ class Export(Trained):
 @documented
 @dataclasses.dataclass(frozen=True)
 class Attention(Trained):
-    """Pictures and arrays of what a network's double attention blocks attend to; see `a2net_gluon.attention`."""
+    """Pictures and arrays of the attention maps of double attention blocks; see `a2net_gluon.attention`."""
 
     network: Network = Network("a2net_resnet20_small")
     images: typing.Sequence[Path] = option(

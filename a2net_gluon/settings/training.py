@@ -56,7 +56,7 @@ AUGMENTATIONS = ("dpn", "small", "shift", "none")
 @documented
 @dataclasses.dataclass(frozen=True)
 class Training(Settings):
-    """Everything a training run needs to know; see `a2net_gluon.train`."""
+    """All settings of a training run; see `a2net_gluon.train`."""
 
     data: Data = Digits()
     network: Network = Network()
@@ -78,8 +78,8 @@ class Training(Settings):
         None,
         "--kv-store",
         choices=("local", "device", "nccl", "dist_sync", "dist_device_sync", "horovod"),
-        help="how gradients are added up",
-        default_words="device, where there are several",
+        help="how gradients are summed over devices and processes",
+        default_words="device if there are several devices",
     )
     start: Start = Start()
     optimization: Optimization = Optimization()
@@ -104,7 +104,7 @@ class Training(Settings):
         assert warmup is not None  # both have defaults
         assert epochs is not None
         if self.schedule.warmup_epochs is None and warmup >= epochs:
-            # A run that is shorter than the default warm-up has none of that length.
+            # The default warm-up is shortened in runs that are not longer than it.
             full = dataclasses.replace(full, schedule=dataclasses.replace(full.schedule, warmup_epochs=epochs - 1))
         full._check_start(epochs)
         return full

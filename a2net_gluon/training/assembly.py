@@ -1,4 +1,4 @@
-"""From settings to the parts of a run: preprocessing, data source, networks, loss, schedule and learner."""
+"""The parts of a run, built from settings: preprocessing, data source, networks, loss, schedule and learner."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ OnSkip = typing.Callable[[str, str], object]
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """The parts of a training run, ready made.
+    """The parts of a training run, ready for use.
 
     Attributes
     ----------

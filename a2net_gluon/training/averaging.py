@@ -21,7 +21,7 @@ class WeightAverage:
     Parameters
     ----------
     net : HybridBlock
-        Initialised.
+        Initialized.
     decay : float
         Below 1; 0.9999 looks back over about 10,000 steps.
 

@@ -3,8 +3,8 @@
 ``checkpoints/epoch-0007/`` holds the state after seven epochs, ``checkpoints/epoch-0007-batch-000120/`` that after 120
 batches more: ``net.params``, ``optimizer.params`` (momentum and master weights by parameter name), ``ema.params`` if
 weights are averaged, ``model.json`` and ``state.json`` (epoch and batch, results so far, arguments and seed, loss
-scale, and the SHA-256 of the other files). There is no random state to keep: everything random follows from the seed,
-the epoch and the number of the batch or step.
+scale, and the SHA-256 of the other files). No random state is stored: all random numbers follow from the seed, the
+epoch and the number of the batch or step.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Checkpoints:
     ----------
     folder : str or Path
     keep : int
-        The number of the newest that are kept.
+        Number of newest checkpoints to keep.
     """
 
     def __init__(self, folder: str | os.PathLike[str], keep: int) -> None:

@@ -1,4 +1,4 @@
-"""Stopping a run from outside: SIGTERM and SIGINT are noted, and training stops after the batch."""
+"""Interruption of a run: after SIGTERM or SIGINT, training stops at the end of the batch."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Interruption:
             with contextlib.suppress(_StopWaitingError):
                 self._waiting = True
                 batch = next(batches, None)
-                self._waiting = False  # here and not below: a signal between the two would find no one
+                self._waiting = False  # inside the block, which catches what a signal raises until here
             if batch is None:
                 return
             yield batch

@@ -17,12 +17,13 @@ from a2net_gluon.networks.fusion import can_fuse, fused
 from a2net_gluon.networks.trained import TrainedNetwork
 from a2net_gluon.settings import Optimization
 from a2net_gluon.training.averaging import WeightAverage
+from a2net_gluon.training.batches import Contexts, check_labels, split
 from a2net_gluon.training.loss import ClassificationLoss, mix
 from a2net_gluon.training.metrics import ClassificationMeter, Meter
 from a2net_gluon.training.progress import Progress
 from a2net_gluon.training.scaling import LossScaler
 from a2net_gluon.training.schedules import Rate
-from a2net_gluon.training.validation import Contexts, Measured, check_labels, evaluate_batches, split
+from a2net_gluon.training.validation import Measured, evaluate_batches
 
 __all__ = ["Learner", "check_finite", "evaluate_batches"]
 
@@ -33,9 +34,9 @@ class Learner:
     Parameters
     ----------
     net : HybridBlock
-        Initialised on the contexts.
+        Initialized on the contexts.
     validation_net : HybridBlock
-        A second network of the same kind, initialised on the contexts; `validate` fills it.
+        A second network of the same kind, initialized on the contexts; `validate` fills it.
     contexts : list of mxnet.Context
     preprocessing : Preprocessing
     loss : ClassificationLoss
@@ -207,8 +208,8 @@ class Learner:
                 progress.meter.add(*result, batch.count)
             check_finite(progress.meter)
         else:
-            mx.nd.waitall()
-            for array, copy in before:  # a bad batch has gone into them too
+            mxnet_fixes.wait_for_running_statistics()
+            for array, copy in before:  # the skipped batches have changed them
                 array[:] = copy
         if self._guarded:
             self.scaler.update(finite=self.bad_steps == 0)
@@ -253,12 +254,12 @@ class Learner:
         allowed = self.optimization.skip_bad_steps
         if self.scaler.exhausted or 0 < allowed < self.bad_steps:
             raise FailureError(
-                f"gradients of {self.bad_steps} steps in a row, up to step {step}, are not finite: {_CURE}"
+                f"gradients of {self.bad_steps} consecutive steps, up to step {step}, are not finite: {_CURE}"
             )
         return False
 
 
-_CURE = "lower --lr, lengthen --warmup-epochs, or look at the data"
+_CURE = "lower --lr, lengthen --warmup-epochs, or check the data"
 
 
 def check_finite(meter: Meter) -> None:

@@ -71,7 +71,7 @@ class ClassificationLoss:
 
     @staticmethod
     def counted_labels(labels: mx.nd.NDArray, ratio: float) -> mx.nd.NDArray:
-        """The labels that training accuracy is counted by: those with the larger part in the mixture."""
+        """The labels that training accuracy is counted by: those with the larger weight in the mixture."""
         return labels if ratio >= 0.5 else labels[::-1]
 
 

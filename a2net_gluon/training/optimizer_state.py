@@ -51,7 +51,7 @@ def _flatten(name: str, state: typing.Any) -> dict[str, mx.nd.NDArray]:
 
 
 class _Ignored:
-    """Placeholder for everything in a pickle that is not an array; nothing of it is run."""
+    """Placeholder for everything in a pickle that is not an array; none of its code is run."""
 
     def __new__(cls, *args: object, **kwargs: object) -> _Ignored:
         return object.__new__(cls)
@@ -88,7 +88,7 @@ class _ArraysOnly(pickle.Unpickler):
 def load_gluon_states(trainer: gluon.Trainer, path: str | os.PathLike[str]) -> None:
     """Read the momentum from a file of ``gluon.Trainer.save_states``, as GluonCV's scripts write them.
 
-    Such a file is a pickle, which could run any code; here only its arrays are taken. Its optimizer and schedule are
+    Such a file is a pickle, which could run any code; only its arrays are read here. Its optimizer and schedule are
     ignored: the settings of the run apply.
 
     Raises

@@ -71,7 +71,7 @@ def check(training: Training) -> typing.Iterator[Finding]:
 def _check_training(
     training: Training, contexts: typing.Sequence[mx.Context], source: Source
 ) -> typing.Iterator[Finding]:
-    """The parts of a run, made as it would make them, and the room they take."""
+    """Build the parts of the run, and check the schedule, the network, memory and disk."""
     yield _check_schedule(training, steps_per_epoch(training, source), len(contexts))
     parts = assemble(training, source, contexts, Communicator("device" if len(contexts) > 1 else None))
     shape, net = parts.description.preprocessing.input_shape, parts.learner.net
@@ -95,7 +95,7 @@ def _build() -> str:
 
 
 def _check_samples(part: str, samples: Samples, classes: typing.Sequence[str], size: int) -> typing.Iterator[Finding]:
-    """Counts of classes, and a part of the samples that is decoded."""
+    """Count the classes and decode some of the samples."""
     what, labels = f"{part} data", np.asarray(samples.labels)
     if labels.min() < 0:
         yield Finding("FAIL", what, f"label {labels.min()}: labels must count from 0")
@@ -154,7 +154,7 @@ def _check_schedule(training: Training, steps: int, devices: int) -> Finding:
 
 
 def _check_memory(needed: float, contexts: typing.Sequence[mx.Context]) -> Finding:
-    """An estimate for each device, against the free memory of a GPU."""
+    """Compare an estimate of the memory with the free memory of each GPU."""
     text = f"about {needed / _GIGABYTE:.1f} GB for each device (estimate)"
     free = [mx.context.gpu_memory_info(ctx.device_id)[0] for ctx in contexts if ctx.device_type == "gpu"]
     if free and min(free) < needed:
@@ -164,7 +164,7 @@ def _check_memory(needed: float, contexts: typing.Sequence[mx.Context]) -> Findi
 
 
 def _check_disk(training: Training, parameters: int) -> Finding:
-    """Room for the checkpoints: those kept, the best, and the one being written."""
+    """Compare the free disk space with the size of the checkpoints: those kept, the best, and the one being written."""
     copies = 3 if training.optimization.ema else 2
     needed = 4 * parameters * copies * (training.run.keep + 2)
     folder = pathlib.Path(training.save_dir or "runs").absolute()
@@ -177,7 +177,7 @@ def _check_disk(training: Training, parameters: int) -> Finding:
 
 
 def _check_shared_memory(training: Training, shape: tuple[int, ...], devices: int) -> Finding:
-    """Readers hand over batches in /dev/shm, which containers keep small."""
+    """Check /dev/shm, through which readers hand over batches, and which is small in containers."""
     workers = training.workers or 1
     needed = int(np.prod(shape)) * training.batch_size * devices * 2 * 2 * workers  # two loaders, two batches ahead
     free = shutil.disk_usage("/dev/shm").free

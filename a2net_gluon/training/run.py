@@ -31,7 +31,7 @@ from a2net_gluon.training.validation import check_count
 
 __all__ = ["Result", "train"]
 
-# Steps between two times at which the processes of a job ask each other whether one was told to stop.
+# Steps between two checks, in all processes of a job, whether one of them was told to stop.
 _AGREE_EVERY = 10
 
 Row = typing.Dict[str, typing.Any]
@@ -79,7 +79,7 @@ def train(training: Training, *, on_epoch: OnEpoch | None = None, verbose: bool 
     FailureError
         If data are damaged, the folder cannot be written, or training diverges.
     InterruptedRunError
-        If SIGTERM or SIGINT came; the state is saved, in the middle of an epoch if need be.
+        On SIGTERM or SIGINT, after the state is saved, also in the middle of an epoch.
     """
     training = training.resolved()
     if training.run.tensorboard:
@@ -103,7 +103,7 @@ def train(training: Training, *, on_epoch: OnEpoch | None = None, verbose: bool 
 
 
 class _Run:
-    """One run: its parts, and its place.
+    """A training run: its parts and its progress.
 
     Attributes
     ----------
@@ -152,7 +152,7 @@ class _Run:
             if state["batches"] == self._batches_in_numbers():
                 self.progress = self._new_progress(state["progress"])
             elif state["batch"]:
-                self.report.line("the epoch begins anew: its batches are not those it was begun with")
+                self.report.line("the epoch starts again: its batches differ from those it was started with")
         else:
             for note in self._notes:
                 self.report.line(note)
@@ -186,7 +186,7 @@ class _Run:
     def _train_epoch(self) -> None:
         """Train and validate; adds the epoch's row to the history."""
         number, progress = self.epoch + 1, self.progress
-        # Everything random in an epoch follows from the seed and its number: a resumed run needs no random state.
+        # All random numbers of an epoch follow from the seed and its number: a resumed run needs no random state.
         mx.random.seed(int(np.random.SeedSequence((self.training.seed, number)).generate_state(1)[0] >> 1))
         with self.report.epoch(number, self._batches, progress.batches) as on_batch:
 
@@ -200,7 +200,9 @@ class _Run:
         if self._stops():
             self._leave()
         if progress.batches < self._batches:
-            raise FailureError(f"the data ended after {progress.batches} of {self._batches} batches: are they whole?")
+            raise FailureError(
+                f"the data ended after {progress.batches} of {self._batches} batches: check that they are complete"
+            )
         row = self._row(number, progress)
         if row is None:
             self._leave()

@@ -38,7 +38,7 @@ Restore = typing.Callable[[pathlib.Path, typing.Mapping[str, typing.Any]], None]
 class RunFolder:
     """The files of a run.
 
-    Of a job's processes only the first writes here, besides a log of each; all read.
+    Only the first process of a job writes here, except that each process has a log; all processes read.
 
     Parameters
     ----------
@@ -68,12 +68,12 @@ class RunFolder:
         if run.resume and not self._resumes:
             raise UsageError(f"{self.path} holds no run to resume: leave --resume out to start one")
         self._checkpoints = Checkpoints(self.path / "checkpoints", run.keep)
-        # Parameter files beside the checkpoints: the result they are the best by, and their name in a checkpoint.
+        # Parameter files beside the checkpoints: the column that decides which is best, and the name in a checkpoint.
         self._best = {
             "best.params": (f"val_{meter.headline}", NET),
             "best-ema.params": (f"val_ema_{meter.headline}", AVERAGE),
         }
-        communicator.wait()  # until all have looked: the first one is about to write
+        communicator.wait()  # until all processes have looked, before the first one writes
 
     def open(self, description: Description, report: Report, restore: Restore) -> State | None:
         """Create the folder, or resume its run.
@@ -121,8 +121,8 @@ class RunFolder:
     def record(self, write: Write, state: State) -> None:
         """Store the state at the end of an epoch, with tables and curves.
 
-        An epoch that is the best so far has a checkpoint whatever ``--save-frequency`` is: so the best parameters
-        always belong to a state that can be resumed.
+        An epoch that is the best so far always has a checkpoint, whatever ``--save-frequency`` is, so that the best
+        parameters belong to a state that can be resumed.
         """
         history, epoch = state["history"], state["epoch"]
         best = [name for name, (column, _) in self._best.items() if _best_epoch(history, column) == epoch]
@@ -197,7 +197,7 @@ class RunFolder:
 
 
 def _panels(meter: type[Meter]) -> tuple[Panel, ...]:
-    """The panels of the curves: results that are no fractions, accuracies in percent, the learning rate."""
+    """The panels of the curves: losses, accuracies in percent, the learning rate."""
     parts = {"train": "training", "val": "validation"}
 
     def curves(fraction: bool) -> dict[str, str]:

@@ -13,9 +13,9 @@ class LossScaler:
     Parameters
     ----------
     scale : float
-        To start with; 1 with a `window` of None leaves the loss as it is.
+        Initial scale; 1 with a `window` of None leaves the loss unchanged.
     window : int or None
-        None: the scale stays.
+        None: the scale is constant.
 
     Source: Micikevicius et al., "Mixed Precision Training" (ICLR 2018), section 3.2.
     """
@@ -43,6 +43,6 @@ class LossScaler:
         return {"scale": self.scale, "good_steps": self._good_steps}
 
     def restore(self, state: typing.Mapping[str, typing.Any]) -> None:
-        """Resume from a `state`, if this scaler moves at all."""
+        """Resume from a `state`, if this scaler changes its scale."""
         if self._window is not None:
             self.scale, self._good_steps = state["scale"], state["good_steps"]

@@ -16,14 +16,14 @@ Rate = typing.Callable[..., float]
 
 
 class Plateau:
-    """Detection of a saturated training accuracy: no epoch of `patience` in a row was better by `threshold`.
+    """Detection of a saturated training accuracy: none of `patience` consecutive epochs was better by `threshold`.
 
     Parameters
     ----------
     patience : int
         Epochs.
     threshold : float
-        Accuracy, from 0 to 1, by which an epoch must exceed the best so far to count as better.
+        Accuracy, from 0 to 1, by which an epoch must exceed the best one so far to count as better.
     """
 
     def __init__(self, patience: int, threshold: float) -> None:

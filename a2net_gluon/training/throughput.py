@@ -16,7 +16,7 @@ __all__ = ["read_epoch"]
 
 
 def read_epoch(training: Training, tell: typing.Callable[[str], object]) -> float:
-    """Read the training data of one epoch, augmentation included, and `tell` the speed in lines.
+    """Read and augment the training data of one epoch, and `tell` the speed.
 
     Parameters
     ----------

@@ -1,22 +1,20 @@
-"""The evaluation of a network on batches, and what a batch needs on its way to the devices."""
+"""The evaluation of a network on batches."""
 
 from __future__ import annotations
 
 import dataclasses
 import typing
 
-import mxnet as mx
 from mxnet import gluon
 
 from a2net_gluon.data.preprocessing import Preprocessing
 from a2net_gluon.data.samples import Batch
 from a2net_gluon.distributed.communicator import Communicator
-from a2net_gluon.errors import FailureError, UsageError
+from a2net_gluon.errors import FailureError
+from a2net_gluon.training.batches import Contexts, check_labels, split
 from a2net_gluon.training.metrics import ClassificationMeter, Meter
 
-__all__ = ["Contexts", "Measured", "check_count", "check_labels", "evaluate_batches", "split"]
-
-Contexts = typing.Sequence[mx.Context]
+__all__ = ["Measured", "check_count", "evaluate_batches"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,19 +44,6 @@ def evaluate_batches(
         seen.add(logits, [loss(part, label) for part, label in zip(logits, labels)], labels, batch.count)
     total = meter((communicator or Communicator()).sum(seen.sums()))
     return Measured(total.metrics, int(total.count))
-
-
-def split(array: mx.nd.NDArray, contexts: Contexts) -> list[mx.nd.NDArray]:
-    """Cut a batch into equal parts, one for each context."""
-    return gluon.utils.split_and_load(array, list(contexts))
-
-
-def check_labels(labels: mx.nd.NDArray, classes: int) -> None:
-    """Raise UsageError where a label has no output: MXNet's loss would silently take the nearest class."""
-    labels = labels.asnumpy()
-    wrong = labels[(labels < 0) | (labels >= classes)]
-    if wrong.size:
-        raise UsageError(f"the data have label {int(wrong[0])}, the network has {classes} classes: set --classes")
 
 
 def check_count(measured: Measured) -> None:

@@ -407,7 +407,7 @@ def test_files_that_vanish_in_an_epoch(workers, image_folder):
     assert sum(batch.count for batch in source.train(2)) == 12
     assert list(source.problems.skipped) == [str(gone)]
     shutil.rmtree(image_folder / "train")
-    with pytest.raises(FailureError, match="12 images in a row cannot be read, .*: are the data still there"):
+    with pytest.raises(FailureError, match="12 consecutive images cannot be read; the last one is .*: check the data"):
         list(source.train(3))
     source.close()
 

@@ -288,14 +288,14 @@ def test_log_on_a_full_disk(train):
 
 @pytest.mark.parametrize("flags", [("--batch-size", 64), ("--accumulate", 3), ("--seed", 1)])
 def test_resumed_in_an_epoch_with_other_batches(flags, train, monkeypatch):
-    """Half an epoch of other batches cannot be gone on with: it begins anew."""
+    """Half an epoch of other batches cannot be resumed: the epoch starts again."""
     with monkeypatch.context() as patch:
         patch.setattr(run_module, "open_source", stopping_source(run_module.open_source, batches=5))
         train(code=143)
     run, said = train("--resume", *flags)
     assert "resumed from" in said
     assert "after 0 epochs and 5 batches" in said
-    assert "the epoch begins anew" in said
+    assert "the epoch starts again" in said
     assert [row["epoch"] for row in epochs(run)] == ["1", "2"]
 
 

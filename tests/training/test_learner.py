@@ -153,7 +153,7 @@ def test_bad_steps_are_left_out_up_to_a_number():
     assert train(learner, make_batches(6)).skipped_steps == 3
     learner = make_learner(skip_bad_steps=2)
     poison(learner, {2, 3, 4})
-    with pytest.raises(FailureError, match="gradients of 3 steps in a row, up to step 4, are not finite"):
+    with pytest.raises(FailureError, match="gradients of 3 consecutive steps, up to step 4, are not finite"):
         train(learner, make_batches(6))
 
 
