@@ -1,4 +1,4 @@
-"""Contenders in PyTorch. Run by `benchmarks.speed` in the peers' environment."""
+"""Implementations in PyTorch. Run by `runner.Worker` in the environment of requirements/bench.txt."""
 
 import concurrent.futures
 
@@ -10,7 +10,7 @@ from benchmarks import peer, worker
 
 
 def make(task):
-    """Build what a task asks for, see `worker.serve`."""
+    """Build the implementation of a task, see `worker.serve`."""
     # Attention far from a location gets weights too small for normal floats, which processors multiply slowly. Our
     # ONNX sessions have the same setting; MXNet's softmax gives zeros, mostly. Threads that start later inherit it.
     torch.set_flush_denormal(True)
@@ -96,10 +96,30 @@ def training(task):
 
 
 def reading(task):
-    """Take batches of a DataLoader."""
-    from benchmarks import torch_reader  # has OpenCV, which nothing else here needs
+    """Batches of a DataLoader: tensors (N, 3, h, w) of uint8 in this process, and labels, as our readers give.
 
-    return torch_reader.reading(task)
+    Epochs follow each other without a break, so that workers do not wait for the end of a turn.
+    """
+    import torch.utils.data
+
+    from benchmarks import peer_images  # has OpenCV, which nothing else here needs
+
+    paths = worker.find_jpegs(f"{task['folder']}/train")
+    classes = sorted({path.parent.name for path in paths})
+    labels = [classes.index(path.parent.name) for path in paths]
+    loader = torch.utils.data.DataLoader(
+        peer_images.Photographs(paths, labels, task["size"]),
+        batch_size=task["batch"],
+        sampler=peer_images.Endless(len(paths)),
+        num_workers=task["workers"],
+        persistent_workers=True,
+        worker_init_fn=peer_images.prepare_worker,
+    )
+    run = worker.batch_taker(iter(loader), task["reads"])
+    run()
+    crops = worker.crops_to_compare(task, lambda path, *rest: peer_images.augment(peer_images.decode(path), *rest))
+    worker.save_answers(task, {"pixels": crops})
+    return run
 
 
 def sgemm(task):

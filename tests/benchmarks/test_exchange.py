@@ -8,8 +8,8 @@ from tests.helpers.processes import ROOT
 
 def test_page_has_the_tables():
     page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
-    assert exchange.table(1, 8, exchange.INSIDE) in page
-    assert exchange.table(8, 8, exchange.LINKS) in page
+    assert exchange.exchange_table(1, 8, exchange.INSIDE) in page
+    assert exchange.exchange_table(8, 8, exchange.LINKS) in page
 
 
 def test_time_of_an_exchange():

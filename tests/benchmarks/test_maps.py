@@ -8,7 +8,7 @@ import sys
 import cv2
 import pytest
 
-from benchmarks import maps
+from benchmarks import maps, maps_report
 from tests.helpers.processes import ROOT
 
 KINDS = ("left", "right", "nl")
@@ -53,7 +53,7 @@ def made_up(refused=()):
     entries = []
     for place in ((10, 10), (20, 20), (40, 40), (80, 80), (2, 40, 40), (8, 40, 40)):
         size = maps.math.prod(place)
-        for mode in maps.MODES:
+        for mode in maps_report.MODES:
             for kind, quadratic in zip(KINDS, (0, 1, 2)):
                 fits = (kind, place) not in refused
                 value = 100 * size + quadratic * size**2
@@ -72,7 +72,7 @@ def made_up(refused=()):
 
 
 def test_tables_of_known_growth():
-    tables = maps.tables(made_up())
+    tables = maps_report.tables(made_up())
     assert "| 80² | 6,400 | 64 | 65 | 129 | 64 | 65 | 129 |" in tables
     assert "| 80² | 0.0001 | 164 | 0.64 | 41.6 | 82.6 | 0.64 | 41.6 | 82.6 |" in tables
     for line in ("time, inference", "memory, inference", "time, forward and backward", "memory, forward and backward"):
@@ -82,7 +82,7 @@ def test_tables_of_known_growth():
 
 def test_what_does_not_fit_is_said_and_not_drawn(tmp_path):
     results = made_up({("right", (8, 40, 40)), ("nl", (8, 40, 40))})
-    maps.write_report(results, tmp_path / "maps")
+    maps_report.write(results, tmp_path / "maps")
     tables = (tmp_path / "maps.md").read_text(encoding="utf-8")
     assert "| 8×40² | 12,800 | 128 | does not fit | does not fit | 128 | does not fit | does not fit |" in tables
     assert "| 2×40² to 8×40² | 1.00 | does not fit | does not fit | does not fit | does not fit |" in tables

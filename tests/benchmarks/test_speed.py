@@ -1,4 +1,4 @@
-"""That the benchmarks run and clean up; no word about how fast anything is."""
+"""The benchmarks run and clean up; nothing is asserted about speed."""
 
 import json
 import os
@@ -11,10 +11,10 @@ import time
 import numpy as np
 import pytest
 
-from benchmarks.contenders import Contender, ContenderError, Worker, peers_python, take_turns
-from benchmarks.photographs import make_jpegs
-from benchmarks.ratios import Ratio, evaluate
-from benchmarks.stage import difference
+from benchmarks.comparison import Ratio, difference, evaluate
+from benchmarks.preparation import make_jpegs
+from benchmarks.runner import Implementation, ImplementationError, Worker, peers_python, take_turns
+from benchmarks.settings import Settings
 from tests.helpers.processes import ROOT
 
 SGEMM = {"kind": "sgemm", "form": "numpy", "size": 64}
@@ -103,30 +103,30 @@ def test_images_must_hold_a_jpeg(tmp_path):
     assert "holds no JPEG" in done.stderr
 
 
-def test_a_contender_that_cannot_run_does_not_stop_the_others():
+def test_an_implementation_that_cannot_run_does_not_stop_the_others():
     lines = []
-    contenders = [
-        Contender("wrong", "sgemm", {**SGEMM, "kind": "no such kind"}),
-        Contender("right", "sgemm", SGEMM),
+    implementations = [
+        Implementation("wrong", "sgemm", {**SGEMM, "kind": "no such kind"}),
+        Implementation("right", "sgemm", SGEMM),
     ]
-    wrong, right = take_turns(contenders, 1, rounds=2, runs=3, timeout=120, tell=lines.append)
+    wrong, right = take_turns(implementations, Settings(runs=3, timeout=120, log=lines.append), rounds=2)
     assert wrong == {"error": "KeyError: 'no such kind'"}
     assert len(right["seconds"]) == 6
     assert right["version"].startswith("numpy")
-    assert lines == ["wrong is out: KeyError: 'no such kind'", "right: ready", "round 1/2", "round 2/2"]
+    assert lines == ["wrong is excluded: KeyError: 'no such kind'", "right: ready", "round 1/2", "round 2/2"]
 
 
-def test_a_contender_that_says_nothing_is_out():
-    worker = Worker(Contender("slow", "sgemm", SGEMM), threads=1, timeout=0.01)
-    with pytest.raises(ContenderError, match="no answer for 0 s"):
+def test_an_implementation_that_says_nothing_is_out():
+    worker = Worker(Implementation("slow", "sgemm", SGEMM), threads=1, timeout=0.01)
+    with pytest.raises(ImplementationError, match="no answer for 0 s"):
         worker.start()
     worker.close()
 
 
-def test_a_contender_without_its_environment(monkeypatch, tmp_path):
+def test_an_implementation_without_its_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("PEERS_PYTHON", str(tmp_path / "python"))
-    with pytest.raises(ContenderError, match="no such environment; make bench installs it"):
-        Worker(Contender("torch", "torch", SGEMM), threads=1, timeout=1).start()
+    with pytest.raises(ImplementationError, match="no such environment; make bench installs it"):
+        Worker(Implementation("torch", "torch", SGEMM), threads=1, timeout=1).start()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -168,14 +168,14 @@ def marked(mark):
 
 
 def test_difference_is_relative_to_each_array(tmp_path):
-    contenders = []
+    implementations = []
     for number, arrays in enumerate(({"a": [1.0, 100.0], "b": [1e-3]}, {"a": [2.0, 100.0], "b": [1.1e-3]})):
         path = tmp_path / f"{number}.npz"
         np.savez(path, **{name: np.array(values) for name, values in arrays.items()})
-        contenders.append(Contender("", "", {"answers": str(path)}))
-    assert difference(contenders[1], contenders[0]) == pytest.approx(0.1)
-    contenders[1].task["answers"] = str(tmp_path / "none.npz")
-    assert difference(contenders[1], contenders[0]) is None
+        implementations.append(Implementation("", "", {"answers": str(path)}))
+    assert difference(implementations[1], implementations[0]) == pytest.approx(0.1)
+    implementations[1].task["answers"] = str(tmp_path / "none.npz")
+    assert difference(implementations[1], implementations[0]) is None
 
 
 def test_ratios_take_the_fastest_that_is_sound():
