@@ -2,6 +2,7 @@
 
 import a2net_gluon  # noqa: F401  isort: skip  (prepares the process before anything imports mxnet)
 import csv
+import importlib.metadata
 import itertools
 import pathlib
 import sys
@@ -38,35 +39,27 @@ def make(task):
 
 
 def inference(task):
-    """Logits of a batch: of the hybridized network (form "hybrid"), or of a form of its export."""
-    inputs = worker.images(task)
-    forward = hybrid(task, inputs) if task["form"] == "hybrid" else exported(task, inputs)
+    """Logits of a batch: of the network as `get_model` makes it (form "hybrid"), or of a form of its export.
+
+    Form "whole" is ONNX Runtime with its defaults, the others run as everywhere in the project.
+    """
+    inputs, facts = worker.images(task), {}
+    if task["form"] == "hybrid":
+        net, batch = preparation.load_network(task), mx.nd.array(inputs)
+        net.hybridize(static_alloc=True, static_shape=True)
+        forward = lambda: net(batch).asnumpy()  # noqa: E731
+    elif task["form"] == "whole":
+        session = onnx_session(f"{task['export']}.onnx", thread_count())
+        forward = lambda: session.run(None, {"data": inputs})[0]  # noqa: E731
+    else:
+        run = load_form(task["export"], task["form"])
+        forward = lambda: run(inputs)  # noqa: E731
     for _ in range(3):
         logits = forward()
     worker.save_answers(task, {"logits": logits})
-    return forward, {} if task["family"] == "mxnet" else {"version": f"onnxruntime {_onnxruntime_version()}"}
-
-
-def hybrid(task, inputs):
-    """Return a run of the network with the defaults of `get_model`."""
-    net, batch = preparation.load_network(task), mx.nd.array(inputs)
-    net.hybridize(static_alloc=True, static_shape=True)
-    return lambda: net(batch).asnumpy()
-
-
-def exported(task, inputs):
-    """Return a run of an exported form as the project runs it; "whole" is ONNX Runtime with its defaults."""
-    if task["form"] == "whole":
-        session = onnx_session(f"{task['export']}.onnx", thread_count())
-        return lambda: session.run(None, {"data": inputs})[0]
-    run = load_form(task["export"], task["form"])
-    return lambda: run(inputs)
-
-
-def _onnxruntime_version():
-    import onnxruntime
-
-    return onnxruntime.__version__
+    if task["family"] == "onnxruntime":
+        facts["version"] = f"onnxruntime {importlib.metadata.version('onnxruntime')}"
+    return forward, facts
 
 
 def training(task):
@@ -94,16 +87,13 @@ def training(task):
         trainer.step(task["batch"])
         mx.nd.waitall()
 
-    loss = backward()
-    worker.save_answers(task, {"loss": np.array(loss), **_gradients(net, task["batch"])})
+    answers = {"loss": np.array(backward())}
+    for name, parameter in net._collect_params_with_prefix().items():
+        if parameter.grad_req != "null":
+            answers[name] = parameter.grad().asnumpy() / task["batch"]  # of the mean loss
+    worker.save_answers(task, answers)
     run()
     return run, {}
-
-
-def _gradients(net, batch):
-    """Return gradients of the mean loss, by our parameters' names."""
-    parameters = net._collect_params_with_prefix().items()
-    return {name: parameter.grad().asnumpy() / batch for name, parameter in parameters if parameter.grad_req != "null"}
 
 
 def sgemm(task):

@@ -20,26 +20,24 @@ def make(task):
     return run, {"version": f"torch {torch.__version__}"}
 
 
+@torch.no_grad()
 def inference(task):
     """Logits of a batch."""
     inputs = _channels_last(task, torch.from_numpy(worker.images(task)))
-    forms = {
-        "eager": lambda net: net,
-        "frozen": lambda net: _frozen(net, inputs),
-        "frozen-pairs": lambda net: _in_pairs(_frozen(net, inputs[:2])),
-        "compiled": _compiled_inference,
-    }
     net = _network(task).eval()
-    with torch.no_grad():
-        forward = forms[task["form"]](net)
-        for _ in range(3):  # the graph executor of a frozen network optimises in its first runs
-            logits = forward(inputs)
+    if task["form"] == "compiled":
+        from torch._inductor import config  # large: not in the memory of the other forms
+
+        config.freezing = True  # weights are constants: folds BN and packs weights
+        net = torch.compile(net)
+    elif task["form"] == "frozen":
+        net = _frozen(net, inputs)
+    elif task["form"] == "frozen-pairs":
+        net = _in_pairs(_frozen(net, inputs[:2]))
+    run = torch.no_grad()(lambda: net(inputs))
+    for _ in range(3):  # the graph executor of a frozen network optimises in its first runs
+        logits = run()
     worker.save_answers(task, {"logits": logits.numpy()})
-
-    def run():
-        with torch.no_grad():
-            forward(inputs)
-
     return run
 
 
@@ -48,23 +46,12 @@ def _frozen(net, inputs):
 
 
 def _in_pairs(net):
-    """Two images at a time on every core, as our ONNX form is run."""
+    """Return a function that takes two images at a time on every core, as our ONNX form is run."""
     cores = torch.get_num_threads()
     # The number of threads is one of the thread that sets it.
     pool = concurrent.futures.ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
-
-    def run(part):
-        with torch.no_grad():
-            return net(part)
-
+    run = torch.no_grad()(lambda part: net(part))  # in each of its threads
     return lambda inputs: torch.cat(list(pool.map(run, inputs.split(2))))
-
-
-def _compiled_inference(net):
-    import torch._inductor.config
-
-    torch._inductor.config.freezing = True  # weights are constants: folds BN and packs weights
-    return torch.compile(net)
 
 
 def training(task):
