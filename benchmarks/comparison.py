@@ -71,28 +71,25 @@ class Ratio(typing.NamedTuple):
 
 _SINGLE = ("hybrid", "optimized", "onnx", "whole", "eager", "frozen", "frozen-pairs", "compiled")  # in float32
 _A, _PLAIN = {"network": "attended"}, {"network": "plain"}
-_FLOOR, _OURS, _MXNET, _TORCH = (
-    {"family": family, "form": form, **_A}
-    for family, form in (
-        ("floor", None),
-        (("mxnet", "onnxruntime"), _SINGLE),
-        ("mxnet", _SINGLE),
-        ("torch", _SINGLE),
-    )
-)
+_FLOOR, _MXNET, _TORCH = ({"family": family, **_A} for family in ("floor", "mxnet", "torch"))
+_OURS = {"family": ("mxnet", "onnxruntime"), "form": _SINGLE, **_A}
 _DEFAULT = {**_MXNET, "tuned": False}  # MXNet with default settings
 _EAGER = {**_TORCH, "form": "eager", "tuned": True}
-_LARGEST = {"batch": "largest"}
 _READER = {"family": "mxnet"}
 _LOADER = {"family": "torch", "form": "dataloader"}
-_BENCHMARK, _WITH_RECORDS, _WITH_NATIVE = (
-    {"family": "command", "form": form} for form in ("benchmark", "records", "native")
-)
+_COMMAND = {"family": "command"}
+_BENCHMARK = {**_COMMAND, "form": "benchmark"}
 
 
 def _blocks(text, wanted, target=None, **more):
     """Return the ratio of both networks in the same implementations, which shows the cost of the blocks."""
     return Ratio(f"A²-Net / ResNet{text}", {**wanted, **more, **_A}, {**wanted, **more, **_PLAIN}, target)
+
+
+def _memory(text, wanted, target=None):
+    """Return the ratio of memory at the largest batch."""
+    over, under = ({**side, "batch": "largest"} for side in (_DEFAULT, wanted))
+    return Ratio(f"MXNet, default settings / {text}, largest batch", over, under, target, of=("peak_mb",))
 
 
 RATIOS = {
@@ -119,14 +116,9 @@ RATIOS = {
         _blocks(", best PyTorch", _TORCH),
         _blocks(" in multiply-adds", _FLOOR),
     ),
-    "memory": tuple(
-        Ratio(
-            f"MXNet, default settings / {text}, largest batch", {**_DEFAULT, **_LARGEST}, under, target, of=("peak_mb",)
-        )
-        for text, under, target in (
-            ("least of PyTorch", {**_TORCH, **_LARGEST}, 1.0),
-            ("PyTorch eager, tuned", {**_EAGER, **_LARGEST}, None),
-        )
+    "memory": (
+        _memory("least of PyTorch", _TORCH, 1.0),
+        _memory("PyTorch eager, tuned", _EAGER),
     ),
     "input": (
         Ratio("PyTorch's DataLoader / best of our readers", _LOADER, _READER, 1.5, True),
@@ -134,8 +126,10 @@ RATIOS = {
             "PyTorch's DataLoader / our Python readers", _LOADER, {**_READER, "form": ("records", "folder")}, 1.5, True
         ),
         Ratio("PyTorch's DataLoader / our native reader", _LOADER, {**_READER, "form": "native"}),
-        Ratio("training: --benchmark / records, Python readers", _BENCHMARK, _WITH_RECORDS, 0.95, True),
-        Ratio("training: --benchmark / records, native reader", _BENCHMARK, _WITH_NATIVE),
+        Ratio(
+            "training: --benchmark / records, Python readers", _BENCHMARK, {**_COMMAND, "form": "records"}, 0.95, True
+        ),
+        Ratio("training: --benchmark / records, native reader", _BENCHMARK, {**_COMMAND, "form": "native"}),
     ),
 }
 
@@ -145,9 +139,15 @@ def evaluate(ratios, rows, words):
 
     `words` is a dict: what "attended", "plain" (names of networks) and "largest" (a batch) stand for.
     """
+
+    def select(wanted, of):
+        accepted = {key: each if isinstance(each, tuple) else (words.get(each, each),) for key, each in wanted.items()}
+        sound = [line for line in rows if set(of) <= set(line) and "error" not in line]
+        return [line for line in sound if all(line.get(key) in values for key, values in accepted.items())]
+
     found = []
     for ratio in ratios:
-        over, under = (_select(rows, wanted, words, ratio.of) for wanted in (ratio.over, ratio.under))
+        over, under = select(ratio.over, ratio.of), select(ratio.under, ratio.of)
         if over and under:
             values = {what: min(each[what] for each in over) / min(each[what] for each in under) for what in ratio.of}
             line = {"text": ratio.text, "values": values, "target": ratio.target, "at_least": ratio.at_least}
@@ -156,9 +156,3 @@ def evaluate(ratios, rows, words):
                 line["met"] = first >= ratio.target if ratio.at_least else first <= ratio.target
             found.append(line)
     return found
-
-
-def _select(rows, wanted, words, of):
-    accepted = {key: value if isinstance(value, tuple) else (words.get(value, value),) for key, value in wanted.items()}
-    sound = [line for line in rows if set(of) <= set(line) and "error" not in line]
-    return [line for line in sound if all(line.get(key) in values for key, values in accepted.items())]

@@ -100,9 +100,14 @@ def _run(args):
         raise UsageError(f"--output is {args.output}, a folder; it is the start of file names, e.g. runs/maps")
     with output_folder(args.output.parent):
         source = args.output.with_name(args.output.name + ".json")
+        if args.redraw and not source.is_file():
+            raise UsageError(f"{source} is not there: --redraw reads the results of a run with this --output")
         if args.redraw:
-            _redraw(source, args.output)
-            return
+            try:
+                return maps_report.write(json.loads(source.read_text(encoding="utf-8")), args.output)
+            except (ValueError, KeyError, TypeError):
+                message = f"{source} is no result of this benchmark: measure again, without --redraw"
+                raise FailureError(message) from None
         results = {
             "channels": args.channels,
             "width": args.width,
@@ -121,22 +126,13 @@ def _run(args):
         print(f"written: {args.output}.json, .md, .png")
 
 
-def _redraw(source, output):
-    if not source.is_file():
-        raise UsageError(f"{source} is not there: --redraw reads the results of a run with this --output")
-    try:
-        maps_report.write(json.loads(source.read_text(encoding="utf-8")), output)
-    except (ValueError, KeyError, TypeError):
-        raise FailureError(f"{source} is no result of this benchmark: measure again, without --redraw") from None
-
-
 def measure_map(place, channels, width, rounds):
     """Return all entries of one map; the blocks take turns, so that a disturbance affects all of them."""
     entries = []
     for mode, name in maps_report.MODES.items():
         found = {Case(kind, mode, place, channels, width): [] for kind in maps_report.KINDS}
         for turn, case in itertools.product(range(rounds), found):
-            title = maps_report.KINDS[case.kind].title
+            title = maps_report.KINDS[case.kind]
             print(
                 f"{f'{maps_report.label(place):>8}, {name}, round {turn + 1} of {rounds}, {title}: ':54}",
                 end="",

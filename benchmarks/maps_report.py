@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import typing
 
 import numpy as np
 
@@ -13,20 +12,10 @@ from benchmarks.report import save_picture, table
 __all__ = ["KINDS", "MODES", "label", "tables", "write"]
 
 
-class Kind(typing.NamedTuple):
-    """A block in tables and pictures."""
-
-    title: str
-    colour: str  # of Okabe and Ito's palette, which colour-blind readers can tell apart
-    marker: str
-
-
-KINDS = {
-    "left": Kind("A², left", "#0072B2", "o"),
-    "right": Kind("A², right", "#D55E00", "s"),
-    "nl": Kind("NL", "#009E73", "^"),
-}
+KINDS = {"left": "A², left", "right": "A², right", "nl": "NL"}
 OTHERS = tuple(KINDS)[1:]
+# Colours of Okabe and Ito's palette, which colour-blind readers can tell apart, and markers.
+STYLES = {"left": ("#0072B2", "o"), "right": ("#D55E00", "s"), "nl": ("#009E73", "^")}
 MODES = {"inference": "inference", "training": "forward and backward"}
 FITTED_MAPS = 3  # the largest maps of images, and of clips, to which an exponent is fitted
 
@@ -59,7 +48,7 @@ def tables(results):
 def _times(modes):
     titles = ["map", "L"]
     for name in MODES.values():
-        titles += [f"{name}: {KINDS['left'].title}", *(f"{KINDS[kind].title}, × left" for kind in OTHERS)]
+        titles += [f"{name}: {KINDS['left']}", *(f"{KINDS[kind]}, × left" for kind in OTHERS)]
     rows = []
     for place in modes["inference"]:
         row = [label(place), f"{math.prod(place):,}"]
@@ -83,7 +72,7 @@ def _rounded(value, digits=3):
 
 
 def _memory(modes):
-    titles = ["map", "m·n", "L²", *(f"{name}: {kind.title}" for name in MODES.values() for kind in KINDS.values())]
+    titles = ["map", "m·n", "L²", *(f"{name}: {title}" for name in MODES.values() for title in KINDS.values())]
     rows = []
     for place, blocks in modes["inference"].items():
         row = [label(place), *(_rounded(4e-6 * blocks[kind]["stored_values"]) for kind in ("left", "nl"))]
@@ -93,8 +82,8 @@ def _memory(modes):
 
 
 def _exponents(modes):
-    titles = ["of", "maps", *(kind.title for kind in KINDS.values())]
-    titles += [f"{KINDS[kind].title} − left" for kind in OTHERS]
+    titles = ["of", "maps", *KINDS.values()]
+    titles += [f"{KINDS[kind]} − left" for kind in OTHERS]
     rows = []
     for mode, what, ndim in itertools.product(MODES, ("minimum", "peak_bytes"), (2, 3)):
         places = [place for place in modes[mode] if len(place) == ndim][-FITTED_MAPS:]
@@ -120,17 +109,17 @@ def _draw(results):
     """Draw time and memory of a training step over L, both logarithmic, with slopes 1 and 2 to compare with."""
     entries = [one for one in results["entries"] if one["mode"] == "training"]
     first = next(one for one in entries if one["kind"] == "left")
-    title = f"time, × that of {KINDS['left'].title} on {label(first['map'])}"
+    title = f"time, × that of {KINDS['left']} on {label(first['map'])}"
     panels = {}
     units = {(title, "minimum"): first["minimum"], ("peak of resident memory, MB", "peak_bytes"): 1e6}
     for (title, what), unit in units.items():
         panels[title, "map, at its number of locations L"] = [
             (
-                style.title,
+                title,
                 [(math.prod(one["map"]), one[what] / unit) for one in entries if one["kind"] == kind and one["fits"]],
-                {"color": style.colour, "marker": style.marker, "linewidth": 2},
+                {"color": STYLES[kind][0], "marker": STYLES[kind][1], "linewidth": 2},
             )
-            for kind, style in KINDS.items()
+            for kind, title in KINDS.items()
         ]
     figure = curves(panels)
     figure.suptitle(f"One block, forward and backward, c = {results['channels']}, m = n = {results['width']}, batch 1")

@@ -77,16 +77,15 @@ def write_photographs(task):
 
     ``train`` is for readers, ``short`` for an epoch of training; both also need ``val``.
     """
-    folder = pathlib.Path(task["folder"])
-    given = task["images"]
+    folder, given = pathlib.Path(task["folder"]), task["images"]
     found = worker.find_jpegs(given) if given else make_jpegs(folder / "made", *task["generated"])
     for part, count in task["parts"].items():
         lay_out(found, folder / "images" / part, count)
         pack_folder(folder / "images" / part, folder / part)
     used = found[: max(task["parts"].values())]
-    heights, widths = zip(*(read_image(path).shape[:2] for path in used[:50]))
-    facts = {"different": len(used), "kilobytes": float(np.mean([path.stat().st_size for path in used])) / 1e3}
-    return (lambda: None), {**facts, "height": float(np.mean(heights)), "width": float(np.mean(widths))}
+    height, width = np.mean([read_image(path).shape[:2] for path in used[:50]], axis=0).tolist()
+    kilobytes = float(np.mean([path.stat().st_size for path in used])) / 1e3
+    return (lambda: None), {"different": len(used), "kilobytes": kilobytes, "height": height, "width": width}
 
 
 def make_jpegs(folder, count, height, width):

@@ -153,16 +153,14 @@ def _input(report):
 
 def _ratios(ratios):
     if ratios:
-        yield "## Ratios"
         titles = {"min_ms": "of minima", "median_ms": "of medians", "peak_mb": "of peaks"}
-        columns = [titles[what] for what in ratios[0]["values"]]
-        yield table(["", *columns, "target", ""], [_ratio_cells(line) for line in ratios])
-
-
-def _ratio_cells(line):
-    limit = "" if line["target"] is None else f"{'≥' if line['at_least'] else '≤'} {line['target']:.2f}"
-    verdict = {True: "met", False: "**missed**"}.get(line.get("met"), "")
-    return [line["text"], *(f"{value:.3f}" for value in line["values"].values()), limit, verdict]
+        rows = []
+        for line in ratios:
+            limit = "" if line["target"] is None else f"{'≥' if line['at_least'] else '≤'} {line['target']:.2f}"
+            verdict = {True: "met", False: "**missed**"}.get(line.get("met"), "")
+            rows.append([line["text"], *(f"{value:.3f}" for value in line["values"].values()), limit, verdict])
+        yield "## Ratios"
+        yield table(["", *(titles[what] for what in ratios[0]["values"]), "target", ""], rows)
 
 
 def _excluded(rows):

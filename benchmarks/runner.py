@@ -19,10 +19,7 @@ __all__ = ["Implementation", "ImplementationError", "Worker", "peers_python", "r
 ROOT = pathlib.Path(__file__).parent.parent
 # Large arrays stay in the heap, in huge pages. By default malloc maps and unmaps them in every layer, and each page
 # is faulted in again. MXNet gains by it, and PyTorch more.
-TUNED_MALLOC = ":".join(
-    f"glibc.malloc.{name}={value}"
-    for name, value in (("hugetlb", 1), ("mmap_threshold", 1 << 33), ("trim_threshold", 1 << 34))
-)
+TUNED_MALLOC = f"glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold={1 << 33}:glibc.malloc.trim_threshold={1 << 34}"
 PAUSE = 0.2  # seconds in which threads of the previous implementation stop spinning
 
 
@@ -39,11 +36,6 @@ class Implementation:
     task: dict
     tuned: bool = False  # run with `TUNED_MALLOC`
     images: int = 1  # of a run: reported times are divided by it
-
-    @property
-    def in_torch(self):
-        """Whether it runs in the environment of requirements/bench.txt."""
-        return self.family == "torch" or self.task.get("form") == "torch"
 
     def environment(self, threads):
         """Return the environment variables of its process."""
@@ -71,12 +63,12 @@ class Worker:
     def __init__(self, implementation, threads, timeout, variables=None):
         self.implementation, self._timeout = implementation, timeout
         self._environment = {**implementation.environment(threads), **(variables or {})}
-        self._process, self._received = None, b""
+        self._process = None
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (until `close`)
 
     def start(self):
         """Start the process, wait until it is ready and return its facts."""
-        torch = self.implementation.in_torch
+        torch = "torch" in (self.implementation.family, self.implementation.task.get("form"))
         python = peers_python() if torch else pathlib.Path(sys.executable)
         if not python.is_file():
             raise ImplementationError(f"{python}: no such environment; make bench installs it")
@@ -98,7 +90,13 @@ class Worker:
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
         except BrokenPipeError:
             raise self._ended() from None
-        answer = json.loads(self._read_line())
+        ready, _, _ = select.select([self._process.stdout], [], [], self._timeout)
+        if not ready:
+            raise ImplementationError(f"no answer for {self._timeout:.0f} s")
+        line = self._process.stdout.readline()  # it is written at once
+        if not line:
+            raise self._ended()
+        answer = json.loads(line)
         if "error" in answer:
             raise ImplementationError(answer["error"])
         return answer
@@ -118,19 +116,6 @@ class Worker:
             self._process.stdout.close()
             self._process = None
         self._log.close()
-
-    def _read_line(self):
-        deadline = time.monotonic() + self._timeout
-        while b"\n" not in self._received:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self._process.stdout], [], [], left)[0]:
-                raise ImplementationError(f"no answer for {self._timeout:.0f} s")
-            part = self._process.stdout.read(65536)
-            if not part:
-                raise self._ended()
-            self._received += part
-        line, _, self._received = self._received.partition(b"\n")
-        return line
 
     def _ended(self):
         code = self._process.wait()

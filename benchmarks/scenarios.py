@@ -34,18 +34,16 @@ FORMS["memory"] = (
     *(form._replace(plain=True) for form in FORMS["training"]),
     Form("PyTorch, eager", "torch", "eager"),
 )
-GROWTH = {
-    "size": (
-        Form("A²-Net, MXNet hybridized", "mxnet", "hybrid"),
-        Form("ResNet, MXNet hybridized", "mxnet", "hybrid"),
-        Form("A²-Net, PyTorch eager", "torch", "eager", tuned=True),
-    ),
-    "blocks": (
-        Form("inference, MXNet hybridized", "mxnet", "hybrid"),
-        Form("training, MXNet hybridized", "mxnet", "hybrid"),
-        Form("inference, PyTorch eager", "torch", "eager", tuned=True),
-    ),
-}
+GROWTH = (
+    Form("A²-Net, MXNet hybridized", "mxnet", "hybrid"),
+    Form("ResNet, MXNet hybridized", "mxnet", "hybrid"),
+    Form("A²-Net, PyTorch eager", "torch", "eager", tuned=True),
+)
+GROWTH_OF_BLOCKS = (
+    Form("inference, MXNet hybridized", "mxnet", "hybrid"),
+    Form("training, MXNet hybridized", "mxnet", "hybrid"),
+    Form("inference, PyTorch eager", "torch", "eager", tuned=True),
+)
 READERS = (
     Form("our records, native reader", "mxnet", "native"),
     Form("our records, Python readers", "mxnet", "records"),
@@ -94,12 +92,11 @@ def _add_networks(setup, kind, **options):
 
 
 def _implementations(setup, kind, network, **sizes):
-    for form in setup.taking_part(FORMS[kind]):
-        if form.plain or network == setup.settings.network:
-            if kind == "inference":
-                yield setup.network(form, kind, network, channels_last=form.tuned)
-            else:
-                yield setup.network(form, "training", network, **sizes)
+    attended = network == setup.settings.network
+    forms = [form for form in setup.taking_part(FORMS[kind]) if form.plain or attended]
+    if kind == "inference":
+        return [setup.network(form, kind, network, channels_last=form.tuned) for form in forms]
+    return [setup.network(form, "training", network, **sizes) for form in forms]
 
 
 def _gradient_differences(setup):
@@ -114,10 +111,9 @@ def _gradient_differences(setup):
         each_form = {}
         for each in _implementations(setup, "training", network, **small):
             each_form.setdefault((each.family, each.task["form"]), each)
-        implementations = list(each_form.values())
-        setup.run(implementations)
-        for key, each in each_form.items():
-            found[(network, *key)] = difference(each, implementations[0])
+        reference, *_ = each_form.values()
+        setup.run(list(each_form.values()))
+        found.update({(network, *key): difference(each, reference) for key, each in each_form.items()})
     return found
 
 
@@ -164,16 +160,15 @@ def _slopes(rows, attended, plain):
     lines = {}
     for each in rows:
         if "error" not in each:
-            lines.setdefault(tuple(each[key] for key in keys), {})[each["batch"]] = each["peak_mb"]
-    slopes = {key: float(np.polyfit(list(peaks), list(peaks.values()), 1)[0]) for key, peaks in lines.items()}
-    found = []
-    for key, peaks in lines.items():
-        line = dict(zip(keys, key), peak_mb=peaks, slope_mb=slopes[key])
-        without = (plain, *key[1:])
-        if key[0] == attended and without in slopes:
-            line["blocks"] = 1 - slopes[without] / slopes[key]
-        found.append(line)
-    return found
+            identity = {key: each[key] for key in keys}
+            line = lines.setdefault(tuple(identity.values()), {**identity, "peak_mb": {}})
+            line["peak_mb"][each["batch"]] = each["peak_mb"]
+    for line in lines.values():
+        line["slope_mb"] = float(np.polyfit(list(line["peak_mb"]), list(line["peak_mb"].values()), 1)[0])
+    for (network, *key), line in lines.items():
+        if network == attended and (plain, *key) in lines:
+            line["blocks"] = 1 - lines[(plain, *key)]["slope_mb"] / line["slope_mb"]
+    return list(lines.values())
 
 
 def growth(settings):
@@ -194,20 +189,22 @@ def _axes(setup):
     """Return the points of each axis: values, each with an implementation."""
     settings = setup.settings
     few = max(1, settings.batch // 4)  # all implementations of an axis are in the memory at once
+    forms, step = setup.taking_part(GROWTH), Form("training, MXNet hybridized", "mxnet", "hybrid")
+    networks = {"A²-Net": settings.network, "ResNet": settings.plain}
+
+    def of_size(**sizes):
+        return [setup.network(form, "inference", networks[form.name.split(",")[0]], **sizes) for form in forms]
+
+    def on_contexts(number):  # which share the cores
+        sizes = {"contexts": number, "threads": max(1, settings.threads // number)}
+        return setup.network(step, "training", settings.network, **sizes)
+
     return {
-        "image size": [(size, each) for size in settings.sizes for each in _of_size(setup, size=size, batch=few)],
-        "batch size": [(batch, each) for batch in (1, *settings.batches) for each in _of_size(setup, batch=batch)],
+        "image size": [(size, each) for size in settings.sizes for each in of_size(size=size, batch=few)],
+        "batch size": [(batch, each) for batch in (1, *settings.batches) for each in of_size(batch=batch)],
         "blocks": [(n, each) for n in range(len(settings.blocks) + 1) for each in _with_blocks(setup, n, batch=few)],
-        "contexts": [(contexts, _on_contexts(setup, contexts)) for contexts in (1, 2)],
+        "contexts": [(number, on_contexts(number)) for number in (1, 2)],
     }
-
-
-def _of_size(setup, **sizes):
-    """Yield inference in the form that is written first: hybridized, and eager."""
-    attended, plain = setup.settings.network, setup.settings.plain
-    networks = dict(zip(GROWTH["size"], (attended, plain, attended)))
-    for form in setup.taking_part(networks):
-        yield setup.network(form, "inference", networks[form], **sizes)
 
 
 def _with_blocks(setup, number, **sizes):
@@ -218,15 +215,8 @@ def _with_blocks(setup, number, **sizes):
     network = settings.network if number else settings.plain
     if number:
         setup.add_network(network, placement)
-    for form in setup.taking_part(GROWTH["blocks"]):
+    for form in setup.taking_part(GROWTH_OF_BLOCKS):
         yield setup.network(form, form.name.split(",")[0], network, placement or None, **sizes)
-
-
-def _on_contexts(setup, contexts):
-    """Return a training step on one or several CPU contexts, which share the cores."""
-    form = Form("training, MXNet hybridized", "mxnet", "hybrid")
-    threads = max(1, setup.settings.threads // contexts)
-    return setup.network(form, "training", setup.settings.network, contexts=contexts, threads=threads)
 
 
 def reading(settings):

@@ -57,16 +57,10 @@ def made_up(refused=()):
             for kind, quadratic in zip(KINDS, (0, 1, 2)):
                 fits = (kind, place) not in refused
                 value = 100 * size + quadratic * size**2
+                figures = {"minimum": 1e-6 * value if fits else None, "peak_bytes": value if fits else None}
+                stored = size**2 if quadratic else 25
                 entries.append(
-                    {
-                        "kind": kind,
-                        "mode": mode,
-                        "map": place,
-                        "stored_values": size**2 if quadratic else 25,
-                        "fits": fits,
-                        "minimum": 1e-6 * value if fits else None,
-                        "peak_bytes": value if fits else None,
-                    }
+                    {"kind": kind, "mode": mode, "map": place, "stored_values": stored, "fits": fits, **figures}
                 )
     return {"channels": 16, "width": 5, "entries": json.loads(json.dumps(entries))}
 
@@ -100,26 +94,21 @@ def test_nothing_is_started_without_the_memory(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("code", "arguments", "message"),
     [
-        (["--maps", "28"], "'28' is not a map such as 28x28 or 8x28x28"),
-        (["--rounds", "0"], "0 is not a whole number of at least 1"),
+        (2, ["--maps", "28"], "'28' is not a map such as 28x28 or 8x28x28"),
+        (2, ["--rounds", "0"], "0 is not a whole number of at least 1"),
+        (2, ["--redraw", "--output", "{}/none"], "none.json is not there"),
+        (1, ["--redraw", "--output", "{}/maps"], "maps.json is no result of this benchmark"),
+        (2, ["--output", "/"], "--output is /, a folder"),
     ],
 )
-def test_bad_arguments(arguments, message, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["maps.py", *arguments])
-    with pytest.raises(SystemExit, match="2"):
-        maps.main()
-    assert message in capsys.readouterr().err
-
-
-def test_redraw_needs_a_run(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(sys, "argv", ["maps.py", "--redraw", "--output", str(tmp_path / "maps")])
-    assert maps.main() == 2
-    assert "maps.json is not there" in capsys.readouterr().err
+def test_bad_arguments(code, arguments, message, monkeypatch, capsys, tmp_path):
     (tmp_path / "maps.json").write_text("{}")
-    assert maps.main() == 1
-    assert "maps.json is no result of this benchmark" in capsys.readouterr().err
-    monkeypatch.setattr(sys, "argv", ["maps.py", "--output", "/"])
-    assert maps.main() == 2
-    assert "--output is /, a folder" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["maps.py", *(word.format(tmp_path) for word in arguments)])
+    try:
+        found = maps.main()
+    except SystemExit as error:
+        found = error.code
+    assert found == code
+    assert message in capsys.readouterr().err
