@@ -46,22 +46,18 @@ def tables(results):
 
 
 def _times(modes):
-    titles = ["map", "L"]
+    titles, rows = ["map", "L"], []
     for name in MODES.values():
         titles += [f"{name}: {KINDS['left']}", *(f"{KINDS[kind]}, × left" for kind in OTHERS)]
-    rows = []
     for place in modes["inference"]:
         row = [label(place), f"{math.prod(place):,}"]
         for maps in modes.values():
             first, blocks = next(iter(maps.values())), maps[place]
-            row.append(_ratio(blocks["left"], first["left"]))
-            row += [_ratio(blocks[kind], blocks["left"]) for kind in OTHERS]
+            pairs = [(blocks["left"], first["left"]), *((blocks[kind], blocks["left"]) for kind in OTHERS)]
+            fit = [one["minimum"] / other["minimum"] if one["fits"] and other["fits"] else None for one, other in pairs]
+            row += map(_rounded, fit)
         rows.append(row)
     return table(titles, rows)
-
-
-def _ratio(one, other):
-    return _rounded(one["minimum"] / other["minimum"] if one["fits"] and other["fits"] else None)
 
 
 def _rounded(value, digits=3):
@@ -82,8 +78,7 @@ def _memory(modes):
 
 
 def _exponents(modes):
-    titles = ["of", "maps", *KINDS.values()]
-    titles += [f"{KINDS[kind]} − left" for kind in OTHERS]
+    titles = ["of", "maps", *KINDS.values(), *(f"{KINDS[kind]} − left" for kind in OTHERS)]
     rows = []
     for mode, what, ndim in itertools.product(MODES, ("minimum", "peak_bytes"), (2, 3)):
         places = [place for place in modes[mode] if len(place) == ndim][-FITTED_MAPS:]

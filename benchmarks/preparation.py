@@ -42,7 +42,12 @@ def write_parameters(task):
     parameters = net._collect_params_with_prefix()
     np.savez(task["weights"], **{name: parameter.data().asnumpy() for name, parameter in parameters.items()})
     if task["exported"]:
-        _export(task)
+        classes = tuple(f"class {number}" for number in range(task["classes"]))
+        description = Description(task["network"], classes, Preprocessing(size=task["size"]))
+        export(load_network(task, association="auto"), task["export"], description, forms=("optimized", "onnx"))
+        model, quantized = (exported_files(task["export"], [form])[0] for form in ("onnx", "int8"))
+        # Not by `export`: it refuses 8 bits that cost accuracy, and the accuracy of random parameters has no meaning.
+        write_int8(model, quantized, worker.images({**task, "batch": CALIBRATION}))
     counted = a2net_gluon.cost(_build(task, association="auto"), (3, task["size"], task["size"]))
     return (lambda: None), {"macs": counted.macs, "params": counted.params}
 
@@ -61,15 +66,6 @@ def load_network(task, contexts=None, **kwargs):
 
 def _build(task, **kwargs):
     return a2net_gluon.get_model(task["network"], placement=task["placement"], input_size=task["size"], **kwargs)
-
-
-def _export(task):
-    classes = tuple(f"class {number}" for number in range(task["classes"]))
-    description = Description(task["network"], classes, Preprocessing(size=task["size"]))
-    export(load_network(task, association="auto"), task["export"], description, forms=("optimized", "onnx"))
-    model, quantized = (exported_files(task["export"], [form])[0] for form in ("onnx", "int8"))
-    # Not by `export`: it refuses 8 bits that cost accuracy, and the accuracy of random parameters has no meaning.
-    write_int8(model, quantized, worker.images({**task, "batch": CALIBRATION}))
 
 
 def write_photographs(task):

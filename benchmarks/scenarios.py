@@ -248,18 +248,16 @@ def command_rows(setup):
     """Return rows of our command line, interleaved: with records, and with the same batch over and over."""
     settings = setup.settings
     workers = min(settings.threads, max(settings.readers))
-    found = {form: [] for form in COMMANDS}
+    found = {form: {"seconds": [], "data_wait": []} for form in COMMANDS}
     for turn in range(1, settings.turns + 1):
-        for form, results in found.items():
-            if not any("error" in result for result in results):
-                results += setup.run([setup.training_command(form, workers, turn)])
+        for form, result in found.items():
+            if "error" not in result:
+                (facts,) = setup.run([setup.training_command(form, workers, turn)])
+                result.update({key: result[key] + facts[key] for key in ("seconds", "data_wait") if key in facts})
+                result.update({key: facts[key] for key in ("error",) if key in facts})
     rows = []
-    for form, results in found.items():
-        result = {"seconds": [seconds for each in results for seconds in each.get("seconds", ())]}
-        if "error" in results[-1]:
-            result["error"] = results[-1]["error"]
-        else:
-            result["data_wait"] = float(np.mean([share for each in results for share in each["data_wait"]]))
+    for form, result in found.items():
+        result["data_wait"] = float(np.mean(result["data_wait"] or 0))
         rows.append(row(setup.training_command(form, workers, 1), result))
     return rows
 

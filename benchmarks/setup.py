@@ -47,8 +47,9 @@ class Setup:
 
     def add_network(self, network, placement=None, export=False):
         """Write the parameters of a network and, on demand, its export."""
-        task = {"kind": "parameters", **self._network_task(network, placement)}
-        self.macs[network] = self._prepare(f"parameters of {network}", {**task, "exported": export})["macs"]
+        form = Form(f"parameters of {network}", "mxnet", "")
+        task = self._network_task("parameters", form, network, placement)
+        self.macs[network] = self._prepare(form.name, {**task, "exported": export})["macs"]
 
     def add_photographs(self):
         """Lay out JPEGs, in folders and packed as records; returns their number and mean sizes."""
@@ -62,7 +63,7 @@ class Setup:
 
     def network(self, form, kind, network, placement=None, **sizes):
         """Return the implementation of a network in a `Form`: kind "inference" or "training"."""
-        task = {"kind": kind, "form": form.form, **self._network_task(network, placement), **sizes}
+        task = {**self._network_task(kind, form, network, placement), **sizes}
         return Implementation(form.name, form.family, task, form.tuned, images=task["batch"])
 
     def sgemm(self):
@@ -88,22 +89,16 @@ class Setup:
     def training_command(self, form, workers, turn):
         """Return train_imagenet.py, form "native", "records" or "benchmark", as an implementation."""
         settings, folder = self.settings, self._folder / "runs" / f"{turn}-{form.form}"
-        flags = {
-            "--model": settings.network,
-            "--classes": settings.classes,
-            "--input-size": settings.size,
-            "--batch-size": settings.batch,
-            "--num-epochs": settings.epochs,
-            "--lr": 1e-3,
-            "--warmup-epochs": 0,
-            "--save-dir": folder,
-        }
-        records = {"--rec-train": self._photographs / "short.rec", "--rec-val": self._photographs / "val.rec"}
-        synthetic = form.form == "benchmark"
-        flags.update({"--benchmark-batches": settings.steps} if synthetic else {**records, "-j": workers})
-        words = [str(word) for pair in flags.items() for word in pair]
-        words += {"benchmark": ["--benchmark"], "native": ["--native-reader"]}.get(form.form, [])
-        task = {**self._task("command", form), "flags": words, "folder": str(folder)}
+        flags = f"--model {settings.network} --classes {settings.classes} --input-size {settings.size}"
+        flags += f" --batch-size {settings.batch} --num-epochs {settings.epochs} --lr 1e-3 --warmup-epochs 0"
+        if form.form == "benchmark":
+            flags += f" --benchmark --benchmark-batches {settings.steps}"
+            records = {}
+        else:
+            flags += f" -j {workers}" + " --native-reader" * (form.form == "native")
+            records = {"--rec-train": self._photographs / "short.rec", "--rec-val": self._photographs / "val.rec"}
+        paths = [str(word) for pair in {"--save-dir": folder, **records}.items() for word in pair]
+        task = {**self._task("command", form), "flags": [*flags.split(), *paths], "folder": str(folder)}
         return Implementation(form.name, form.family, task)
 
     def _task(self, kind, form):
@@ -111,20 +106,21 @@ class Setup:
         sizes = {"network": settings.network, "batch": settings.batch, "size": settings.size}
         return {"kind": kind, "form": form.form, **sizes}
 
-    def _network_task(self, network, placement):
-        settings = self.settings
+    def _network_task(self, kind, form, network, placement):
         blocks = "".join(f"-{stage}-{'-'.join(map(str, units))}" for stage, units in (placement or {}).items())
         folder = self._folder / f"{network}{blocks}"
         folder.mkdir(exist_ok=True)
+        files = {
+            "weights": folder / "parameters.npz",
+            "export": folder / "export" / "net",
+            "answers": self._new_answers(),
+        }
         return {
+            **self._task(kind, form),
+            **{name: str(path) for name, path in files.items()},
             "network": network,
             "placement": placement,
-            "classes": settings.classes,
-            "weights": str(folder / "parameters.npz"),
-            "export": str(folder / "export" / "net"),
-            "answers": self._new_answers(),
-            "batch": settings.batch,
-            "size": settings.size,
+            "classes": self.settings.classes,
             "contexts": 1,
             "channels_last": True,
         }
