@@ -1,66 +1,71 @@
-"""Contenders of this project: MXNet and ONNX Runtime on our exports. Run by `benchmarks.speed`."""
+"""Implementations of this project: MXNet, and ONNX Runtime on our exports. Run by `runner.Worker`."""
 
 import a2net_gluon  # noqa: F401  isort: skip  (prepares the process before anything imports mxnet)
+import csv
+import importlib.metadata
+import itertools
+import pathlib
+import sys
+
+import cv2
 import mxnet as mx
 import numpy as np
 from mxnet import autograd, gluon
 
+import train_imagenet
+from a2net_gluon.data.augmentation import AUGMENTATIONS
+from a2net_gluon.data.folder import read_image
+from a2net_gluon.data.preprocessing import Preprocessing
 from a2net_gluon.deploy.forms import load_form, onnx_session
 from a2net_gluon.environment import thread_count
 from a2net_gluon.networks.fusion import fused
-from benchmarks import material, photographs, readers, worker
+from benchmarks import preparation, worker
 
 
 def make(task):
-    """Build what a task asks for, see `worker.serve`."""
+    """Build the implementation of a task, see `worker.serve`."""
     kinds = {
         "inference": inference,
         "training": training,
         "sgemm": sgemm,
-        "input": readers.reading,
-        "material": material.prepare,
-        "photographs": photographs.prepare,
+        "input": reading,
+        "command": command,
+        "block": block,
+        "parameters": preparation.write_parameters,
+        "photographs": preparation.write_photographs,
     }
     run, facts = kinds[task["kind"]](task)
     return run, {"version": f"mxnet {mx.__version__}", **facts}
 
 
 def inference(task):
-    """Logits of a batch: from the hybridized network (form "hybrid"), or from a form of its export."""
-    inputs = worker.images(task)
-    forward = hybrid(task, inputs) if task["form"] == "hybrid" else exported(task, inputs)
+    """Logits of a batch: of the network as `get_model` makes it (form "hybrid"), or of a form of its export.
+
+    Form "whole" is ONNX Runtime with its defaults, the others run as everywhere in the project.
+    """
+    inputs, facts = worker.images(task), {}
+    if task["form"] == "hybrid":
+        net, batch = preparation.load_network(task), mx.nd.array(inputs)
+        net.hybridize(static_alloc=True, static_shape=True)
+        forward = lambda: net(batch).asnumpy()  # noqa: E731
+    elif task["form"] == "whole":
+        session = onnx_session(f"{task['export']}.onnx", thread_count())
+        forward = lambda: session.run(None, {"data": inputs})[0]  # noqa: E731
+    else:
+        run = load_form(task["export"], task["form"])
+        forward = lambda: run(inputs)  # noqa: E731
     for _ in range(3):
         logits = forward()
     worker.save_answers(task, {"logits": logits})
-    return forward, {} if task["family"] == "mxnet" else {"version": f"onnxruntime {_onnxruntime_version()}"}
-
-
-def hybrid(task, inputs):
-    """The network as `get_model` gives it, unless asked otherwise."""
-    net, batch = material.network(task), mx.nd.array(inputs)
-    net.hybridize(static_alloc=True, static_shape=True)
-    return lambda: net(batch).asnumpy()
-
-
-def exported(task, inputs):
-    """A form of the export, run as everything in the project runs it; "whole" is ONNX Runtime as it comes."""
-    if task["form"] == "whole":
-        session = onnx_session(f"{task['export']}.onnx", thread_count())
-        return lambda: session.run(None, {"data": inputs})[0]
-    run = load_form(task["export"], task["form"])
-    return lambda: run(inputs)
-
-
-def _onnxruntime_version():
-    import onnxruntime
-
-    return onnxruntime.__version__
+    if task["family"] == "onnxruntime":
+        facts["version"] = f"onnxruntime {importlib.metadata.version('onnxruntime')}"
+    return forward, facts
 
 
 def training(task):
     """A step of SGD with Nesterov momentum, with the parts that a2net_gluon.training puts together."""
     contexts = [mx.cpu(number) for number in range(task["contexts"])]
-    net = material.network(task, contexts, association="auto")  # as the commands do
+    net = preparation.load_network(task, contexts, association="auto")  # as in the commands
     net.hybridize(static_alloc=True, static_shape=True)
     quick = fused(net) if task.get("dtype", "float32") == "float32" else net
     options = {"learning_rate": worker.LEARNING_RATE, "momentum": worker.MOMENTUM, "wd": worker.WEIGHT_DECAY}
@@ -82,16 +87,13 @@ def training(task):
         trainer.step(task["batch"])
         mx.nd.waitall()
 
-    loss = backward()
-    worker.save_answers(task, {"loss": np.array(loss), **_gradients(net, task["batch"])})
+    answers = {"loss": np.array(backward())}
+    for name, parameter in net._collect_params_with_prefix().items():
+        if parameter.grad_req != "null":
+            answers[name] = parameter.grad().asnumpy() / task["batch"]  # of the mean loss
+    worker.save_answers(task, answers)
     run()
     return run, {}
-
-
-def _gradients(net, batch):
-    """Gradients of the mean loss, by our parameters' names."""
-    parameters = net._collect_params_with_prefix().items()
-    return {name: parameter.grad().asnumpy() / batch for name, parameter in parameters if parameter.grad_req != "null"}
 
 
 def sgemm(task):
@@ -101,6 +103,65 @@ def sgemm(task):
         return lambda: a @ b, {"version": f"numpy {np.__version__}"}
     a, b = mx.nd.array(a), mx.nd.array(b)
     return lambda: mx.nd.dot(a, b).wait_to_read(), {}
+
+
+def command(task):
+    """Train with our command line; the facts are of all epochs but the first, in which everything is set up."""
+    code = train_imagenet.main(task["flags"])
+    if code:
+        sys.exit(code)
+    with open(pathlib.Path(task["folder"]) / "metrics.csv", newline="") as file:
+        epochs = list(csv.DictReader(file))[1:]
+    seconds = [1 / float(epoch["images_per_second"]) for epoch in epochs]  # of an image
+    return (lambda: None), {"seconds": seconds, "data_wait": [float(epoch["data_wait"]) for epoch in epochs]}
+
+
+def reading(task):
+    """Take batches as training takes them: NDArrays (N, 3, h, w) of uint8 in the process that trains, and labels.
+
+    Form "native" is MXNet's ImageRecordIter, "records" and "folder" are processes that read in Python. Epochs follow
+    each other without a break, so that readers do not wait for the end of a turn.
+    """
+    source = open_training_data(task)
+    epochs = itertools.chain.from_iterable(source.train(epoch) for epoch in itertools.count(1))
+    run = worker.batch_taker((batch.pixels.wait_to_read() for batch in epochs), task["reads"])
+    run()
+    # The iterator draws its own numbers. A test of the package compares its pixels where nothing is drawn.
+    if task["form"] != "native":
+        crops = worker.crops_to_compare(task, lambda path, size, rng: augment(read_image(path), size, rng))
+        worker.save_answers(task, {"pixels": crops})
+    return run, {"version": f"mxnet {mx.__version__}, OpenCV {cv2.__version__}"}
+
+
+def open_training_data(task):
+    """Return the source of a task's training data, with the readers of the command line."""
+    from a2net_gluon import settings
+    from a2net_gluon.training.assembly import open_source
+
+    data = settings.Records(**task["records"]) if task["records"] else settings.ImageFolder(task["folder"])
+    training = settings.Training(
+        data=data,
+        network=settings.Network(task["network"]),
+        batch_size=task["batch"],
+        workers=task["workers"],
+        augmentation="dpn",
+        input=settings.Input(size=task["size"]),
+    )
+    return open_source(training.resolved(), Preprocessing(size=task["size"]), devices=1)
+
+
+def augment(image, size, rng):
+    """Return a crop of an RGB image (h, w, 3) by the augmentation "dpn"."""
+    augmentation = AUGMENTATIONS["dpn"]
+    draws = augmentation.draw(rng, image.shape[1], image.shape[0])
+    return augmentation.apply(image, draws, size)
+
+
+def block(task):
+    """Steps of one block, for `maps`."""
+    from benchmarks import maps  # has matplotlib, which would count in the memory of the others
+
+    return (lambda: None), maps.measure(maps.Case(*task["case"]))
 
 
 if __name__ == "__main__":

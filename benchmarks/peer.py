@@ -1,8 +1,4 @@
-"""A²-Net and ResNet-50 in plain PyTorch: the peer our networks are measured against.
-
-It is written as a PyTorch user would write the paper. Modules are called as in our networks, so that their parameter
-files fit: see `load`.
-"""
+"""A²-Net and ResNet-50 as a PyTorch user would write the paper; modules are called as in our networks."""
 
 from collections import OrderedDict
 
@@ -27,13 +23,13 @@ NORM_NAMES = {"gamma": "weight", "beta": "bias", "running_mean": "running_mean",
 
 
 def build(name, placement=None):
-    """The network called `name`, with attention blocks after the units of `placement`, its own unless given."""
+    """Return the network called `name`, with attention blocks after the units of `placement`, default: its own."""
     backbone, own_placement, classes = NETWORKS[name]
     return ResNet(*backbone, own_placement if placement is None else placement, classes)
 
 
 def load(net, path):
-    """Give `net` the parameters in `path`, an .npz file with our names (``features.conv2.unit1.a.bn.gamma``)."""
+    """Load the parameters of `path`, an .npz file with our names (``features.conv2.unit1.a.bn.gamma``)."""
     with np.load(path) as file:
         state = {name: torch.from_numpy(file[ours]) for name, ours in our_names(path).items()}
     missing, unexpected = net.load_state_dict(state, strict=False)
@@ -43,7 +39,7 @@ def load(net, path):
 
 
 def our_names(path):
-    """Torch's names of the parameters in `path`, each with ours."""
+    """Return ``{torch's name: our name}`` of the parameters in `path`."""
     with np.load(path) as file:
         split = {name: name.rpartition(".") for name in file.files}
     return {f"{stem}.{NORM_NAMES.get(last, last)}": name for name, (stem, _, last) in split.items()}
@@ -51,20 +47,16 @@ def our_names(path):
 
 def pre_activation(in_channels, channels, kernel=1, stride=1):
     """BN → ReLU → convolution."""
-    return nn.Sequential(
-        OrderedDict(
-            bn=nn.BatchNorm2d(in_channels, EPSILON),
-            relu=nn.ReLU(inplace=True),
-            conv=nn.Conv2d(in_channels, channels, kernel, stride, kernel // 2, bias=False),
-        )
-    )
+    convolution = nn.Conv2d(in_channels, channels, kernel, stride, kernel // 2, bias=False)
+    layers = OrderedDict(bn=nn.BatchNorm2d(in_channels, EPSILON), relu=nn.ReLU(inplace=True), conv=convolution)
+    return nn.Sequential(layers)
 
 
 class DoubleAttention(nn.Module):
-    """The paper's block; Eq. 6 or, where the map is small and it needs less, Eq. 7.
+    """The paper's block; Eq. 6, or Eq. 7 where the map is so small that it needs less.
 
-    The second softmax runs over the last axis and the second product leaves channels last: no copies, and 4 to 8 % of
-    the block's time less than with everything as (N, channels, L).
+    The second softmax runs over the last axis and the second product leaves channels last: no copies, and 4 to 8 % less
+    time than with everything as (N, channels, L).
     """
 
     def __init__(self, channels):
@@ -104,41 +96,28 @@ class Unit(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Pre-activation ResNet with double attention blocks where `placement` has them."""
+    """Pre-activation ResNet with double attention blocks after the units in `placement`."""
 
     def __init__(self, stem, units, widths, placement, classes):
         super().__init__()
         channels, kernel, stride, pool = stem
-        layers = OrderedDict(
-            conv1=nn.Conv2d(3, channels, kernel, stride, kernel // 2, bias=False),
-            conv1_bn=nn.BatchNorm2d(channels, EPSILON),
-            conv1_relu=nn.ReLU(inplace=True),
-        )
+        layers = OrderedDict(conv1=nn.Conv2d(3, channels, kernel, stride, kernel // 2, bias=False))
+        layers.update(conv1_bn=nn.BatchNorm2d(channels, EPSILON), conv1_relu=nn.ReLU(inplace=True))
         if pool:
             layers["pool1"] = nn.MaxPool2d(3, 2, 1)
         for number, (count, width) in enumerate(zip(units, widths), start=2):
-            name = f"conv{number}"
-            layers[name] = stage(channels, width, count, 1 if number == 2 else 2, placement.get(name, ()))
-            channels = width
-        layers["tail_bn"] = nn.BatchNorm2d(channels, EPSILON)
-        layers["tail_relu"] = nn.ReLU(inplace=True)
-        layers["pool5"] = nn.AdaptiveAvgPool2d(1)
-        layers["flatten"] = nn.Flatten()
+            stage = OrderedDict()
+            for unit in range(1, count + 1):
+                stride = 2 if unit == 1 and number > 2 else 1
+                stage[f"unit{unit}"] = Unit(channels, width, stride, project=unit == 1)
+                channels = width
+                if unit in placement.get(f"conv{number}", ()):
+                    stage[f"context{unit}"] = DoubleAttention(width)
+            layers[f"conv{number}"] = nn.Sequential(stage)
+        layers.update(tail_bn=nn.BatchNorm2d(channels, EPSILON), tail_relu=nn.ReLU(inplace=True))
+        layers.update(pool5=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten())
         self.features = nn.Sequential(layers)
         self.output = nn.Linear(channels, classes)
 
     def forward(self, x):  # noqa: D102
         return self.output(self.features(x))
-
-
-def stage(in_channels, channels, units, stride, attended):
-    """Residual units in a row, with an attention block after those that `attended` numbers."""
-    layers = OrderedDict()
-    for number in range(1, units + 1):
-        first = number == 1
-        layers[f"unit{number}"] = Unit(
-            in_channels if first else channels, channels, stride if first else 1, project=first
-        )
-        if number in attended:
-            layers[f"context{number}"] = DoubleAttention(channels)
-    return nn.Sequential(layers)

@@ -1,46 +1,39 @@
-"""Training images as one reads them for PyTorch: OpenCV and NumPy, plainly. Nothing of the package, nothing of torch.
+"""Training images as one reads them for PyTorch: OpenCV and NumPy, nothing of the package, nothing of torch.
 
 The augmentation is our "dpn": the same steps, with random numbers of the same distributions, drawn in the same order.
 """
 
 import math
-import typing
 
 import cv2
 import numpy as np
 
-__all__ = ["Draws", "Endless", "Photographs", "augment", "decode", "draw", "prepare_worker"]
+__all__ = ["Endless", "Photographs", "augment", "decode", "prepare_worker"]
 
 AREA = (0.08, 1.0)  # of the image's
 ASPECT = 4 / 3
 HUE, LIGHTNESS, SATURATION = 20, 50, 40  # on OpenCV's scale for 8 bits
 
 
-class Draws(typing.NamedTuple):
-    """What is random about a crop: its box, whether it is mirrored, and the shifts of hue, lightness, saturation."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-    mirror: bool
-    shift: typing.Tuple[int, int, int]
-
-
 def decode(path):
-    """The pixels of an image file, RGB, in full size and quality."""
+    """Return the pixels of an image file, RGB, in full size and quality."""
     return cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
 
 
-def draw(rng, width, height):
-    """Draw for an image of `width` and `height` pixels."""
-    box = _box(rng, width, height)
-    mirror = rng.random() < 0.5
+def augment(image, size, rng):
+    """Crop `image`, RGB (h, w, 3), to (size, size, 3), mirror it and shift its colours."""
+    x, y, width, height = _draw_box(rng, image.shape[1], image.shape[0])
+    crop = cv2.resize(image[y : y + height, x : x + width], (size, size), interpolation=cv2.INTER_CUBIC)
+    if rng.random() < 0.5:
+        crop = cv2.flip(crop, 1)
     limits = np.array([HUE, LIGHTNESS, SATURATION])
-    return Draws(*box, mirror, tuple(map(int, rng.integers(-limits, limits + 1))))
+    shift = rng.integers(-limits, limits + 1)
+    hls = cv2.add(cv2.cvtColor(crop, cv2.COLOR_RGB2HLS), (*map(float, shift), 0.0))  # clips to 0 and 255
+    hls[..., 0] = np.minimum(hls[..., 0], 180)
+    return cv2.cvtColor(hls, cv2.COLOR_HLS2RGB)
 
 
-def _box(rng, width, height):
+def _draw_box(rng, width, height):
     for _ in range(10):
         area = rng.uniform(*AREA) * width * height
         ratio = rng.uniform(1 / ASPECT, ASPECT)
@@ -51,42 +44,23 @@ def _box(rng, width, height):
     return (width - side) // 2, (height - side) // 2, side, side
 
 
-def augment(image, draws, size):
-    """Crop `image`, RGB (h, w, 3), to (size, size, 3), mirror it and shift its colours."""
-    x, y, width, height, mirror, shift = draws
-    crop = cv2.resize(image[y : y + height, x : x + width], (size, size), interpolation=cv2.INTER_CUBIC)
-    if mirror:
-        crop = cv2.flip(crop, 1)
-    hls = cv2.add(cv2.cvtColor(crop, cv2.COLOR_RGB2HLS), (*map(float, shift), 0.0))  # clips to 0 and 255
-    hls[..., 0] = np.minimum(hls[..., 0], 180)
-    return cv2.cvtColor(hls, cv2.COLOR_HLS2RGB)
-
-
 class Photographs:
-    """A data set for torch's DataLoader: crops (3, size, size) of uint8, with labels.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-    labels : sequence of int
-    size : int
-    """
+    """A data set for torch's DataLoader: crops (3, size, size) of uint8, with labels."""
 
     def __init__(self, paths, labels, size):
-        self._paths, self._labels, self._size = [str(path) for path in paths], labels, size
+        self._paths, self._labels, self._size = paths, labels, size
         self.rng = np.random.default_rng()
 
     def __len__(self):
         return len(self._paths)
 
     def __getitem__(self, number):
-        image = decode(self._paths[number])
-        crop = augment(image, draw(self.rng, image.shape[1], image.shape[0]), self._size)
+        crop = augment(decode(self._paths[number]), self._size, self.rng)
         return np.ascontiguousarray(crop.transpose(2, 0, 1)), self._labels[number]
 
 
 class Endless:
-    """A sampler of shuffled numbers, epoch after epoch, so that workers never wait for an epoch's end."""
+    """A sampler of shuffled numbers, epoch after epoch, so that workers do not wait for the end of an epoch."""
 
     def __init__(self, count):
         self._count = count
@@ -98,7 +72,7 @@ class Endless:
 
 
 def prepare_worker(number):
-    """Set a worker of the DataLoader up: random numbers of its own, and no threads of OpenCV beside its own."""
+    """Prepare a worker of the DataLoader: random numbers of its own, and no threads of OpenCV beside its own."""
     import torch.utils.data
 
     cv2.setNumThreads(0)

@@ -1,12 +1,13 @@
-"""A scenario's report on the disk: JSON with everything, Markdown and a picture."""
+"""The report of a scenario: JSON with everything, Markdown and a picture."""
 
 import json
 
 from a2net_gluon.files import replacing, write_text
 from benchmarks.pictures import draw
-from benchmarks.tables import markdown
 
-__all__ = ["write_report"]
+__all__ = ["markdown", "save_picture", "table", "write_report"]
+
+TUNED = "*tuned*: glibc's malloc keeps large arrays, in huge pages."
 
 
 def write_report(report, folder):
@@ -14,5 +15,166 @@ def write_report(report, folder):
     stem = folder / report["scenario"]
     write_text(stem.with_suffix(".json"), json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     write_text(stem.with_suffix(".md"), markdown(report))
-    with replacing(stem.with_suffix(".png")) as temporary:
-        draw(report).savefig(temporary, format="png", dpi=100)
+    save_picture(draw(report), stem.with_suffix(".png"))
+
+
+def save_picture(figure, path):
+    """Write a matplotlib Figure as PNG, whole or not at all."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=100)
+
+
+def table(titles, rows):
+    """Return a Markdown table."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (titles, ["---"] * len(titles), *rows))
+
+
+def markdown(report):
+    """Return the whole report as text."""
+    machine, settings = report["machine"], report["settings"]
+    versions = ", ".join(sorted({line["version"] for line in report["rows"] if "version" in line}))
+    parts = [
+        f"# {report['scenario'].capitalize()}",
+        f"{machine['processor']}, {machine['threads']} threads; {report['started']}; commit {report['commit']}; "
+        f"{versions}. {settings['rounds']} turns of {settings['runs']} runs for each implementation.",
+        *_SECTIONS[report["scenario"]](report),
+        *_ratios(report["ratios"]),
+        *_excluded(report["rows"]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _lines(rows, columns):
+    """Return a table of rows; `columns` are functions of a row, whose cell is empty where it has no figure."""
+    cells = []
+    for line in rows:
+        sound = {**line, "tuned": "yes" if line.get("tuned") else ""}
+        if "error" in line:
+            sound = {"tuned": sound["tuned"]}
+        cells.append([line["name"], *(_cell(sound, column) for column in columns.values())])
+    return table(["", *columns], cells)
+
+
+def _cell(line, column):
+    try:
+        return column(line)
+    except (KeyError, TypeError):  # no such figure
+        return ""
+
+
+_TUNED = {"tuned": lambda line: line["tuned"]}
+_TIMES = {"minimum": lambda line: f"{line['min_ms']:.2f}", "median": lambda line: f"{line['median_ms']:.2f}"}
+_SPEED = {**_TIMES, "images/s": lambda line: f"{1000 / line['min_ms']:.1f}"}
+
+
+def _side_by_side(report):
+    settings = report["settings"]
+    what = {"inference": "of the logits", "training": "of loss and gradients, computed in double precision,"}
+    yield (
+        f"Milliseconds an image, batch {settings['batch']}, {settings['size']}×{settings['size']}. {TUNED} *of peak*: "
+        "the time of the same multiply-adds in the fastest product of matrices below, relative to the minimum. "
+        f"*difference* {what[report['scenario']]} from the first line, relative to the largest value."
+    )
+    lines = [line for line in report["rows"] if "network" in line]
+    for network in dict.fromkeys(line["network"] for line in lines):
+        own = [line for line in lines if line["network"] == network]
+        floor = next((line["min_ms"] for line in own if line["family"] == "floor"), None)
+        columns = {
+            **_TUNED,
+            **_TIMES,
+            "of peak": lambda line, floor=floor: f"{100 * floor / line['min_ms']:.0f} %",
+            "difference": lambda line: f"{line['difference']:.1e}",
+        }
+        yield f"## {network}"
+        yield _lines(own, columns)
+    yield "## The machine's peak"
+    peaks = [line for line in report["rows"] if line["family"] == "sgemm"]
+    yield f"Product of two matrices of {settings['square']}×{settings['square']}."
+    yield _lines(peaks, {"GFLOP/s": lambda line: f"{line['gflops']:.0f}"})
+
+
+def _memory(report):
+    settings = report["settings"]
+    yield (
+        f"Largest resident memory of a training step, MB, {settings['size']}×{settings['size']}, each of a process of "
+        f"its own, over batch sizes; *an image*: the slope of a line through them. {TUNED}"
+    )
+    columns = {
+        str(batch): lambda line, batch=batch: f"{line['peak_mb'][batch]:.0f}"
+        for batch in sorted({line["batch"] for line in report["rows"]})
+    }
+    columns["an image"] = lambda line: f"{line['slope_mb']:.1f}"
+    columns["of it blocks"] = lambda line: f"{100 * line['blocks']:.0f} %"
+    for network in dict.fromkeys(line["network"] for line in report["slopes"]):
+        yield f"## {network}"
+        yield _lines([line for line in report["slopes"] if line["network"] == network], {**_TUNED, **columns})
+
+
+def _growth(report):
+    yield f"Milliseconds an image, minima; *growth*: the last relative to the first. PyTorch is tuned: {TUNED[9:]}"
+    for axis in dict.fromkeys(line["axis"] for line in report["rows"]):
+        times = {}
+        for line in report["rows"]:
+            if line["axis"] == axis:
+                own = times.setdefault(line["name"], {"name": line["name"]})
+                own[line["value"]] = None if "error" in line else line["min_ms"]
+        values = list(next(iter(times.values())))[1:]
+        columns = {str(value): lambda line, value=value: f"{line[value]:.2f}" for value in values}
+        columns["growth"] = lambda line, ends=(values[0], values[-1]): f"{line[ends[1]] / line[ends[0]]:.2f}"
+        yield f"## {axis.capitalize()}"
+        yield _lines(times.values(), columns)
+
+
+def _input(report):
+    settings, images = report["settings"], report["images"]
+    yield (
+        f"{images['different']} {images['of']}, {images['width']:.0f}×{images['height']:.0f} and "
+        f"{images['kilobytes']:.0f} kB on average, read over and over: the files are in memory. Each is decoded in "
+        "full, and makes a crop for training with the augmentation dpn."
+    )
+    yield f"## Batches of {settings['batch']} crops, {settings['size']}×{settings['size']}"
+    yield (
+        "Milliseconds an image, and images a second at the minimum; behind the names the number of workers: processes, "
+        "with the native reader threads, of which MXNet takes at most one less than half of the processors, and at "
+        "least one. All hand over uint8 in channels first and labels; our Python readers and the DataLoader draw for "
+        "every image, the native reader once an epoch for each place in the batch. *difference*: grey levels, on "
+        "average, between crops with the same random numbers and those of our records."
+    )
+    readers = [line for line in report["rows"] if line["family"] != "command"]
+    yield _lines(readers, {**_SPEED, "difference": lambda line: f"{line['levels']:.2f}"})
+    yield f"## Training steps of {settings['network']}"
+    yield (
+        "Of train_imagenet.py, whole epochs without the first; runs take turns. *waiting for data*: share of the time "
+        "in which a batch was not there yet."
+    )
+    commands = [line for line in report["rows"] if line["family"] == "command"]
+    yield _lines(commands, {**_SPEED, "waiting for data": lambda line: f"{100 * line['data_wait']:.1f} %"})
+
+
+def _ratios(ratios):
+    if ratios:
+        titles = {"min_ms": "of minima", "median_ms": "of medians", "peak_mb": "of peaks"}
+        rows = []
+        for line in ratios:
+            limit = "" if line["target"] is None else f"{'≥' if line['at_least'] else '≤'} {line['target']:.2f}"
+            verdict = {True: "met", False: "**missed**"}.get(line.get("met"), "")
+            rows.append([line["text"], *(f"{value:.3f}" for value in line["values"].values()), limit, verdict])
+        yield "## Ratios"
+        yield table(["", *(titles[what] for what in ratios[0]["values"]), "target", ""], rows)
+
+
+def _excluded(rows):
+    """Yield the implementations that could not run or compute something else, with the reason."""
+    for line in rows:
+        if "error" in line:
+            of = [f"{key} {line[key]}" for key in ("network", "batch", "axis", "value") if key in line]
+            yield f"Excluded: {', '.join([line['name'], *of])}: {line['error']}"
+
+
+_SECTIONS = {
+    "inference": _side_by_side,
+    "training": _side_by_side,
+    "memory": _memory,
+    "growth": _growth,
+    "input": _input,
+}

@@ -1,255 +1,265 @@
-"""What is measured: the contenders of each scenario.
-
-A scenario is a function from `Settings` to a dict: "rows", and what else there is to say. `ratios.py` compares the
-rows, `report.py` writes them.
-"""
+"""Scenarios: functions from `Settings` to a dict with "rows"; `ratios` compares the rows, `report` writes them."""
 
 import numpy as np
 
-from benchmarks.feeding import feeding
-from benchmarks.stage import TOLERANCE, difference, open_stage, row
+from benchmarks.comparison import check, difference, load_answers, row
+from benchmarks.setup import Form, open_setup
 
-__all__ = ["SCENARIOS"]
+__all__ = ["LEVELS", "SCENARIOS", "command_rows"]
 
-# A step multiplies three times: forward, for the gradients of what goes into a layer, and for those of its weights.
+FORMS = {
+    "inference": (
+        Form("MXNet, hybridized", "mxnet", "hybrid"),
+        Form("MXNet, optimized export", "mxnet", "optimized"),
+        Form("ONNX Runtime, our export, as predict runs it", "onnxruntime", "onnx"),
+        Form("PyTorch, frozen", "torch", "frozen", tuned=True),
+        Form("PyTorch, compiled", "torch", "compiled", tuned=True),
+        Form("MXNet, hybridized", "mxnet", "hybrid", tuned=True, plain=False),
+        Form("MXNet, optimized export", "mxnet", "optimized", tuned=True, plain=False),
+        Form("ONNX Runtime, our export, all images at once", "onnxruntime", "whole", plain=False),
+        Form("ONNX Runtime, our export, 8 bits", "onnxruntime", "int8", plain=False),
+        Form("PyTorch, eager, default settings", "torch", "eager", plain=False),
+        Form("PyTorch, eager", "torch", "eager", tuned=True, plain=False),
+        Form("PyTorch, frozen, a pair of images for each core", "torch", "frozen-pairs", tuned=True, plain=False),
+    ),
+    "training": (
+        Form("MXNet, hybridized", "mxnet", "hybrid"),
+        # MXNet's processes keep their memory between turns: tuned malloc is tried with one network only.
+        Form("MXNet, hybridized", "mxnet", "hybrid", tuned=True, plain=False),
+        Form("PyTorch, eager", "torch", "eager", tuned=True),
+        Form("PyTorch, compiled", "torch", "compiled", tuned=True),
+    ),
+}
+FORMS["memory"] = (
+    *(form._replace(plain=True) for form in FORMS["training"]),
+    Form("PyTorch, eager", "torch", "eager"),
+)
+GROWTH = (
+    Form("A²-Net, MXNet hybridized", "mxnet", "hybrid"),
+    Form("ResNet, MXNet hybridized", "mxnet", "hybrid"),
+    Form("A²-Net, PyTorch eager", "torch", "eager", tuned=True),
+)
+GROWTH_OF_BLOCKS = (
+    Form("inference, MXNet hybridized", "mxnet", "hybrid"),
+    Form("training, MXNet hybridized", "mxnet", "hybrid"),
+    Form("inference, PyTorch eager", "torch", "eager", tuned=True),
+)
+READERS = (
+    Form("our records, native reader", "mxnet", "native"),
+    Form("our records, Python readers", "mxnet", "records"),
+    Form("our folder, Python readers", "mxnet", "folder"),
+    Form("PyTorch's DataLoader, OpenCV", "torch", "dataloader"),
+)
+COMMANDS = (
+    Form("training, records, native reader", "command", "native"),
+    Form("training, records, Python readers", "command", "records"),
+    Form("training, --benchmark", "command", "benchmark"),
+)
+LEVELS = 1.0  # grey levels by which crops of the same random numbers may differ on average: decoders round differently
+# A step multiplies three times: forward, for the gradients of a layer's input, and for those of its weights.
 PASSES = {"inference": 1, "training": 3}
 
 
 def inference(settings):
-    """Logits of a batch, in every form that ours and the peers have."""
-    with open_stage(settings) as stage:
-        contenders = []
-        for network in (settings.network, settings.plain):
-            stage.add(network, export=True)
-            contenders += _inference_contenders(stage, network)
-        rows = _side_by_side(stage, "inference", contenders)
-        references = {each.task["network"]: each for each in reversed(contenders)}  # the first of each network
-        for contender, line in zip(contenders, rows):
-            if "error" not in line:
-                _judge(line, difference(contender, references[line["network"]]))
+    """Logits of a batch, in every form of ours and of the peers."""
+    with open_setup(settings) as setup:
+        implementations = _add_networks(setup, "inference", export=True)
+        rows = _interleaved(setup, "inference", implementations)
+        references = {each.task["network"]: each for each in reversed(implementations)}  # the first of each network
+        for implementation, line in zip(implementations, rows):
+            check(line, difference(implementation, references[line["network"]]))
         return {"rows": rows}
-
-
-def _inference_contenders(stage, network):
-    """Every form; of the plain network those that tell what the blocks cost."""
-    forms = [
-        ("MXNet, hybridized", "mxnet", "hybrid", False),
-        ("MXNet, optimized export", "mxnet", "optimized", False),
-        ("ONNX Runtime, our export, as predict runs it", "onnxruntime", "onnx", False),
-        ("PyTorch, frozen", "torch", "frozen", True),
-        ("PyTorch, compiled", "torch", "compiled", True),
-    ]
-    if network == stage.settings.network:
-        forms += [
-            ("MXNet, hybridized", "mxnet", "hybrid", True),
-            ("MXNet, optimized export", "mxnet", "optimized", True),
-            ("ONNX Runtime, our export, all images at once", "onnxruntime", "whole", False),
-            ("ONNX Runtime, our export, 8 bits", "onnxruntime", "int8", False),
-            ("PyTorch, eager, as it comes", "torch", "eager", False),
-            ("PyTorch, eager", "torch", "eager", True),
-            ("PyTorch, frozen, a pair of images for each core", "torch", "frozen-pairs", True),
-        ]
-    return [
-        stage.contender(name, family, "inference", form, network, tuned=tuned, channels_last=tuned)
-        for name, family, form, tuned in _present(stage, forms)
-    ]
 
 
 def training(settings):
     """A training step: forward, backward, update."""
-    with open_stage(settings) as stage:
-        contenders = []
-        for network in (settings.network, settings.plain):
-            stage.add(network)
-            contenders += _training_contenders(stage, network)
-        # Those of MXNet keep their memory between turns: tuned malloc is tried with one network.
-        contenders = [each for each in contenders if not _tuned_mxnet(each, settings.plain)]
-        gradients = _gradients_in_double(stage)
-        rows = _side_by_side(stage, "training", contenders)
-        for line in rows[: len(contenders)]:
-            if "error" not in line:
-                _judge(line, gradients[line["network"], line["family"], line["form"]])
+    with open_setup(settings) as setup:
+        implementations = _add_networks(setup, "training")
+        differences = _gradient_differences(setup)
+        rows = _interleaved(setup, "training", implementations)
+        for line in rows[: len(implementations)]:
+            check(line, differences[line["network"], line["family"], line["form"]])
         return {"rows": rows}
 
 
-def _tuned_mxnet(contender, network):
-    return contender.tuned and contender.family == "mxnet" and contender.task["network"] == network
+def _add_networks(setup, kind, **options):
+    """Add the network with blocks and the plain one; returns their implementations of a kind."""
+    implementations = []
+    for network in (setup.settings.network, setup.settings.plain):
+        setup.add_network(network, **options)
+        implementations += _implementations(setup, kind, network)
+    return implementations
 
 
-def _training_contenders(stage, network, **sizes):
-    forms = [
-        ("MXNet, hybridized", "mxnet", "hybrid", False),
-        ("MXNet, hybridized", "mxnet", "hybrid", True),
-        ("PyTorch, eager", "torch", "eager", True),
-        ("PyTorch, compiled", "torch", "compiled", True),
-    ]
-    return [
-        stage.contender(name, family, "training", form, network, tuned=tuned, **sizes)
-        for name, family, form, tuned in _present(stage, forms)
-    ]
+def _implementations(setup, kind, network, **sizes):
+    attended = network == setup.settings.network
+    forms = [form for form in setup.taking_part(FORMS[kind]) if form.plain or attended]
+    if kind == "inference":
+        return [setup.network(form, kind, network, channels_last=form.tuned) for form in forms]
+    return [setup.network(form, "training", network, **sizes) for form in forms]
 
 
-def _present(stage, forms):
-    return [form for form in forms if stage.settings.torch or form[1] != "torch"]
+def _gradient_differences(setup):
+    """Differences of loss and gradients of one small batch from MXNet's, by network, family and form.
 
-
-def _gradients_in_double(stage):
-    """How far loss and gradients of one small batch are from MXNet's, by network, family and form.
-
-    In single precision they differ by percents, between any two of them: rounding turns a ReLU here and there.
+    In double precision: in single precision any two implementations differ by percents, since rounding moves a value
+    across the bend of a ReLU here and there.
     """
     found = {}
-    for network in stage.macs:
-        small = {"dtype": "float64", "batch": 2, "size": min(64, stage.settings.size)}
-        contenders = [each for each in _training_contenders(stage, network, **small) if each.task["channels_last"]]
-        contenders = list({(each.family, each.task["form"]): each for each in contenders}.values())
-        stage.run(contenders)
-        for each in contenders:
-            found[network, each.family, each.task["form"]] = difference(each, contenders[0])
+    small = {"dtype": "float64", "batch": 2, "size": min(64, setup.settings.size)}
+    for network in setup.macs:
+        each_form = {}
+        for each in _implementations(setup, "training", network, **small):
+            each_form.setdefault((each.family, each.task["form"]), each)
+        reference, *_ = each_form.values()
+        setup.run(list(each_form.values()))
+        found.update({(network, *key): difference(each, reference) for key, each in each_form.items()})
     return found
 
 
-def _side_by_side(stage, kind, contenders):
-    """Rows of contenders that take turns; then those of the machine's peak, and of the time it allows at best."""
-    sgemm = stage.sgemm()
-    results = stage.run([*sgemm, *contenders], stage.settings.rounds)
-    rows = [row(each, result, each.task["batch"]) for each, result in zip(contenders, results[len(sgemm) :])]
-    peaks = [row(each, result, 1) for each, result in zip(sgemm, results)]
-    return [*rows, *_floors(stage, kind, peaks), *peaks]
+def _interleaved(setup, kind, implementations):
+    """Return rows of implementations that take turns, then those of the sgemm floor, then those of sgemm itself."""
+    sgemm = setup.sgemm()
+    results = setup.run([*sgemm, *implementations], setup.settings.rounds)
+    rows = [row(each, result) for each, result in zip([*sgemm, *implementations], results)]
+    peaks = rows[: len(sgemm)]
+    return [*rows[len(sgemm) :], *_floors(setup, kind, peaks), *peaks]
 
 
-def _floors(stage, kind, peaks):
-    """How long the multiply-adds of each network take the fastest product of matrices."""
-    flops = 2 * stage.settings.square**3
+def _floors(setup, kind, peaks):
+    """Yield for each network the time of its multiply-adds in the fastest matrix product."""
+    flops = 2 * setup.settings.square**3
     for peak in peaks:
         if "ms" in peak:
             peak["gflops"] = flops / peak["min_ms"] / 1e6
     best = {what: min(peak[what] for peak in peaks if "ms" in peak) for what in ("min_ms", "median_ms")}
-    for network, macs in stage.macs.items():
-        share = 2 * macs * PASSES[kind] / flops
-        yield {
-            "name": "the same multiply-adds in sgemm",
-            "family": "floor",
-            "network": network,
-            **{what: share * milliseconds for what, milliseconds in best.items()},
-        }
-
-
-def _judge(line, found):
-    """Note how far a contender's answers are from MXNet's; who computes something else is out."""
-    line["difference"] = found
-    if line["form"] != "int8" and not (found is not None and found <= TOLERANCE):
-        line["error"] = f"differs from MXNet by {found}, more than {TOLERANCE}"
+    for network, macs in setup.macs.items():
+        times = {what: PASSES[kind] * 2 * macs / flops * milliseconds for what, milliseconds in best.items()}
+        yield {"name": "the same multiply-adds in sgemm", "family": "floor", "network": network, **times}
 
 
 def memory(settings):
-    """Resident memory of a training step, over batch sizes; every figure from a process of its own.
+    """Resident memory of a training step, over batch sizes; every figure is of a process of its own.
 
-    The peak is that of the steps after the first two: what a compiler needs is not counted.
+    The peak is that of the steps after the first two: the memory that a compiler needs is not counted.
     """
     rows = []
-    with open_stage(settings) as stage:
+    with open_setup(settings) as setup:
         for network in (settings.network, settings.plain):
-            stage.add(network)
+            setup.add_network(network)
             for batch in settings.batches:
-                contenders = _training_contenders(stage, network, batch=batch)
-                for contender in [*contenders, *_as_it_comes(stage, network, batch)]:
-                    (result,) = stage.run([contender], rounds=1)
-                    rows.append(row(contender, result, batch))
+                for implementation in _implementations(setup, "memory", network, batch=batch):
+                    (result,) = setup.run([implementation], rounds=1)
+                    rows.append(row(implementation, result))
     return {"rows": rows, "slopes": _slopes(rows, settings.network, settings.plain)}
 
 
-def _as_it_comes(stage, network, batch):
-    if stage.settings.torch:
-        yield stage.contender("PyTorch, eager", "torch", "training", "eager", network, batch=batch)
-
-
 def _slopes(rows, attended, plain):
-    """For each contender "peak_mb" by batch, and "slope_mb", what an image adds; "blocks": their share in that."""
+    """Return for each implementation "peak_mb" by batch and "slope_mb" of an image; "blocks": their share in it."""
+    keys = ("network", "name", "family", "form", "tuned")
     lines = {}
     for each in rows:
         if "error" not in each:
-            key = tuple(each[what] for what in ("network", "name", "family", "form", "tuned"))
-            lines.setdefault(key, {})[each["batch"]] = each["peak_mb"]
-    slopes = {key: float(np.polyfit(list(peaks), list(peaks.values()), 1)[0]) for key, peaks in lines.items()}
-    found = []
-    for key, peaks in lines.items():
-        line = dict(zip(("network", "name", "family", "form", "tuned"), key), peak_mb=peaks, slope_mb=slopes[key])
-        without = (plain, *key[1:])
-        if key[0] == attended and without in slopes:
-            line["blocks"] = 1 - slopes[without] / slopes[key]
-        found.append(line)
-    return found
+            identity = {key: each[key] for key in keys}
+            line = lines.setdefault(tuple(identity.values()), {**identity, "peak_mb": {}})
+            line["peak_mb"][each["batch"]] = each["peak_mb"]
+    for line in lines.values():
+        line["slope_mb"] = float(np.polyfit(list(line["peak_mb"]), list(line["peak_mb"].values()), 1)[0])
+    for (network, *key), line in lines.items():
+        if network == attended and (plain, *key) in lines:
+            line["blocks"] = 1 - lines[(plain, *key)]["slope_mb"] / line["slope_mb"]
+    return list(lines.values())
 
 
 def growth(settings):
-    """Time an image over the image size, the batch size, the number of blocks and the number of contexts."""
+    """Time of an image over the image size, the batch size, the number of blocks and the number of contexts."""
     rows = []
-    with open_stage(settings) as stage:
+    with open_setup(settings) as setup:
         for network in (settings.network, settings.plain):
-            stage.add(network)
-        for axis, points in _axes(stage).items():
-            settings.tell(f"--- growth with {axis}")
-            results = stage.run([contender for _, contender in points], settings.rounds)
-            for (value, contender), result in zip(points, results):
-                rows.append({"axis": axis, "value": value, **row(contender, result, contender.task["batch"])})
+            setup.add_network(network)
+        for axis, points in _axes(setup).items():
+            settings.log(f"--- growth with {axis}")
+            results = setup.run([implementation for _, implementation in points], settings.rounds)
+            for (value, implementation), result in zip(points, results):
+                rows.append({"axis": axis, "value": value, **row(implementation, result)})
     return {"rows": rows}
 
 
-def _axes(stage):
-    """What grows, each with its points: the value and a contender."""
-    settings = stage.settings
-    few = _few(settings)
+def _axes(setup):
+    """Return the points of each axis: values, each with an implementation."""
+    settings = setup.settings
+    few = max(1, settings.batch // 4)  # all implementations of an axis are in the memory at once
+    forms, step = setup.taking_part(GROWTH), Form("training, MXNet hybridized", "mxnet", "hybrid")
+    networks = {"A²-Net": settings.network, "ResNet": settings.plain}
+
+    def of_size(**sizes):
+        return [setup.network(form, "inference", networks[form.name.split(",")[0]], **sizes) for form in forms]
+
+    def on_contexts(number):  # which share the cores
+        sizes = {"contexts": number, "threads": max(1, settings.threads // number)}
+        return setup.network(step, "training", settings.network, **sizes)
+
     return {
-        "image size": [(size, each) for size in settings.sizes for each in _growing(stage, size=size, batch=few)],
-        "batch size": [(batch, each) for batch in (1, *settings.batches) for each in _growing(stage, batch=batch)],
-        "blocks": list(_blocks(stage)),
-        "contexts": [(contexts, _on_contexts(stage, contexts)) for contexts in (1, 2)],
+        "image size": [(size, each) for size in settings.sizes for each in of_size(size=size, batch=few)],
+        "batch size": [(batch, each) for batch in (1, *settings.batches) for each in of_size(batch=batch)],
+        "blocks": [(n, each) for n in range(len(settings.blocks) + 1) for each in _with_blocks(setup, n, batch=few)],
+        "contexts": [(number, on_contexts(number)) for number in (1, 2)],
     }
 
 
-def _few(settings):
-    """A batch of which many contenders fit into the memory at once."""
-    return max(1, settings.batch // 4)
+def _with_blocks(setup, number, **sizes):
+    """Yield inference and training of the network with the first `number` of its blocks."""
+    settings, placement = setup.settings, {}
+    for stage, unit in settings.blocks[:number]:
+        placement[stage] = (*placement.get(stage, ()), unit)
+    network = settings.network if number else settings.plain
+    if number:
+        setup.add_network(network, placement)
+    for form in setup.taking_part(GROWTH_OF_BLOCKS):
+        yield setup.network(form, form.name.split(",")[0], network, placement or None, **sizes)
 
 
-def _growing(stage, **sizes):
-    """Inference as it is written first: hybridized, and eager."""
-    settings = stage.settings
-    for network, name in ((settings.network, "A²-Net"), (settings.plain, "ResNet")):
-        yield stage.contender(f"{name}, MXNet hybridized", "mxnet", "inference", "hybrid", network, **sizes)
-    if settings.torch:
-        yield stage.contender(
-            "A²-Net, PyTorch eager", "torch", "inference", "eager", settings.network, tuned=True, **sizes
-        )
+def reading(settings):
+    """Training crops of JPEGs: our readers and a DataLoader; then training with records and with none."""
+    with open_setup(settings) as setup:
+        images = setup.add_photographs()
+        forms = setup.taking_part(READERS)
+        readers = [setup.reader(form, workers) for form in forms for workers in settings.readers]
+        rows = [row(reader, result) for reader, result in zip(readers, setup.run(readers, settings.rounds))]
+        reference = next(load_answers(each) for each in readers if each.task["form"] == "records")
+        for reader, line in zip(readers, rows):
+            if "error" not in line and line["form"] != "native":
+                _check_crops(line, load_answers(reader), reference)
+        settings.log("--- training with and without records")
+        return {"rows": rows + command_rows(setup), "images": images}
 
 
-def _blocks(stage):
-    """The network with none, one, two … of its blocks: inference and training."""
-    settings, batch = stage.settings, _few(stage.settings)
-    for count in range(len(settings.blocks) + 1):
-        placement = {}
-        for name, unit in settings.blocks[:count]:
-            placement[name] = (*placement.get(name, ()), unit)
-        network = settings.network if count else settings.plain
-        if count:
-            stage.add(network, placement)
-        options = {"network": network, "placement": placement or None, "batch": batch}
-        yield count, stage.contender("inference, MXNet hybridized", "mxnet", "inference", "hybrid", **options)
-        yield count, stage.contender("training, MXNet hybridized", "mxnet", "training", "hybrid", **options)
-        if settings.torch:
-            yield (
-                count,
-                stage.contender("inference, PyTorch eager", "torch", "inference", "eager", tuned=True, **options),
-            )
+def _check_crops(line, answers, reference):
+    """Note the difference from our crops in a row; a reader that makes other crops is excluded."""
+    if answers is None or reference is None:
+        line["error"] = "no crops to compare"
+        return
+    line["levels"] = float(np.abs(answers["pixels"].astype(int) - reference["pixels"].astype(int)).mean())
+    if line["levels"] > LEVELS:
+        line["error"] = f"crops differ from ours by {line['levels']} levels on average, more than {LEVELS}"
 
 
-def _on_contexts(stage, contexts):
-    """A training step on one or several CPU contexts, which share the cores."""
-    settings = stage.settings
-    threads = max(1, settings.threads // contexts)
-    options = {"network": settings.network, "contexts": contexts, "threads": threads}
-    return stage.contender("training, MXNet hybridized", "mxnet", "training", "hybrid", **options)
+def command_rows(setup):
+    """Return rows of our command line, interleaved: with records, and with the same batch over and over."""
+    settings = setup.settings
+    workers = min(settings.threads, max(settings.readers))
+    found = {form: {"seconds": [], "data_wait": []} for form in COMMANDS}
+    for turn in range(1, settings.turns + 1):
+        for form, result in found.items():
+            if "error" not in result:
+                (facts,) = setup.run([setup.training_command(form, workers, turn)])
+                result.update({key: result[key] + facts[key] for key in ("seconds", "data_wait") if key in facts})
+                result.update({key: facts[key] for key in ("error",) if key in facts})
+    rows = []
+    for form, result in found.items():
+        result["data_wait"] = float(np.mean(result["data_wait"] or 0))
+        rows.append(row(setup.training_command(form, workers, 1), result))
+    return rows
 
 
-SCENARIOS = {"inference": inference, "training": training, "memory": memory, "growth": growth, "input": feeding}
+SCENARIOS = {"inference": inference, "training": training, "memory": memory, "growth": growth, "input": reading}

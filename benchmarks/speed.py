@@ -2,15 +2,15 @@
 
     make bench                                                   everything; 55 minutes on 2 cores
     python -m benchmarks.speed --only inference --output runs/speed
-    python -m benchmarks.speed --only input --images FOLDER      photographs instead of JPEGs made for it
+    python -m benchmarks.speed --only input --images FOLDER      photographs instead of generated JPEGs
     python -m benchmarks.speed --quick                           small sizes, to see whether everything runs
 
-Every contender is a process of its own with the same threads, the same parameters and the same images; they take turns,
-and so does a product of matrices, the machine's peak. Who computes something else than the others is out. Each scenario
-leaves OUTPUT/<scenario>.json with every single time, .md with tables and .png. Leave the machine alone meanwhile.
+Every implementation is a process of its own with the same threads, the same parameters and the same images. They take
+turns, and so does a matrix product, the machine's peak. An implementation that computes something else is excluded and
+named. Each scenario writes OUTPUT/<scenario>.json with every single time, .md with tables and .png. Leave the machine
+alone meanwhile.
 """
 
-import argparse
 import contextlib
 import datetime
 import pathlib
@@ -20,68 +20,51 @@ import subprocess
 import sys
 
 from a2net_gluon.environment import thread_count
-from a2net_gluon.errors import FailureError
 from a2net_gluon.files import folder_for_output
-from benchmarks.contenders import ContenderError, peers_python
-from benchmarks.ratios import RATIOS, evaluate
+from a2net_gluon.options.types import count
+from benchmarks.comparison import RATIOS, evaluate
 from benchmarks.report import write_report
+from benchmarks.runner import peers_python
 from benchmarks.scenarios import SCENARIOS
-from benchmarks.stage import QUICK, Settings
+from benchmarks.settings import QUICK, Settings, exit_code, parser
 from benchmarks.worker import find_jpegs
+
+SIZES = ("network", "size", "batch", "rounds", "runs", "square", "turns")  # in a report
 
 
 def main(arguments=None):
     """Run the scenarios that the command line names; returns the exit code."""
-    args = _parser().parse_args(arguments)
-    settings = _settings(args)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that contenders are ended
-    try:
-        folder = folder_for_output(args.output)
-        for scenario in args.only:
-            settings.tell(f"--- {scenario}")
-            write_report(_report(scenario, settings), folder)
-            settings.tell(f"{folder / scenario}.md, .json, .png")
-    except (FailureError, ContenderError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 0
+    args, settings = _parse(arguments)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that workers are ended
+    return exit_code("speed", _run, args.only, args.output, settings)
 
 
-def _parser():
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.speed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", nargs="+", choices=SCENARIOS, default=list(SCENARIOS), help="scenarios (all)")
-    parser.add_argument("--rounds", type=int, help=f"turns of each contender ({Settings.rounds})")
-    parser.add_argument("--batch-size", type=int, help=f"of inference and training ({Settings.batch})")
-    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("runs/speed"), help="folder (runs/speed)")
-    parser.add_argument("--images", type=pathlib.Path, help="folder of JPEGs for input, searched recursively (made)")
-    parser.add_argument("--quick", action="store_true", help="small sizes; the figures mean nothing")
-    parser.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
-    return parser
-
-
-def _settings(args):
-    chosen = {"rounds": args.rounds, "batch": args.batch_size}
-    if any(value is not None and value < 1 for value in chosen.values()):
-        _parser().error("--rounds and --batch-size must be at least 1")
+def _parse(arguments):
+    options = parser(__doc__, "python -m benchmarks.speed")
+    options.add_argument("--only", nargs="+", choices=SCENARIOS, default=list(SCENARIOS), help="scenarios (all)")
+    options.add_argument("--rounds", type=count, help=f"turns of each implementation ({Settings.rounds})")
+    options.add_argument("--batch-size", dest="batch", type=count, help=f"of a network's input ({Settings.batch})")
+    options.add_argument("--output", type=pathlib.Path, default=pathlib.Path("runs/speed"), help="folder (runs/speed)")
+    options.add_argument("--images", type=pathlib.Path, help="folder of JPEGs for input, searched recursively")
+    options.add_argument("--quick", action="store_true", help="small sizes; the figures mean nothing")
+    options.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
+    args = options.parse_args(arguments)
     if args.images and not find_jpegs(args.images):
-        _parser().error(f"--images: {args.images} holds no JPEG")
+        options.error(f"--images: {args.images} holds no JPEG")
     if not args.no_torch and not peers_python().is_file():
-        _parser().error(f"{peers_python()}: no such file; make bench installs PyTorch there, --no-torch leaves it out")
-    return Settings(
-        **{
-            **(QUICK if args.quick else {}),
-            **{name: value for name, value in chosen.items() if value is not None},
-            "threads": thread_count(),
-            "images": args.images,
-            "torch": not args.no_torch,
-            "tell": lambda line: print(line, flush=True),
-        }
-    )
+        options.error(f"{peers_python()}: no such file; make bench installs PyTorch there, --no-torch leaves it out")
+    sizes = dict(QUICK) if args.quick else {}
+    sizes.update({name: getattr(args, name) for name in ("rounds", "batch") if getattr(args, name)})
+    sizes.update(threads=thread_count(), images=args.images, torch=not args.no_torch)
+    return args, Settings(**sizes, log=lambda line: print(line, flush=True))
+
+
+def _run(scenarios, output, settings):
+    folder = folder_for_output(output)
+    for scenario in scenarios:
+        settings.log(f"--- {scenario}")
+        write_report(_report(scenario, settings), folder)
+        settings.log(f"{folder / scenario}.md, .json, .png")
 
 
 def _report(scenario, settings):
@@ -89,13 +72,12 @@ def _report(scenario, settings):
     commit = _commit()  # before the run: the files may change meanwhile
     found = SCENARIOS[scenario](settings)
     words = {"attended": settings.network, "plain": settings.plain, "largest": max(settings.batches)}
-    sizes = ("network", "size", "batch", "rounds", "runs", "square", "turns")
     return {
         "scenario": scenario,
         "started": started,
         "commit": commit,
         "machine": {"processor": _processor(), "threads": settings.threads, "kernel": platform.release()},
-        "settings": {name: getattr(settings, name) for name in sizes},
+        "settings": {name: getattr(settings, name) for name in SIZES},
         "ratios": evaluate(RATIOS.get(scenario, ()), found["rows"], words),
         **found,
     }

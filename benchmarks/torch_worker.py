@@ -1,4 +1,4 @@
-"""Contenders in PyTorch. Run by `benchmarks.speed` in the peers' environment."""
+"""Implementations in PyTorch. Run by `runner.Worker` in the environment of requirements/bench.txt."""
 
 import concurrent.futures
 
@@ -10,7 +10,7 @@ from benchmarks import peer, worker
 
 
 def make(task):
-    """Build what a task asks for, see `worker.serve`."""
+    """Build the implementation of a task, see `worker.serve`."""
     # Attention far from a location gets weights too small for normal floats, which processors multiply slowly. Our
     # ONNX sessions have the same setting; MXNet's softmax gives zeros, mostly. Threads that start later inherit it.
     torch.set_flush_denormal(True)
@@ -20,26 +20,24 @@ def make(task):
     return run, {"version": f"torch {torch.__version__}"}
 
 
+@torch.no_grad()
 def inference(task):
     """Logits of a batch."""
     inputs = _channels_last(task, torch.from_numpy(worker.images(task)))
-    forms = {
-        "eager": lambda net: net,
-        "frozen": lambda net: _frozen(net, inputs),
-        "frozen-pairs": lambda net: _in_pairs(_frozen(net, inputs[:2])),
-        "compiled": _compiled_inference,
-    }
     net = _network(task).eval()
-    with torch.no_grad():
-        forward = forms[task["form"]](net)
-        for _ in range(3):  # the graph executor of a frozen network optimises in its first runs
-            logits = forward(inputs)
+    if task["form"] == "compiled":
+        from torch._inductor import config  # large: not in the memory of the other forms
+
+        config.freezing = True  # weights are constants: folds BN and packs weights
+        net = torch.compile(net)
+    elif task["form"] == "frozen":
+        net = _frozen(net, inputs)
+    elif task["form"] == "frozen-pairs":
+        net = _in_pairs(_frozen(net, inputs[:2]))
+    run = torch.no_grad()(lambda: net(inputs))
+    for _ in range(3):  # the graph executor of a frozen network optimises in its first runs
+        logits = run()
     worker.save_answers(task, {"logits": logits.numpy()})
-
-    def run():
-        with torch.no_grad():
-            forward(inputs)
-
     return run
 
 
@@ -48,23 +46,12 @@ def _frozen(net, inputs):
 
 
 def _in_pairs(net):
-    """Two images at a time on every core, as our ONNX form is run."""
+    """Return a function that takes two images at a time on every core, as our ONNX form is run."""
     cores = torch.get_num_threads()
     # The number of threads is one of the thread that sets it.
     pool = concurrent.futures.ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
-
-    def run(part):
-        with torch.no_grad():
-            return net(part)
-
+    run = torch.no_grad()(lambda part: net(part))  # in each of its threads
     return lambda inputs: torch.cat(list(pool.map(run, inputs.split(2))))
-
-
-def _compiled_inference(net):
-    import torch._inductor.config
-
-    torch._inductor.config.freezing = True  # weights are constants: folds BN and packs weights
-    return torch.compile(net)
 
 
 def training(task):
@@ -96,10 +83,30 @@ def training(task):
 
 
 def reading(task):
-    """Take batches of a DataLoader."""
-    from benchmarks import torch_reader  # has OpenCV, which nothing else here needs
+    """Batches of a DataLoader: tensors (N, 3, h, w) of uint8 in this process, and labels, as our readers give.
 
-    return torch_reader.reading(task)
+    Epochs follow each other without a break, so that workers do not wait for the end of a turn.
+    """
+    import torch.utils.data
+
+    from benchmarks import peer_images  # has OpenCV, which nothing else here needs
+
+    paths = worker.find_jpegs(f"{task['folder']}/train")
+    classes = sorted({path.parent.name for path in paths})
+    labels = [classes.index(path.parent.name) for path in paths]
+    loader = torch.utils.data.DataLoader(
+        peer_images.Photographs(paths, labels, task["size"]),
+        batch_size=task["batch"],
+        sampler=peer_images.Endless(len(paths)),
+        num_workers=task["workers"],
+        persistent_workers=True,
+        worker_init_fn=peer_images.prepare_worker,
+    )
+    run = worker.batch_taker(iter(loader), task["reads"])
+    run()
+    crops = worker.crops_to_compare(task, lambda path, *rest: peer_images.augment(peer_images.decode(path), *rest))
+    worker.save_answers(task, {"pixels": crops})
+    return run
 
 
 def sgemm(task):

@@ -1,7 +1,7 @@
-"""The side of a contender: a process that is given a task and then runs rounds of it on demand.
+"""The process of an implementation: it is given a task and then runs it on demand.
 
-One JSON object a line. First comes the task, answered when the contender is ready; then ``{"runs": 2}`` for every
-round, answered with the seconds of each run. Only the standard library and NumPy, since it serves both environments.
+One JSON object a line. First comes the task, answered when the implementation is ready; then ``{"runs": 2}`` for every
+turn, answered with the seconds of each run. Only the standard library and NumPy, since it serves both environments.
 """
 
 import ctypes
@@ -14,94 +14,92 @@ import time
 
 import numpy as np
 
-# Of SGD with Nesterov momentum. The rate is low: random labels are learnt, and steps must stay finite.
+# Of SGD with Nesterov momentum. The rate is low: labels are random, and steps must stay finite.
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 1e-3, 0.9, 1e-4
 
 
 def serve(make):
-    """Answer what comes on standard input.
+    """Answer the messages on standard input.
 
     Parameters
     ----------
     make : callable
         ``make(task)`` returns a function without arguments that runs the task once and waits until it is done, and a
-        dict of what there is to tell about it. It has run the task before it returns.
+        dict of facts. It has run the task before it returns.
     """
     answer = _own_standard_output()
     try:
         run, facts = make(json.loads(sys.stdin.readline()))
-        facts["peak_mb"] = peak_memory()
+        facts["peak_mb"] = peak_bytes() / 1e6
         give_memory_back()
         answer(facts)
         for line in sys.stdin:
-            times = _round(run, json.loads(line)["runs"])
+            times = _turn(run, json.loads(line)["runs"])
             give_memory_back()
             answer(times)
-    except Exception as error:  # whatever it is, it belongs in the table
+    except Exception as error:  # every error is reported in the table
         lines = str(error).strip().splitlines() or [""]
         answer({"error": f"{type(error).__name__}: {lines[0][:300]}"})
         raise
 
 
 def _own_standard_output():
-    """A function that writes an answer to what was standard output; what libraries print goes to standard error."""
+    """Return a function that writes answers to standard output; the output of libraries goes to standard error."""
     pipe = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-
-    def answer(message):
-        print(json.dumps(message), file=pipe, flush=True)
-
-    return answer
+    return lambda message: print(json.dumps(message), file=pipe, flush=True)
 
 
-def _round(run, runs):
-    reset_peak_memory()
+def _turn(run, runs):
+    reset_peak()
     run()  # untimed: after the others' turns nothing of it is in the caches
     seconds = []
     for _ in range(runs):
         start = time.perf_counter()
         run()
         seconds.append(time.perf_counter() - start)
-    return {"seconds": seconds, "peak_mb": peak_memory()}
+    return {"seconds": seconds, "peak_mb": peak_bytes() / 1e6}
 
 
-def peak_memory():
-    """Largest resident memory of this process so far, or since `reset_peak_memory`, in MB."""
+def peak_bytes():
+    """Return the largest resident memory of this process so far, or since `reset_peak`."""
     # Not getrusage: its maximum survives exec, and then is that of the process that started this one.
     status = pathlib.Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) * 1024 / 1e6 for line in status.splitlines() if line.startswith("VmHWM"))
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
 
-def reset_peak_memory():
-    """Start `peak_memory` again from what is resident now."""
+def reset_peak():
+    """Start `peak_bytes` again from the memory that is resident now."""
     pathlib.Path("/proc/self/clear_refs").write_text("5")
 
 
 def give_memory_back():
-    """Leave what malloc keeps to the others until the next turn, whose untimed run gets it again."""
+    """Return the memory that malloc keeps to the system; the next turn's untimed run gets it again."""
     ctypes.CDLL(None).malloc_trim(0)
 
 
-def taking(stream, count):
-    """A run that takes `count` batches from an endless stream."""
+def batch_taker(stream, count):
+    """Return a run that takes `count` batches from an endless stream."""
     return lambda: [None for _ in itertools.islice(stream, count)]
 
 
 def find_jpegs(folder):
-    """All JPEGs below a folder, sorted."""
+    """Return all JPEGs below a folder, sorted."""
     paths = sorted(pathlib.Path(folder).resolve().rglob("*"))
     return [path for path in paths if path.suffix.lower() in (".jpg", ".jpeg") and path.is_file()]
 
 
-def first_photographs(task):
-    """The files whose crops are compared."""
-    return find_jpegs(pathlib.Path(task["folder"]) / "images" / "train")[:8]
+def crops_to_compare(task, make_crop):
+    """Return ``make_crop(path, size, rng)`` of the first training images, each with random numbers of its own."""
+    paths = find_jpegs(pathlib.Path(task["folder"]) / "train")[:8]
+    crops = [make_crop(path, task["size"], np.random.default_rng(number)) for number, path in enumerate(paths)]
+    return np.stack(crops)
 
 
 def images(task):
-    """The batch of a task, the same for every contender: (N, 3, h, w), with the mean and spread of normalised pixels.
+    """Return the batch of a task, (N, 3, h, w), with the mean and spread of normalised pixels.
 
-    Noise in octaves, as photos have it: the parts of every size are equally strong.
+    Noise in octaves, as in photographs: the parts of every size are equally strong.
     """
     random = np.random.RandomState(task.get("seed", 0))  # the same numbers in every version of NumPy
     size = task["size"]
@@ -114,17 +112,17 @@ def images(task):
 
 
 def labels(task):
-    """A class for each image of the batch."""
+    """Return a class for each image of the batch."""
     return np.random.RandomState(1).randint(0, task["classes"], task["batch"])
 
 
 def matrices(task):
-    """Two large square matrices, for the peak of the machine."""
+    """Return two large square matrices, for the machine's peak."""
     random = np.random.RandomState(0)
     return [random.standard_normal((task["size"], task["size"])).astype(np.float32) for _ in range(2)]
 
 
 def save_answers(task, arrays):
-    """Write what a contender computes, a dict of arrays, where the task says; no file if it does not."""
+    """Write the arrays that an implementation computes, a dict, to the file that the task names, if any."""
     if task.get("answers"):
         np.savez(task["answers"], **arrays)

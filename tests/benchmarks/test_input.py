@@ -1,4 +1,4 @@
-"""That readers of the scenario input are given the same, and do the same."""
+"""Readers of the scenario input have the same files and make the same crops."""
 
 import numpy as np
 import pytest
@@ -7,12 +7,12 @@ from a2net_gluon.data import AUGMENTATIONS
 from a2net_gluon.data.augmentation import Augmentation
 from a2net_gluon.data.folder import read_image
 from benchmarks import peer_images, worker
-from benchmarks.commands import alternate
-from benchmarks.contenders import Contender
-from benchmarks.feeding import LEVELS
-from benchmarks.photographs import lay_out, make_jpegs
-from benchmarks.ratios import RATIOS, evaluate
-from benchmarks.stage import QUICK, Settings
+from benchmarks.comparison import RATIOS, evaluate
+from benchmarks.mxnet_worker import augment
+from benchmarks.preparation import lay_out, make_jpegs
+from benchmarks.runner import Implementation, take_turns
+from benchmarks.scenarios import LEVELS
+from benchmarks.settings import QUICK, Settings
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +48,8 @@ def test_peer_augments_the_same(jpegs, shape):
         image = images[seed % len(images)]
         image = np.tile(image, (2, 3, 1))[: shape[0], : shape[1]]
         ours, theirs = np.random.default_rng(seed), np.random.default_rng(seed)
-        expected = AUGMENTATIONS["dpn"].apply(image, 64, ours)
-        draws = peer_images.draw(theirs, shape[1], shape[0])
-        crop = peer_images.augment(image, draws, 64)
+        expected = augment(image, 64, ours)
+        crop = peer_images.augment(image, 64, theirs)
         assert ours.random() == theirs.random()  # as many numbers drawn
         assert (crop.shape, crop.dtype) == (expected.shape, expected.dtype)
         # OpenCV's versions round bicubic resizing differently, and the jitter spreads that.
@@ -79,14 +78,14 @@ def test_peer_gives_crops_in_channels_first(jpegs):
     assert epochs == [[0, 1, 2, 3]] * 2
 
 
-def test_a_command_that_fails_is_out(tmp_path):
+def test_a_command_that_fails_is_excluded(tmp_path):
     lines = []
-    settings = Settings(**QUICK, threads=1, tell=lines.append)
-    task = {"network": settings.network, "form": "native", "flags": ["--rec-val", str(tmp_path / "none.rec")]}
-    (result,) = alternate([Contender("records", "command", task)], settings, tmp_path / "runs")
+    settings = Settings(**QUICK, log=lines.append)
+    task = {"kind": "command", "folder": str(tmp_path / "runs"), "flags": ["--rec-val", str(tmp_path / "none.rec")]}
+    (result,) = take_turns([Implementation("records", "command", task)], settings, rounds=0)
     assert result["error"].startswith("ended with 2: ")
     assert "--use-rec needs --rec-train FILE" in result["error"]
-    assert lines == [f"records is out: {result['error']}"]
+    assert lines == [f"records is excluded: {result['error']}"]
 
 
 def test_targets_of_speed_are_lower_limits():

@@ -8,7 +8,7 @@ import sys
 import cv2
 import pytest
 
-from benchmarks import maps
+from benchmarks import maps, maps_report
 from tests.helpers.processes import ROOT
 
 KINDS = ("left", "right", "nl")
@@ -53,26 +53,20 @@ def made_up(refused=()):
     entries = []
     for place in ((10, 10), (20, 20), (40, 40), (80, 80), (2, 40, 40), (8, 40, 40)):
         size = maps.math.prod(place)
-        for mode in maps.MODES:
+        for mode in maps_report.MODES:
             for kind, quadratic in zip(KINDS, (0, 1, 2)):
                 fits = (kind, place) not in refused
                 value = 100 * size + quadratic * size**2
+                figures = {"minimum": 1e-6 * value if fits else None, "peak_bytes": value if fits else None}
+                stored = size**2 if quadratic else 25
                 entries.append(
-                    {
-                        "kind": kind,
-                        "mode": mode,
-                        "map": place,
-                        "stored_values": size**2 if quadratic else 25,
-                        "fits": fits,
-                        "minimum": 1e-6 * value if fits else None,
-                        "peak_bytes": value if fits else None,
-                    }
+                    {"kind": kind, "mode": mode, "map": place, "stored_values": stored, "fits": fits, **figures}
                 )
     return {"channels": 16, "width": 5, "entries": json.loads(json.dumps(entries))}
 
 
 def test_tables_of_known_growth():
-    tables = maps.tables(made_up())
+    tables = maps_report.tables(made_up())
     assert "| 80² | 6,400 | 64 | 65 | 129 | 64 | 65 | 129 |" in tables
     assert "| 80² | 0.0001 | 164 | 0.64 | 41.6 | 82.6 | 0.64 | 41.6 | 82.6 |" in tables
     for line in ("time, inference", "memory, inference", "time, forward and backward", "memory, forward and backward"):
@@ -82,7 +76,7 @@ def test_tables_of_known_growth():
 
 def test_what_does_not_fit_is_said_and_not_drawn(tmp_path):
     results = made_up({("right", (8, 40, 40)), ("nl", (8, 40, 40))})
-    maps.write_report(results, tmp_path / "maps")
+    maps_report.write(results, tmp_path / "maps")
     tables = (tmp_path / "maps.md").read_text(encoding="utf-8")
     assert "| 8×40² | 12,800 | 128 | does not fit | does not fit | 128 | does not fit | does not fit |" in tables
     assert "| 2×40² to 8×40² | 1.00 | does not fit | does not fit | does not fit | does not fit |" in tables
@@ -100,26 +94,21 @@ def test_nothing_is_started_without_the_memory(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("code", "arguments", "message"),
     [
-        (["--maps", "28"], "'28' is not a map such as 28x28 or 8x28x28"),
-        (["--rounds", "0"], "0 is not a whole number of at least 1"),
+        (2, ["--maps", "28"], "'28' is not a map such as 28x28 or 8x28x28"),
+        (2, ["--rounds", "0"], "0 is not a whole number of at least 1"),
+        (2, ["--redraw", "--output", "{}/none"], "none.json is not there"),
+        (1, ["--redraw", "--output", "{}/maps"], "maps.json is no result of this benchmark"),
+        (2, ["--output", "/"], "--output is /, a folder"),
     ],
 )
-def test_bad_arguments(arguments, message, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["maps.py", *arguments])
-    with pytest.raises(SystemExit, match="2"):
-        maps.main()
-    assert message in capsys.readouterr().err
-
-
-def test_redraw_needs_a_run(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(sys, "argv", ["maps.py", "--redraw", "--output", str(tmp_path / "maps")])
-    assert maps.main() == 2
-    assert "maps.json is not there" in capsys.readouterr().err
+def test_bad_arguments(code, arguments, message, monkeypatch, capsys, tmp_path):
     (tmp_path / "maps.json").write_text("{}")
-    assert maps.main() == 1
-    assert "maps.json is no result of this benchmark" in capsys.readouterr().err
-    monkeypatch.setattr(sys, "argv", ["maps.py", "--output", "/"])
-    assert maps.main() == 2
-    assert "--output is /, a folder" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["maps.py", *(word.format(tmp_path) for word in arguments)])
+    try:
+        found = maps.main()
+    except SystemExit as error:
+        found = error.code
+    assert found == code
+    assert message in capsys.readouterr().err

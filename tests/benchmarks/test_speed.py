@@ -1,5 +1,6 @@
-"""That the benchmarks run and clean up; no word about how fast anything is."""
+"""The benchmarks run and clean up; nothing is asserted about speed."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -11,10 +12,10 @@ import time
 import numpy as np
 import pytest
 
-from benchmarks.contenders import Contender, ContenderError, Worker, peers_python, take_turns
-from benchmarks.photographs import make_jpegs
-from benchmarks.ratios import Ratio, evaluate
-from benchmarks.stage import difference
+from benchmarks.comparison import Ratio, check, difference, evaluate
+from benchmarks.preparation import make_jpegs
+from benchmarks.runner import Implementation, ImplementationError, Worker, peers_python, take_turns
+from benchmarks.settings import Settings
 from tests.helpers.processes import ROOT
 
 SGEMM = {"kind": "sgemm", "form": "numpy", "size": 64}
@@ -24,13 +25,8 @@ needs_torch = pytest.mark.skipif(not peers_python().is_file(), reason="make benc
 
 
 def run(scenario, folder, *options):
-    done = subprocess.run(
-        [*QUICK, "--only", scenario, "--output", str(folder), *options],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
+    command = [*QUICK, "--only", scenario, "--output", str(folder), *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (folder / f"{scenario}.png").read_bytes().startswith(b"\x89PNG")
     assert {path.name for path in folder.iterdir()} == {f"{scenario}.{ending}" for ending in ("json", "md", "png")}
@@ -78,7 +74,8 @@ def test_torch_computes_the_same(scenario, tmp_path):
 @needs_torch
 @pytest.mark.slow
 def test_readers_make_the_same_crops(tmp_path):
-    report, table = run("input", tmp_path / "out", "--images", str(photographs(tmp_path / "photographs")))
+    make_jpegs(tmp_path / "photographs" / "some" / "where", 3, 40, 60)
+    report, table = run("input", tmp_path / "out", "--images", str(tmp_path / "photographs"))
     forms = {line["form"]: line for line in report["rows"] if line["family"] != "command"}
     assert set(forms) == {"native", "records", "folder", "dataloader"}
     assert forms["records"]["levels"] == forms["folder"]["levels"] == 0
@@ -87,14 +84,8 @@ def test_readers_make_the_same_crops(tmp_path):
     assert [line["form"] for line in commands] == ["native", "records", "benchmark"]
     assert all(len(line["ms"]) == 1 for line in commands)
     assert [ratio["target"] for ratio in report["ratios"]] == [1.5, 1.5, None, 0.95, None]
-    assert report["images"]["of"] == "JPEGs of photographs"
-    assert report["images"]["different"] == 3
+    assert (report["images"]["of"], report["images"]["different"]) == ("JPEGs of photographs", 3)
     assert "PyTorch's DataLoader, OpenCV, 1" in table
-
-
-def photographs(folder):
-    make_jpegs(folder / "some" / "where", 3, 40, 60)
-    return folder
 
 
 def test_images_must_hold_a_jpeg(tmp_path):
@@ -103,38 +94,31 @@ def test_images_must_hold_a_jpeg(tmp_path):
     assert "holds no JPEG" in done.stderr
 
 
-def test_a_contender_that_cannot_run_does_not_stop_the_others():
+def test_an_implementation_that_cannot_run_is_excluded():
     lines = []
-    contenders = [
-        Contender("wrong", "sgemm", {**SGEMM, "kind": "no such kind"}),
-        Contender("right", "sgemm", SGEMM),
-    ]
-    wrong, right = take_turns(contenders, 1, rounds=2, runs=3, timeout=120, tell=lines.append)
+    names = {"wrong": {**SGEMM, "kind": "no such kind"}, "right": SGEMM}
+    implementations = [Implementation(name, "sgemm", task) for name, task in names.items()]
+    wrong, right = take_turns(implementations, Settings(runs=3, timeout=120, log=lines.append), rounds=2)
     assert wrong == {"error": "KeyError: 'no such kind'"}
     assert len(right["seconds"]) == 6
     assert right["version"].startswith("numpy")
-    assert lines == ["wrong is out: KeyError: 'no such kind'", "right: ready", "round 1/2", "round 2/2"]
+    assert lines == ["wrong is excluded: KeyError: 'no such kind'", "right: ready", "round 1/2", "round 2/2"]
 
 
-def test_a_contender_that_says_nothing_is_out():
-    worker = Worker(Contender("slow", "sgemm", SGEMM), threads=1, timeout=0.01)
-    with pytest.raises(ContenderError, match="no answer for 0 s"):
+def test_a_worker_that_says_nothing_or_has_no_environment(monkeypatch, tmp_path):
+    worker = Worker(Implementation("slow", "sgemm", SGEMM), threads=1, timeout=0.01)
+    with contextlib.closing(worker), pytest.raises(ImplementationError, match="no answer for 0 s"):
         worker.start()
-    worker.close()
-
-
-def test_a_contender_without_its_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("PEERS_PYTHON", str(tmp_path / "python"))
-    with pytest.raises(ContenderError, match="no such environment; make bench installs it"):
-        Worker(Contender("torch", "torch", SGEMM), threads=1, timeout=1).start()
+    with pytest.raises(ImplementationError, match="no such environment; make bench installs it"):
+        Worker(Implementation("torch", "torch", SGEMM), threads=1, timeout=1).start()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_leave_no_process_and_no_file(number, tmp_path):
     mark = f"A2NET_TEST_MARK={os.getpid()}-{number}"
-    name, _, value = mark.partition("=")
     command = [*QUICK, "--only", "inference", "--no-torch", "--output", str(tmp_path / "out")]
-    environment = {**os.environ, name: value, "TMPDIR": str(tmp_path)}
+    environment = {**os.environ, **dict([mark.split("=")]), "TMPDIR": str(tmp_path)}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert process.stdout.readline() == b"--- inference\n"
     while len(marked(mark)) < 2:
@@ -142,17 +126,12 @@ def test_signals_leave_no_process_and_no_file(number, tmp_path):
     process.send_signal(number)
     process.stdout.close()
     assert process.wait(180) == 128 + number
-    assert left(mark) == []
-    assert list(tmp_path.glob("a2net-benchmark-*")) == []
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-def left(mark):
-    """Processes that stay; one that was just being started ends when it finds nobody at its standard input."""
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 180  # a process that was just being started ends at the end of its input
     while marked(mark) and time.monotonic() < deadline:
         time.sleep(0.1)
-    return marked(mark)
+    assert marked(mark) == []
+    assert list(tmp_path.glob("a2net-benchmark-*")) == []
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def marked(mark):
@@ -167,15 +146,24 @@ def marked(mark):
     return found
 
 
-def test_difference_is_relative_to_each_array(tmp_path):
-    contenders = []
+def test_difference_is_relative_to_each_array_and_excludes(tmp_path):
+    implementations = []
     for number, arrays in enumerate(({"a": [1.0, 100.0], "b": [1e-3]}, {"a": [2.0, 100.0], "b": [1.1e-3]})):
         path = tmp_path / f"{number}.npz"
         np.savez(path, **{name: np.array(values) for name, values in arrays.items()})
-        contenders.append(Contender("", "", {"answers": str(path)}))
-    assert difference(contenders[1], contenders[0]) == pytest.approx(0.1)
-    contenders[1].task["answers"] = str(tmp_path / "none.npz")
-    assert difference(contenders[1], contenders[0]) is None
+        implementations.append(Implementation("", "", {"answers": str(path)}))
+    assert difference(implementations[1], implementations[0]) == pytest.approx(0.1)
+    implementations[1].task["answers"] = str(tmp_path / "none.npz")
+    assert difference(implementations[1], implementations[0]) is None
+    lines = [{"form": "onnx"}, {"form": "onnx"}, {"form": "onnx"}, {"form": "int8"}]
+    for line, found in zip(lines, (1e-4, 1.1e-4, None, 0.1)):
+        check(line, found)
+    assert ["error" in line for line in lines] == [False, True, True, False]
+    assert lines[1] == {
+        "form": "onnx",
+        "difference": 1.1e-4,
+        "error": "differs from MXNet by 0.00011, more than 0.0001",
+    }
 
 
 def test_ratios_take_the_fastest_that_is_sound():

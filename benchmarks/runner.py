@@ -1,0 +1,167 @@
+"""Implementations in processes of their own, which take turns: A B C A B C."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from a2net_gluon.errors import FailureError
+
+__all__ = ["Implementation", "ImplementationError", "Worker", "peers_python", "run_once", "take_turns"]
+
+ROOT = pathlib.Path(__file__).parent.parent
+# Large arrays stay in the heap, in huge pages. By default malloc maps and unmaps them in every layer, and each page
+# is faulted in again. MXNet gains by it, and PyTorch more.
+TUNED_MALLOC = f"glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold={1 << 33}:glibc.malloc.trim_threshold={1 << 34}"
+PAUSE = 0.2  # seconds in which threads of the previous implementation stop spinning
+
+
+class ImplementationError(FailureError):
+    """An implementation cannot run; the message is the reason, one line."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Implementation:
+    """The task of one process, see mxnet_worker.py and torch_worker.py."""
+
+    name: str
+    family: str  # "mxnet", "onnxruntime", "torch", "sgemm" or "command"
+    task: dict
+    tuned: bool = False  # run with `TUNED_MALLOC`
+    images: int = 1  # of a run: reported times are divided by it
+
+    def environment(self, threads):
+        """Return the environment variables of its process."""
+        variables = {name: value for name, value in os.environ.items() if name not in ("GLIBC_TUNABLES", "PYTHONPATH")}
+        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        variables.update(dict.fromkeys(names, str(self.task.get("threads", threads))))
+        variables["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # no pool of compilers that stays
+        if self.tuned:
+            variables["GLIBC_TUNABLES"] = TUNED_MALLOC
+        return variables
+
+
+def peers_python():
+    """Return the Python that has PyTorch: $PEERS_PYTHON, default: the one that ``make bench`` installs."""
+    return pathlib.Path(os.environ.get("PEERS_PYTHON", ROOT / ".venv-bench" / "bin" / "python"))
+
+
+class Worker:
+    """The process of an implementation, from `start` to `close`.
+
+    It computes with `threads`, and has `timeout` seconds for each answer; the first includes compilation and a run.
+    `variables` are further ones of its environment.
+    """
+
+    def __init__(self, implementation, threads, timeout, variables=None):
+        self.implementation, self._timeout = implementation, timeout
+        self._environment = {**implementation.environment(threads), **(variables or {})}
+        self._process = None
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  (until `close`)
+
+    def start(self):
+        """Start the process, wait until it is ready and return its facts."""
+        torch = "torch" in (self.implementation.family, self.implementation.task.get("form"))
+        python = peers_python() if torch else pathlib.Path(sys.executable)
+        if not python.is_file():
+            raise ImplementationError(f"{python}: no such environment; make bench installs it")
+        self._process = subprocess.Popen(
+            [str(python), "-m", "benchmarks.torch_worker" if torch else "benchmarks.mxnet_worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            bufsize=0,
+            cwd=ROOT,
+            env=self._environment,
+            start_new_session=True,  # a process group, which is ended as a whole: compilers and readers are in it
+        )
+        return self.ask({**self.implementation.task, "family": self.implementation.family})
+
+    def ask(self, message):
+        """Send a message and return the answer, both dicts; an error that it reports is an ImplementationError."""
+        try:
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+        except BrokenPipeError:
+            raise self._ended() from None
+        ready, _, _ = select.select([self._process.stdout], [], [], self._timeout)
+        if not ready:
+            raise ImplementationError(f"no answer for {self._timeout:.0f} s")
+        line = self._process.stdout.readline()  # it is written at once
+        if not line:
+            raise self._ended()
+        answer = json.loads(line)
+        if "error" in answer:
+            raise ImplementationError(answer["error"])
+        return answer
+
+    def written(self):
+        """Return the standard error of the process so far; libraries write there too."""
+        file = self._log.fileno()  # pread leaves the position at which the process writes
+        return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
+
+    def close(self):
+        """End the process and all that it has started."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process.stdin.close()
+            self._process.stdout.close()
+            self._process = None
+        self._log.close()
+
+    def _ended(self):
+        code = self._process.wait()
+        lines = self.written().strip().splitlines() or [""]
+        return ImplementationError(f"ended with {code}: {lines[-1][:300]}")
+
+
+def run_once(implementation, threads, timeout):
+    """Start an implementation, return its facts and end it."""
+    with contextlib.closing(Worker(implementation, threads, timeout)) as worker:
+        return worker.start()
+
+
+def take_turns(implementations, settings, rounds):
+    """Run implementations interleaved; in every round each has a turn of ``settings.runs`` runs.
+
+    Returns for each, in order, a dict: "seconds" of all its runs, "peak_mb" of its turns, "first_peak_mb" until it was
+    ready, and its facts; or "error".
+    """
+    results = [{} for _ in implementations]
+    workers = [Worker(each, settings.threads, settings.timeout) for each in implementations]
+    with contextlib.ExitStack() as stack:
+        for worker, result in zip(workers, results):
+            stack.callback(worker.close)
+            with _excluding(worker, result, settings):
+                facts = worker.start()
+                settings.log(f"{worker.implementation.name}: ready")
+                result.update({"seconds": [], **facts}, first_peak_mb=facts["peak_mb"], peak_mb=0)
+        for number in range(1, rounds + 1):
+            for worker, result in zip(workers, results):
+                if "error" not in result:
+                    time.sleep(PAUSE)
+                    with _excluding(worker, result, settings):
+                        answer = worker.ask({"runs": settings.runs})
+                        result["seconds"] += answer["seconds"]
+                        result["peak_mb"] = max(result["peak_mb"], answer["peak_mb"])
+            settings.log(f"round {number}/{rounds}")
+    return results
+
+
+@contextlib.contextmanager
+def _excluding(worker, result, settings):
+    """Exclude an implementation that fails; the others continue."""
+    try:
+        yield
+    except ImplementationError as error:
+        result["error"] = str(error)
+        settings.log(f"{worker.implementation.name} is excluded: {error}")
+        worker.close()
