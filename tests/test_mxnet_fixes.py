@@ -4,6 +4,7 @@ A test of a fault fails with a release that has mended it: its workaround can th
 """
 
 import json
+import pickle
 import subprocess
 import sys
 import warnings
@@ -347,3 +348,247 @@ def test_gradients_of_the_fused_operator(reshape):
     scale = np.abs(expected["bn_gamma"]).max()
     difference = np.abs(found["bn_gamma"] - expected["bn_gamma"]).max() / scale
     assert difference > 0.1 if reshape else difference < 1e-5
+
+
+# Data
+
+
+def run_python(script):
+    """Run a script in a process of its own: it may crash or hang."""
+    script = f"import a2net_gluon, mxnet as mx, numpy as np, os, time\n{script}"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("context", [mx.cpu(), mx.Context("cpu_shared", 0)], ids=str)
+def test_the_memory_of_an_array_is_written_through(context):
+    array = mx.nd.zeros((2, 3, 4), ctx=context, dtype=np.uint8)
+    assert not hasattr(array, "__array_interface__")  # a release with a writable view needs no `memory_of`
+    array.asnumpy()[:] = 7  # a copy
+    assert array.asnumpy().sum() == 0
+    memory = mxnet_fixes.memory_of(array)
+    assert (memory.shape, memory.dtype) == ((2, 3, 4), np.uint8)
+    memory[1, 2] = (1, 2, 3, 255)
+    assert array.asnumpy()[1, 2].tolist() == [1, 2, 3, 255]
+    assert array.asnumpy()[0].sum() == 0
+
+
+def loader(workers, count=16):
+    return gluon.data.DataLoader(gluon.data.ArrayDataset(np.arange(count)), 4, num_workers=workers)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_iterator_of_a_loader_knows_the_batch_that_is_awaited(workers):
+    made = loader(workers)
+    processes = mxnet_fixes.take_worker_processes(made)
+    assert len(processes) == workers
+    iterator, read = mxnet_fixes.prefetching_iterator(made), []
+    for _ in range(4 if workers else 0):
+        pending = mxnet_fixes.awaited_batch(iterator)
+        pending.wait(60)
+        assert pending.ready()
+        read += next(iterator).asnumpy().tolist()
+    if workers:
+        assert read == [*range(16)]
+        assert mxnet_fixes.awaited_batch(iterator) is None
+        assert next(iterator, None) is None
+    else:
+        assert [value for batch in iterator for value in batch.asnumpy()] == [*range(16)]
+    for process in processes:
+        process.kill()
+
+
+def test_iter_hides_the_awaited_batch():
+    made = loader(1)
+    for process in mxnet_fixes.take_worker_processes(made):
+        iterator = iter(made)
+        with pytest.raises(AttributeError):
+            mxnet_fixes.awaited_batch(iterator)
+        process.kill()
+
+
+KILLED = """
+from a2net_gluon import mxnet_fixes
+loader = mx.gluon.data.DataLoader(mx.gluon.data.ArrayDataset(np.arange(16)), 4, num_workers=2)
+before = {workers}
+before[0].kill()
+before[0].join()
+time.sleep(1)  # the pool looks ten times a second
+import multiprocessing
+print(len({{process.pid for process in multiprocessing.active_children()}} - {{process.pid for process in before}}))
+print(len(multiprocessing.active_children()), flush=True)
+for process in multiprocessing.active_children():
+    process.kill()
+os._exit(0)  # the pool would wait for ever
+"""
+
+
+@pytest.mark.parametrize(
+    ("workers", "new", "alive"),
+    [("list(loader._worker_pool._pool)", 1, 2), ("mxnet_fixes.take_worker_processes(loader)", 0, 1)],
+    ids=["plain", "taken"],
+)
+def test_only_a_plain_loader_replaces_a_killed_worker(workers, new, alive):
+    code, said, problem = run_python(KILLED.format(workers=workers))
+    assert code == 0, problem
+    assert said.split() == [str(new), str(alive)]
+
+
+def test_a_loader_without_workers_has_none_to_take():
+    assert mxnet_fixes.take_worker_processes(loader(0)) == []
+
+
+def test_a_record_is_read_at_its_offset(tmp_path):
+    path, offsets = str(tmp_path / "x.rec"), []
+    writer = mx.recordio.MXIndexedRecordIO(str(tmp_path / "x.idx"), path, "w")
+    for number in range(5):
+        offsets.append(writer.tell())
+        writer.write(f"record {number}".encode() * (number + 1))
+    writer.close()
+    reader = mx.recordio.MXRecordIO(path, "r")
+    assert not hasattr(reader, "seek")  # MXIndexedRecordIO has it, for keys
+    for number in (3, 0, 4, 4, 1):
+        mxnet_fixes.seek_record(reader, offsets[number])
+        assert reader.read() == f"record {number}".encode() * (number + 1)
+    reader.close()
+
+
+# Training
+
+
+MANY = "arrays = [mx.nd.ones(3) for _ in range({count})]\n"
+
+
+@pytest.mark.parametrize("bad", [None, 0, 199, 200, 449])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_many_arrays_are_finite_or_not(bad, value):
+    arrays = [mx.nd.ones(3) for _ in range(450)]
+    if bad is not None:
+        arrays[bad][1] = value
+    assert mxnet_fixes.all_finite(arrays) is (bad is None)
+    assert mxnet_fixes.all_finite(iter(arrays)) is (bad is None)
+
+
+def test_arrays_of_two_types_are_finite_or_not():
+    arrays = [mx.nd.ones(3), mx.nd.ones(3, dtype=np.float16)]
+    assert mxnet_fixes.all_finite(arrays)
+    arrays[1][2] = np.inf
+    assert not mxnet_fixes.all_finite(arrays)
+    assert mxnet_fixes.all_finite([])
+    with pytest.raises(mx.MXNetError, match="data type do not match"):
+        mx.nd.multi_all_finite(*arrays, num_arrays=2).asscalar()
+
+
+@pytest.mark.parametrize(("count", "crashes"), [(200, False), (201, True), (450, True)])
+def test_the_operator_has_room_for_two_hundred_arrays(count, crashes):
+    script = MANY.format(count=count) + f"print(mx.nd.multi_all_finite(*arrays, num_arrays={count}).asscalar())"
+    code, said, _ = run_python(script)
+    assert (code != 0) is crashes
+    assert crashes or said.split() == ["1.0"]
+
+
+def make_trainer(dtype="float32", **options):
+    """A trainer of three parameters on two devices, one of them not trained, before its first step."""
+    parameters = gluon.ParameterDict()
+    for name in ("a", "fixed", "b"):
+        grad_req = "null" if name == "fixed" else "write"
+        parameters.get(name, shape=(2, 3), dtype=dtype, grad_req=grad_req).initialize(mx.init.One(), ctx=DEVICES)
+    return gluon.Trainer(parameters, "sgd", {"learning_rate": 0.1, "momentum": 0.9, **options}, update_on_kvstore=False)
+
+
+def step(trainer, factor=1.0):
+    """A step with the gradient `factor` in every value."""
+    trained = [one for one in mxnet_fixes.trained_parameters(trainer) if one.grad_req != "null"]
+    with autograd.record():
+        losses = [parameter.data(context).sum() * factor for parameter in trained for context in DEVICES]
+    autograd.backward(losses)
+    trainer.step(1)
+
+
+def test_a_trainer_keeps_its_devices_and_parameters_to_itself():
+    trainer = make_trainer()
+    public = [value for name, value in vars(trainer).items() if not name.startswith("_")]
+    assert public == []
+    assert mxnet_fixes.trained_contexts(trainer) == DEVICES
+    assert [parameter.name for parameter in mxnet_fixes.trained_parameters(trainer)] == sorted(["a", "b", "fixed"])
+    found = mxnet_fixes.trained_contexts(trainer)
+    found.clear()  # a copy
+    assert mxnet_fixes.trained_contexts(trainer) == DEVICES
+
+
+def test_optimizer_states_are_those_of_save_states(tmp_path):
+    trainer = make_trainer()
+    assert mxnet_fixes.optimizer_states(trainer) == {}  # before the first step
+    step(trainer)
+    trainer.save_states(str(tmp_path / "x.states"))
+    states, optimizer = pickle.loads((tmp_path / "x.states").read_bytes())
+    assert isinstance(optimizer, mx.optimizer.Optimizer)  # the fault: it pickles the optimizer too
+    found = mxnet_fixes.optimizer_states(trainer)
+    assert set(found) == set(states) == {0, 1}  # a and b; "fixed" is the third
+    for number, state in states.items():
+        np.testing.assert_array_equal(found[number].asnumpy(), state.asnumpy())
+        assert np.abs(state.asnumpy()).min() > 0
+
+
+def test_set_states_continue_a_run():
+    """A second trainer with the states of the first one steps to the same values; one without does not."""
+    trainers = [make_trainer() for _ in range(3)]
+    for trainer in trainers:
+        step(trainer)
+    for trainer in trainers[1:]:  # back to the values after the first step, without states
+        for number in mxnet_fixes.optimizer_states(trainer):
+            for context in DEVICES:
+                mxnet_fixes.set_optimizer_states(trainer, context, {number: mx.nd.zeros((2, 3), ctx=context)})
+    for context in DEVICES:
+        states = mxnet_fixes.optimizer_states(trainers[0])
+        there = {number: state.copyto(context) for number, state in states.items()}
+        mxnet_fixes.set_optimizer_states(trainers[1], context, there)
+    for trainer in trainers:
+        step(trainer)
+    first, same, other = (
+        [array.asnumpy() for array in mxnet_fixes.trained_parameters(trainer)[0].list_data()] for trainer in trainers
+    )
+    np.testing.assert_array_equal(first, same)
+    assert np.abs(first[0] - other[0]).min() > 0.01
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_created_state_is_that_of_the_first_step(dtype):
+    trainer, other = (make_trainer(dtype, multi_precision=dtype == "float16") for _ in range(2))
+    created = mxnet_fixes.create_optimizer_state(trainer, 0, DEVICES[1])
+    assert mxnet_fixes.optimizer_states(trainer) == {}  # it is not set by that
+    step(other, 0.0)
+    expected = mxnet_fixes.optimizer_states(other)[0]
+    assert isinstance(created, (list, tuple)) is isinstance(expected, (list, tuple)) is (dtype == "float16")
+    for one, counterpart in zip(*((state if dtype == "float16" else [state]) for state in (created, expected))):
+        assert (one.shape, one.dtype, one.context) == (counterpart.shape, counterpart.dtype, DEVICES[1])
+        np.testing.assert_array_equal(one.asnumpy(), counterpart.asnumpy())
+
+
+# Several processes
+
+
+def test_first_values_are_sent_before_the_first_step():
+    trainer = make_trainer()
+    assert trainer._kvstore is None  # the fault: MXNet connects in the first step
+    assert not trainer._kv_initialized
+    mxnet_fixes.send_first_values(trainer)
+    assert trainer._kv_initialized
+    assert not trainer._params_to_init
+    mxnet_fixes.meet(trainer._kvstore)  # of one process: returns at once
+    step(trainer)
+    np.testing.assert_allclose(mxnet_fixes.trained_parameters(trainer)[0].data(DEVICES[0]).asnumpy(), 0.8)
+
+
+def test_scaled_gradients():
+    """As a larger batch size would do it, but for all steps to come."""
+    plain, scaled = make_trainer(momentum=0.0), make_trainer(momentum=0.0)
+    mxnet_fixes.scale_gradients(scaled, 0.5)
+    mxnet_fixes.scale_gradients(scaled, 0.5)
+    for trainer in (plain, scaled):
+        step(trainer)
+        step(trainer)
+    found = [mxnet_fixes.trained_parameters(trainer)[0].data(DEVICES[0]).asnumpy() for trainer in (plain, scaled)]
+    np.testing.assert_allclose(1 - found[1], (1 - found[0]) / 4, rtol=1e-5)

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from a2net_gluon.data import pack_folder
+from a2net_gluon.data.digits import write_folder
 
 
 def make_image_folder(folder):
@@ -21,3 +22,13 @@ def pack(folder, prefix):
     """Pack an image folder; returns the path of the .rec file."""
     pack_folder(folder, prefix)
     return prefix.with_suffix(".rec")
+
+
+def make_digit_folder(folder, training, validation):
+    """An image folder with so many of each of the ten digits for training and for validation."""
+    write_folder(folder)
+    for part, count in (("train", training), ("val", validation)):
+        for name in (folder / part).iterdir():
+            for path in sorted(name.iterdir())[count:]:
+                path.unlink()
+    return folder
