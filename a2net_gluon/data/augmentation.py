@@ -90,10 +90,14 @@ class Augmentation:
         return (width - side) // 2, (height - side) // 2, side, side
 
 
+_LARGEST_HUE = 180
+
+
 def _shift_colours(crop: np.ndarray, shifts: tuple[int, ...]) -> np.ndarray:
     planes = cv2.split(cv2.cvtColor(crop, cv2.COLOR_RGB2HLS))
-    hue, *others = (cv2.add(plane, float(value)) for plane, value in zip(planes, shifts))  # clips to 0 and 255
-    return cv2.cvtColor(cv2.merge([cv2.min(hue, 180.0), *others]), cv2.COLOR_HLS2RGB)
+    scalars: list[typing.Any] = [float(value) for value in (*shifts, _LARGEST_HUE)]  # OpenCV's types know arrays only
+    hue, *others = (cv2.add(plane, value) for plane, value in zip(planes, scalars))  # clips to 0 and 255
+    return cv2.cvtColor(cv2.merge([cv2.min(hue, scalars[-1]), *others]), cv2.COLOR_HLS2RGB)
 
 
 AUGMENTATIONS: dict[str, Augmentation | None] = {
