@@ -11,6 +11,7 @@ import a2net_gluon
 from a2net_gluon.data import pack_folder
 from a2net_gluon.data.folder import read_image
 from a2net_gluon.data.preprocessing import Preprocessing
+from a2net_gluon.deploy.exporting import export_network
 from a2net_gluon.deploy.forms import exported_files
 from a2net_gluon.deploy.quantization import write_int8
 from a2net_gluon.networks.description import Description
@@ -45,7 +46,7 @@ def write_parameters(task):
         description = Description(task["network"], classes, Preprocessing(size=task["size"]))
         export_network(load_network(task, association="auto"), task["export"], description, forms=("optimized", "onnx"))
         model, quantized = (exported_files(task["export"], [form])[0] for form in ("onnx", "int8"))
-        # Not by `export_network`: it refuses 8 bits that cost accuracy, and the accuracy of random parameters has no meaning.
+        # Not by `export_network`, which refuses 8 bits that cost accuracy: that of random parameters has no meaning.
         write_int8(model, quantized, worker.images({**task, "batch": CALIBRATION}))
     counted = a2net_gluon.cost(_build(task, association="auto"), (3, task["size"], task["size"]))
     return (lambda: None), {"macs": counted.macs, "params": counted.params}
