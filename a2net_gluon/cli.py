@@ -222,7 +222,7 @@ def cost(arguments: Arguments, prog: str) -> None:
 
     channels, *frames, height, width = networks.input_shape(args.model)
     if args.frames and not frames:
-        raise UsageError(f"--frames is {args.frames}, {args.model} takes images: leave it out")
+        raise UsageError(f"--frames is {args.frames}, {args.model} takes images: omit it")
     frames = [args.frames] if args.frames else frames
     shape = (channels, *frames, args.input_size or height, args.input_size or width)
     blocks = options.network_of(vars(args)).blocks

@@ -135,7 +135,7 @@ def _publish(
 def _check_input(description: Description, forms: Collection[str], pixels: bool) -> None:
     if description.preprocessing.frames and (pixels or "int8" in forms):
         refused = "pixels" if pixels else "int8"
-        raise UsageError(f"{description.model} takes clips: {refused} is for images, leave it out")
+        raise UsageError(f"{description.model} takes clips: {refused} is for images: omit it")
 
 
 def _check_prefix(prefix: pathlib.Path) -> None:

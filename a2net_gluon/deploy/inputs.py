@@ -63,4 +63,4 @@ def _read(path: AnyPath) -> np.ndarray:
     try:
         return read_image(path)
     except DecodeError as error:
-        raise UsageError(f"{path}: {error}; leave it out") from None
+        raise UsageError(f"{path}: {error}; omit it") from None

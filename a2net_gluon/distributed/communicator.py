@@ -156,7 +156,7 @@ def make_communicator(kind: str | None, contexts: Sequence[mx.Context]) -> Commu
             )
         return _KVStoreCommunicator(mx.kv.create(kind))
     if kind == "nccl" and contexts[0].device_type != "gpu":
-        raise UsageError("--kv-store nccl is for GPUs: name some with --gpus, or leave it out")
+        raise UsageError("--kv-store nccl is for GPUs: name some with --gpus, or omit it")
     # Without a KVStore, several contexts would silently train separate weights.
     return Communicator((kind or "device") if len(contexts) > 1 else None)
 

@@ -119,7 +119,7 @@ def load_trained(
         net.initialize(mx.init.MSRAPrelu(), ctx=contexts)
     width: int = net.output.weight.shape[0]
     if classes not in (None, width):
-        raise UsageError(f"--classes is {classes}, {file and file.path} was trained for {width}: leave it out")
+        raise UsageError(f"--classes is {classes}, {file and file.path} was trained for {width}: omit it")
     if file and kept and len(kept.classes) != width:
         raise UsageError(f"{file.path} was trained for {width} classes, its description names {len(kept.classes)}")
     names = kept.classes if kept else tuple(str(number) for number in range(width))
