@@ -107,7 +107,11 @@ def train(arguments: Arguments, prog: str) -> int | None:
 
 def check(arguments: Arguments, prog: str) -> int:
     """check data, devices and disk before a long run"""
-    training = options.parse_training(arguments, prog).training
+    try:
+        training = options.parse_training(arguments, prog).training
+    except UsageError as error:  # settings that contradict each other
+        print(f"FAIL options and data: {error}")
+        return 1
     environment.set_thread_count(training.devices.cpu_contexts)
     missing = environment.missing_cuda_libraries() if environment.has_cuda_build() else {}
     for name, fix in missing.items():

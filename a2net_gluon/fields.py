@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import numbers
 import os
 import typing
 
@@ -62,8 +63,8 @@ class Rule:
 
     def holds(self, value: typing.Any) -> bool:
         """Whether `value`, of any type, keeps the rule."""
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return number and (self.kind is float or value == int(value)) and self.accepts(value)
+        kind = numbers.Integral if self.kind is int else numbers.Real
+        return isinstance(value, kind) and not isinstance(value, bool) and self.accepts(value)
 
 
 COUNT = Rule(int, lambda value: value >= 1, "a whole number of at least 1")
@@ -147,14 +148,22 @@ class Settings:
     def __post_init__(self) -> None:
         for name, one in options_of(self).items():
             value = _plain(getattr(self, name))
-            object.__setattr__(self, name, value)  # frozen: this is the one place that converts values
             _check(f"{type(self).__name__}.{name}", one, value)
+            # The objects are frozen: this is the one place that converts values.
+            object.__setattr__(self, name, _number(one, value))
 
 
 def _plain(value: typing.Any) -> typing.Any:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    return tuple(_plain(part) for part in value) if isinstance(value, list) else value
+    return tuple(_plain(part) for part in value) if isinstance(value, (list, tuple)) else value
+
+
+def _number(one: Option, value: typing.Any) -> typing.Any:
+    """Convert NumPy's numbers and the like to the kind that the rule names."""
+    if value is None or one.rule is None:
+        return value
+    return tuple(map(one.rule.kind, value)) if one.sequence else one.rule.kind(value)
 
 
 def _check(what: str, one: Option, value: typing.Any) -> None:

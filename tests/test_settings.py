@@ -8,6 +8,7 @@ import subprocess
 import sys
 import typing
 
+import numpy as np
 import pytest
 
 from a2net_gluon import fields, options, settings
@@ -412,3 +413,33 @@ def test_imports_without_mxnet(module):
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split()[0] == "False"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: settings.Training(batch_size=32.0), "Training.batch_size .* is 32.0; it must be a whole number"),
+        (lambda: settings.Training(epochs=float("inf")), "Training.epochs .* is inf; it must be a whole number"),
+        (lambda: settings.Optimization(lr=float("nan")), "Optimization.lr .* is nan; it must be a number"),
+        (lambda: settings.Training(data="images").resolved(), "data is 'images'; it must be one of the settings"),
+        (lambda: settings.Network(placement="conv4:2"), "placement is 'conv4:2'; it must be a dict"),
+        (lambda: settings.Attention(images=["a"], output="b", locations=[0.5, 0.5]), "0.5 is not a position"),
+    ],
+)
+def test_values_of_another_kind(make, message):
+    with pytest.raises(UsageError, match=message):
+        make()
+
+
+def test_numbers_of_numpy_and_tuples_of_paths_are_converted():
+    training = settings.Training(batch_size=np.int64(3), optimization=settings.Optimization(lr=np.float32(0.5)))
+    assert (type(training.batch_size), type(training.optimization.lr)) == (int, float)
+    assert settings.Export(network=settings.Network("resnet50"), output="a", images=(pathlib.Path("b"),)).images == (
+        "b",
+    )
+
+
+def test_synthetic_data_of_version_01_are_named_when_they_change():
+    before = {"benchmark": True}
+    assert changed_options(before, {"benchmark_batches": 50}) == {}
+    assert changed_options(before, {}) == {"benchmark_batches": (50, None)}

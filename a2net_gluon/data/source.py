@@ -20,7 +20,7 @@ from a2net_gluon.errors import FailureError
 
 __all__ = ["SampleSource"]
 
-_SPARES = 16  # consecutive samples that cannot be read, after which the run stops
+_SPARES = 16  # samples tried in place of one that cannot be read, before the run stops
 
 OnSkip = typing.Callable[[str, str], object]
 
@@ -30,7 +30,7 @@ class SampleSource:
 
     The batches of an epoch depend only on the seed and the number of the epoch, so a resumed run reads the batches of
     an uninterrupted one. In training, a sample that cannot be read is logged, counted and replaced by the next one, so
-    that every process has the same number of full batches; after 16 consecutive failures the run stops.
+    that every process has the same number of full batches; if 16 of them cannot be read either, the run stops.
 
     Parameters
     ----------

@@ -63,7 +63,9 @@ def preprocessing_of(
         If there is no such network, or it takes clips and `clips` is False.
     """
     frames, size = _frames_and_size(model, clips)
-    base = kept or Preprocessing(size=size, crop_ratio=crop_ratio, frames=frames)
+    base = kept or Preprocessing(size=size, crop_ratio=crop_ratio)
+    if base.frames is None:  # an image network may have been inflated
+        base = dataclasses.replace(base, frames=frames)
     given: dict[str, typing.Any] = {"size": options.size, "crop_ratio": options.crop_ratio}
     if options.normalization:
         given["mean"], given["scale"] = NORMALIZATIONS[options.normalization]

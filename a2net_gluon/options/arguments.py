@@ -7,12 +7,11 @@ import dataclasses
 import typing
 
 from a2net_gluon.fields import Option, Settings, default_in_words, options_of
-from a2net_gluon.options.types import Parser, position, truth, typed
+from a2net_gluon.options.types import Parser, truth, typed
 
 __all__ = ["add_option", "add_settings", "build", "given"]
 
 _SettingsType = typing.TypeVar("_SettingsType", bound=Settings)
-_SPECIAL = {"locations": position}  # text of the command line with a format of its own
 
 
 def add_settings(
@@ -69,8 +68,6 @@ def add_option(group: typing.Any, one: Option, default: typing.Any, switches: bo
 
 
 def _converter(one: Option) -> typing.Callable[[str], typing.Any]:
-    if one.name in _SPECIAL:
-        return _SPECIAL[one.name]
     parse = one.parse or (one.rule.parse if one.rule else str)
     return typed(_list_of(parse, one.rule.words if one.rule else "a word")) if one.sequence else typed(parse)
 

@@ -19,9 +19,11 @@ def add_data_options(parser: Parser) -> None:
     added: set[str] = set()
     for kind in (settings.ImageFolder, settings.Records, settings.Synthetic):
         if kind is settings.Records:
-            group.add_argument("--use-rec", action="store_true", help="read record files")
+            group.add_argument("--use-rec", action="store_true", default=None, help="read record files")
         if kind is settings.Synthetic:
-            group.add_argument("--benchmark", action="store_true", help="train on one synthetic batch, repeated")
+            group.add_argument(
+                "--benchmark", action="store_true", default=None, help="train on one synthetic batch, repeated"
+            )
         for field in dataclasses.fields(kind):
             one = field.metadata["option"]
             if one.name not in added:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import typing
 
-from a2net_gluon.fields import COUNT, RELATIVE, WHOLE
+from a2net_gluon.fields import COUNT, WHOLE
 
-__all__ = ["Parser", "count", "position", "typed", "whole"]
+__all__ = ["Parser", "count", "truth", "typed", "whole"]
 
 _TRUTH = {"true": True, "false": False}
 
@@ -37,15 +37,6 @@ def typed(parse: typing.Callable[[str], typing.Any]) -> typing.Callable[[str], t
 
 count = typed(COUNT.parse)
 whole = typed(WHOLE.parse)
-
-
-@typed
-def position(text: str) -> tuple[float, ...]:
-    """Convert a relative position ``x,y``, both from 0 to 1."""
-    parts = text.split(",")
-    if len(parts) != 2:
-        raise ValueError(f"{text!r} is not a position x,y such as 0.5,0.5")
-    return tuple(RELATIVE.parse(part) for part in parts)
 
 
 @typed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 
+from a2net_gluon.errors import UsageError
 from a2net_gluon.fields import (
     COUNT,
     Path,
@@ -13,7 +14,7 @@ from a2net_gluon.fields import (
     option,
 )
 
-__all__ = ["DEFAULTS", "Data", "Digits", "ImageFolder", "Records", "Synthetic"]
+__all__ = ["DEFAULTS", "Data", "Digits", "ImageFolder", "Records", "Synthetic", "defaults_of"]
 
 _CLASSES: dict[str, typing.Any] = {"rule": COUNT, "help": "number of classes", "default_words": "that of the data"}
 
@@ -108,3 +109,18 @@ DEFAULTS: dict[type, dict[str, typing.Any]] = {
     Records: _IMAGES,
     Synthetic: {**_IMAGES, "num_epochs": 1},
 }
+
+
+def defaults_of(data: Data) -> dict[str, typing.Any]:
+    """Return the defaults of options for a kind of data, by the options' names.
+
+    Raises
+    ------
+    UsageError
+        If `data` is none of the settings of data.
+    """
+    for kind, defaults in DEFAULTS.items():
+        if isinstance(data, kind):
+            return defaults
+    kinds = ", ".join(kind.__name__ for kind in DEFAULTS)
+    raise UsageError(f"data is {data!r}; it must be one of the settings {kinds}, e.g. ImageFolder('images')")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 
+from a2net_gluon.errors import UsageError
 from a2net_gluon.fields import (
     COUNT,
     FRACTION,
@@ -60,6 +61,11 @@ class Network(Settings):
     reduction: int | None = option(
         None, "--reduction", rule=COUNT, help="a block's width is that of its stage divided by this", **_OWN
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.placement is not None and not isinstance(self.placement, typing.Mapping):
+            raise UsageError(f"placement is {self.placement!r}; it must be a dict, e.g. {{'conv4': (2,)}}")
 
     @property
     def blocks(self) -> dict[str, typing.Any]:

@@ -15,7 +15,7 @@ from a2net_gluon.fields import (
     option,
     with_defaults,
 )
-from a2net_gluon.settings.data import BATCH_SIZE, DEFAULTS, WORKERS, Data, Digits
+from a2net_gluon.settings.data import BATCH_SIZE, WORKERS, Data, Digits, defaults_of
 from a2net_gluon.settings.network import Devices, Input, Network
 
 __all__ = ["Attention", "Evaluation", "Export", "Trained"]
@@ -61,7 +61,7 @@ class Evaluation(Trained):
         """
         if not (self.params or self.pretrained):
             raise UsageError("no parameters to evaluate: name a file with --params, or --use-pretrained")
-        return with_defaults(self, DEFAULTS[type(self.data)])
+        return with_defaults(self, defaults_of(self.data))
 
 
 @documented
@@ -97,6 +97,14 @@ class Export(Trained):
     )
 
 
+def _position(text: str) -> tuple[float, ...]:
+    """Convert a relative position ``x,y``, both from 0 to 1; ValueError for other text."""
+    parts = text.split(",")
+    if len(parts) != 2:
+        raise ValueError(f"{text!r} is not a position x,y such as 0.5,0.5")
+    return tuple(RELATIVE.parse(part) for part in parts)
+
+
 @documented
 @dataclasses.dataclass(frozen=True)
 class Attention(Trained):
@@ -122,6 +130,7 @@ class Attention(Trained):
         ((0.5, 0.5), (0.2, 0.2), (0.8, 0.8)),
         "--locations",
         many=True,
+        parse=_position,
         metavar="X,Y",
         help="draw what these locations receive; relative to the crop, from the top left",
         default_words="0.5,0.5 0.2,0.2 0.8,0.8",
@@ -130,5 +139,5 @@ class Attention(Trained):
     def __post_init__(self) -> None:
         super().__post_init__()
         for place in self.locations:
-            if len(place) != 2 or not all(RELATIVE.holds(one) for one in place):
+            if not isinstance(place, tuple) or len(place) != 2 or not all(RELATIVE.holds(one) for one in place):
                 raise UsageError(f"location {place!r} is not a position x,y such as 0.5,0.5")

@@ -16,7 +16,7 @@ from a2net_gluon.fields import (
     option,
     with_defaults,
 )
-from a2net_gluon.settings.data import BATCH_SIZE, DEFAULTS, WORKERS, Data, Digits, ImageFolder, Records, Synthetic
+from a2net_gluon.settings.data import BATCH_SIZE, WORKERS, Data, Digits, ImageFolder, Records, Synthetic, defaults_of
 from a2net_gluon.settings.network import Devices, Input, Network
 from a2net_gluon.settings.optimization import Loss, Optimization, Schedule, Start
 
@@ -99,7 +99,7 @@ class Training(Settings):
         UsageError
             If settings contradict each other.
         """
-        full = with_defaults(self, DEFAULTS[type(self.data)])
+        full = with_defaults(self, defaults_of(self.data))
         warmup, epochs = full.schedule.warmup_epochs, full.epochs
         assert warmup is not None  # both have defaults
         assert epochs is not None
@@ -141,6 +141,8 @@ def changed_options(
     dict of str to tuple
         The value before and the value now, by the option's name.
     """
+    if before.get("benchmark"):  # a run of version 0.1.0, which had no other number of batches
+        before = {"benchmark_batches": Synthetic().batches, **before}
     groups = [Training(), ImageFolder(""), Records(), Synthetic()]
     defaults = {name: value for group in groups for name, value in flat(group, incidental=False).items()}
     defaults["data_dir"] = defaults["benchmark_batches"] = None  # there are none where the data are of another kind

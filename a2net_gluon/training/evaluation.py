@@ -65,8 +65,9 @@ def evaluate(evaluation: Evaluation, on_skip: typing.Callable[[str, str], object
     source = open_source(evaluation, description.preprocessing, len(contexts), known, on_skip)
     with contextlib.closing(source):
         if len(source.classes) != trained:
+            name = evaluation.params or "the published network"
             raise UsageError(
-                f"{evaluation.params} was trained for {trained} classes, the data have {len(source.classes)}"
+                f"{name} was trained for {trained} classes, the data have {len(source.classes)}: name other data"
             )
         net.hybridize(static_alloc=True, static_shape=True)
         measured = evaluate_batches(net, source.validation(), contexts, description.preprocessing, trained)

@@ -70,6 +70,8 @@ class Learner:
         teacher: TrainedNetwork | None = None,
         scaler: LossScaler | None = None,
     ) -> None:
+        if bool(teacher) != bool(loss.options.teacher):
+            raise ValueError("the loss distils from a teacher if, and only if, the learner has one")
         self.contexts, self.preprocessing = list(contexts), preprocessing
         self.loss, self.optimization, self.teacher = loss, optimization, teacher
         self.communicator = communicator or Communicator("device" if len(contexts) > 1 else None)

@@ -73,6 +73,7 @@ def _check_training(
 ) -> typing.Iterator[Finding]:
     """Build the parts of the run, and check the schedule, the network, memory and disk."""
     yield _check_schedule(training, steps_per_epoch(training, source), len(contexts))
+    free = _free_memory(contexts)  # before the networks are made, which is a part of what is needed
     parts = assemble(training, source, contexts, Communicator("device" if len(contexts) > 1 else None))
     shape, net = parts.description.preprocessing.input_shape, parts.learner.net
     parameters = cost(net, shape).params
@@ -84,7 +85,7 @@ def _check_training(
         half=training.optimization.dtype == "float16",
         ema=bool(training.optimization.ema),
     )
-    yield _check_memory(needed, contexts)
+    yield _check_memory(needed, free)
     yield _check_disk(training, parameters)
     if not isinstance(training.data, Synthetic) and os.path.isdir("/dev/shm"):
         yield _check_shared_memory(training, shape, len(contexts))
@@ -153,10 +154,14 @@ def _check_schedule(training: Training, steps: int, devices: int) -> Finding:
     )
 
 
-def _check_memory(needed: float, contexts: typing.Sequence[mx.Context]) -> Finding:
-    """Compare an estimate of the memory with the free memory of each GPU."""
+def _free_memory(contexts: typing.Sequence[mx.Context]) -> list[int]:
+    """Free memory of each GPU, in bytes."""
+    return [mx.context.gpu_memory_info(ctx.device_id)[0] for ctx in contexts if ctx.device_type == "gpu"]
+
+
+def _check_memory(needed: float, free: typing.Sequence[int]) -> Finding:
+    """An estimate for each device, against the free memory of the GPUs."""
     text = f"about {needed / _GIGABYTE:.1f} GB for each device (estimate)"
-    free = [mx.context.gpu_memory_info(ctx.device_id)[0] for ctx in contexts if ctx.device_type == "gpu"]
     if free and min(free) < needed:
         text = f"{text}, {min(free) / _GIGABYTE:.1f} GB are free: a smaller --batch-size may help"
         return Finding("warn", "memory", text)

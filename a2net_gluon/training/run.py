@@ -58,7 +58,7 @@ class Result(typing.NamedTuple):
 
 
 def train(training: Training, *, on_epoch: OnEpoch | None = None, verbose: bool = False) -> Result:
-    """Train a network.
+    """Train a network. The global random generators of MXNet and NumPy are seeded from the seed of the settings.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ class _Run:
         self.scalars.add(row)
         self.folder.record(self._write, self._state())
         if self.on_epoch:
-            self.on_epoch(row)
+            self.on_epoch(dict(row))
 
     @property
     def _batches(self) -> int:

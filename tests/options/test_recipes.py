@@ -2,6 +2,7 @@
 
 import pytest
 
+from a2net_gluon import settings
 from a2net_gluon.errors import UsageError
 from a2net_gluon.options import parse_training, shipped_recipes
 
@@ -42,6 +43,15 @@ def test_flags_go_before_a_recipe(recipe):
     assert (optimization.no_wd, training.epochs) == (True, 7)
     assert parse_training(["--mixup", "--recipe", path]).training.loss.mixup is True
     assert parse_training(["--lr", "0.4"]).training.loss.mixup is False
+
+
+def test_data_of_a_recipe(recipe):
+    training = parse_training(["--recipe", recipe("benchmark: true\nbenchmark-batches: 7\n")]).training
+    assert training.data == settings.Synthetic(batches=7)
+    training = parse_training(
+        ["--recipe", recipe("use-rec: true\nnative-reader: true\n"), "--rec-val", "v.rec"]
+    ).training
+    assert training.data == settings.Records(val="v.rec", native=True)
 
 
 def test_devices_on_the_command_line_replace_those_of_a_recipe(recipe):

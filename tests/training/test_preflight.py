@@ -51,6 +51,8 @@ def test_images_with_problems(capsys, image_folder):
         (("--resume-params", "none.params"), "no such parameter file"),
         (("--teacher", "setup.py"), "no model.json beside it"),
         (("--resume",), "needs --save-dir"),
+        (("--benchmark",), "both name the data"),
+        (("--ema", 1), "must be below 1"),
     ],
 )
 def test_what_would_fail(flags, message, capsys, image_folder):
