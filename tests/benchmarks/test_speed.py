@@ -124,8 +124,8 @@ def test_signals_leave_no_process_and_no_file(number, tmp_path):
     while len(marked(mark)) < 2:
         time.sleep(0.05)
     process.send_signal(number)
-    process.stdout.close()
     assert process.wait(180) == 128 + number
+    process.stdout.close()  # not before: a line that was just being printed would end it in another way
     deadline = time.monotonic() + 180  # a process that was just being started ends at the end of its input
     while marked(mark) and time.monotonic() < deadline:
         time.sleep(0.1)
