@@ -10,8 +10,12 @@ from __future__ import annotations
 import hashlib
 import os
 import pathlib
+import queue
 import re
+import shutil
+import struct
 import tempfile
+import threading
 import typing
 import zipfile
 import zlib
@@ -26,8 +30,16 @@ MODEL_FOLDER = "~/.mxnet/models"
 _SHIPPED = pathlib.Path(__file__).parent.parent / "pretrained"
 _LOCK_TIMEOUT = 300  # seconds another process may take to download; GLUON_MODEL_LOCK_TIMEOUT changes it, as in GluonCV
 _CONNECTION_TIMEOUT = 30  # seconds without a byte
-# Exceptions of zipfile: for damage, a missing name, encryption and unknown compression.
-_BAD_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError, NotImplementedError)
+_DOWNLOAD_TIMEOUT = 1800  # seconds for a download as a whole
+_LARGEST = 1 << 30  # bytes of a parameter file or its archive, four times those of the largest network
+_PART = 1 << 20  # bytes in memory at once
+# Exceptions of zipfile: for damage, numbers out of range, a missing name, encryption and unknown compression.
+_BAD_ARCHIVE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, OverflowError),
+    *(KeyError, RuntimeError, NotImplementedError),
+)
+# At most one "@", so that it is certain what is a password and not to be printed.
+_ADDRESS = re.compile(r"https?://(?:[^\s/?#@]*@)?[^\s@]+", re.IGNORECASE)
 _TAG = re.compile(r"[0-9a-f]{8,40}")
 
 
@@ -112,8 +124,11 @@ def _by_checksum(name: str, tag: str, root: pathlib.Path) -> pathlib.Path:
 
 
 def _has_checksum(path: pathlib.Path, sha1: str) -> bool:
-    digest = hashlib.sha1(path.read_bytes()).hexdigest()  # GluonCV's choice; no protection from an attacker
-    return digest.startswith(sha1)
+    digest = hashlib.sha1()  # GluonCV's choice; no protection from an attacker
+    with open(path, "rb") as file:
+        for part in iter(lambda: file.read(_PART), b""):
+            digest.update(part)
+    return digest.hexdigest().startswith(sha1)
 
 
 def _fetch(path: pathlib.Path, sha1: str) -> pathlib.Path:
@@ -123,6 +138,11 @@ def _fetch(path: pathlib.Path, sha1: str) -> pathlib.Path:
     if not repository:
         kind = FailureError if path.is_file() else UsageError
         raise kind(f"{path}: {state}; put the right one there, or name a server that has it in MXNET_GLUON_REPO")
+    if not _ADDRESS.fullmatch(repository):
+        raise UsageError(
+            "MXNET_GLUON_REPO is not an address; it must be http(s)://server or http(s)://user:password@server, with "
+            "/, ?, # and @ in a password written as %2F, %3F, %23 and %40"
+        )
     if len(sha1) < hashlib.sha1().digest_size * 2:
         raise UsageError(f"{path}: {state}, and {sha1!r} is too short a checksum for a download: give all 40 digits")
     import portalocker
@@ -130,7 +150,7 @@ def _fetch(path: pathlib.Path, sha1: str) -> pathlib.Path:
     folder_for_output(path.parent)
     timeout = _lock_timeout()
     try:
-        with portalocker.Lock(str(path.with_suffix(".lock")), timeout=timeout):
+        with portalocker.Lock(str(path.with_suffix(".lock")), timeout=timeout, opener=_open_lock):
             if not (path.is_file() and _has_checksum(path, sha1)):  # another process may have fetched it meanwhile
                 _download(f"{repository.rstrip('/')}/gluon/models/{path.stem}.zip", path, sha1)
     except portalocker.exceptions.LockException:
@@ -138,9 +158,17 @@ def _fetch(path: pathlib.Path, sha1: str) -> pathlib.Path:
     return path
 
 
+def _open_lock(path: str, flags: int) -> int:
+    """Open a lock file, but not what a link that somebody has put in its place points to."""
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        raise FailureError(f"{path}: cannot be opened ({error.strerror}); remove it") from None
+
+
 def _lock_timeout() -> int:
     text = os.environ.get("GLUON_MODEL_LOCK_TIMEOUT", str(_LOCK_TIMEOUT))
-    if not text.isdigit():
+    if not re.fullmatch(r"[0-9]{1,9}", text):
         raise UsageError(f"GLUON_MODEL_LOCK_TIMEOUT is {text!r}; it must be a whole number of seconds")
     return int(text)
 
@@ -148,18 +176,78 @@ def _lock_timeout() -> int:
 def _download(url: str, path: pathlib.Path, sha1: str) -> None:
     """Write the file in the archive at `url` to `path`, if it has the checksum."""
     import requests
+    import urllib3
 
-    try:
-        with tempfile.TemporaryFile() as archive:
-            with requests.get(url, stream=True, timeout=_CONNECTION_TIMEOUT) as answer:
-                answer.raise_for_status()
-                for part in answer.iter_content(1 << 20):
-                    archive.write(part)
-            # Read by name, so that no other name in the archive, or path in a name, is ever used.
-            content = zipfile.ZipFile(archive).read(path.name)
-    except (requests.RequestException, *_BAD_ARCHIVE) as error:
-        raise FailureError(f"{url}: cannot be fetched ({' '.join(str(error).split())[:150]})") from None
-    if not hashlib.sha1(content).hexdigest() == sha1:
-        raise FailureError(f"{url}: its content does not have the SHA-1 {sha1}; nothing was kept")
+    shown = _without_password(url)
     with replacing(path) as temporary:
-        temporary.write_bytes(content)
+        try:
+            with tempfile.TemporaryFile(dir=path.parent) as archive:
+                _in_time(lambda: _receive(url, archive))
+                _unpack(archive, path.name, temporary)
+        except (_AnswerError, requests.RequestException, urllib3.exceptions.HTTPError, *_BAD_ARCHIVE) as error:
+            raise FailureError(f"{shown}: cannot be fetched ({_without_password(str(error))[:150]})") from None
+        if not _has_checksum(temporary, sha1):
+            raise FailureError(f"{shown}: its content does not have the SHA-1 {sha1}; nothing was kept")
+
+
+class _AnswerError(Exception):
+    """A server's answer that is no archive of a parameter file, or takes more space or time than one can."""
+
+
+def _without_password(text: str) -> str:
+    """`text` in one line, without users and passwords of addresses."""
+    return re.sub(r"[^\s/]+@", "***@", " ".join(text.split()))
+
+
+def _in_time(function: typing.Callable[[], None]) -> None:
+    """Call `function` in a thread of its own, which is left to itself if it takes longer than a download may.
+
+    The timeouts of a connection do not suffice: a server that sends a byte now and then passes them for ever.
+    """
+    ends: queue.Queue[Exception | None] = queue.Queue()
+
+    def call() -> None:
+        try:
+            function()
+        except Exception as error:
+            ends.put(error)
+        else:
+            ends.put(None)
+
+    threading.Thread(target=call, daemon=True).start()
+    try:
+        error = ends.get(timeout=_DOWNLOAD_TIMEOUT)
+    except queue.Empty:
+        raise _AnswerError(f"not complete after {_DOWNLOAD_TIMEOUT} s") from None
+    if error:
+        raise error
+
+
+def _receive(url: str, archive: typing.IO[bytes]) -> None:
+    """Write the answer to `archive` as it was sent: what a server compresses once more could become of any size."""
+    import requests
+
+    plain = {"Accept-Encoding": "identity"}
+    with requests.get(url, stream=True, timeout=_CONNECTION_TIMEOUT, headers=plain) as answer:
+        answer.raise_for_status()
+        received = 0
+        for part in answer.raw.stream(_PART, decode_content=False):
+            received += len(part)
+            _check_size(received)
+            archive.write(part)
+
+
+def _unpack(archive: typing.IO[bytes], name: str, path: pathlib.Path) -> None:
+    """Write file `name` of an archive to `path`; no other name in the archive, or path in a name, is ever used."""
+    with zipfile.ZipFile(archive) as files:
+        entry = files.getinfo(name)
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise _AnswerError("an unusual compression")
+        _check_size(entry.file_size)  # no more than this is unpacked
+        with files.open(entry) as content, open(path, "wb") as output:
+            shutil.copyfileobj(content, output, _PART)
+
+
+def _check_size(size: int) -> None:
+    if size > _LARGEST:
+        raise _AnswerError(f"larger than {_LARGEST >> 20} MiB, which no parameter file is")

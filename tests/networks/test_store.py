@@ -51,7 +51,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(200 if answer is not None else 404)
         self.send_header("Content-Length", str(self.server.promised or len(answer or b"")))
         self.end_headers()
-        self.wfile.write(answer or b"")
+        step = self.server.drip or len(answer or b"") or 1
+        for start in range(0, len(answer or b""), step):
+            self.wfile.write(answer[start : start + step])
+            if self.server.drip and self.server.stopped.wait(0.02):
+                return
 
     def log_message(self, *args):
         pass
@@ -59,15 +63,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
-    """A server of archives: `answers` by path; `promised` is a length to claim in place of the true one."""
+    """A server of archives: `answers` by path; `promised` is a length to claim in place of the true one.
+
+    With `drip`, it sends that many bytes at a time, slowly.
+    """
     running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     running.answers, running.requests, running.promised = {}, [], None
-    running.delay = 0
+    running.delay, running.drip, running.stopped = 0, 0, threading.Event()
     thread = threading.Thread(target=running.serve_forever, daemon=True)
     thread.start()
     running.url = f"http://127.0.0.1:{running.server_port}"
     monkeypatch.setenv("MXNET_GLUON_REPO", running.url)
     yield running
+    running.stopped.set()
     running.shutdown()
     running.server_close()
     thread.join(10)
@@ -162,9 +170,71 @@ def test_what_a_server_can_do_wrong(tmp_path, content, sha1, server):
     assert left_in(tmp_path) == ["store"]
 
 
-def test_a_lock_timeout_that_is_no_number(tmp_path, sha1, server, monkeypatch):
-    monkeypatch.setenv("GLUON_MODEL_LOCK_TIMEOUT", "soon")
-    with pytest.raises(UsageError, match="GLUON_MODEL_LOCK_TIMEOUT is 'soon'; it must be a whole number of seconds"):
+def declaring(archive, size):
+    """An archive that declares another size of its file than it has."""
+    directory = archive.rindex(b"PK\1\2")
+    return archive[: directory + 24] + size.to_bytes(4, "little") + archive[directory + 28 :]
+
+
+def test_answers_larger_than_a_parameter_file(tmp_path, sha1, server, monkeypatch):
+    monkeypatch.setattr(store, "_LARGEST", 1 << 20)
+    file_name = f"{NAME}-{sha1[:8]}.params"
+    bomb = archive(file_name, bytes(1 << 24))
+    for answer, reason in (
+        (bomb, "larger than 1 MiB"),
+        (declaring(bomb, 1 << 10), "cannot be fetched"),
+        (bytes(3 << 20), "larger than 1 MiB"),
+    ):
+        server.answers = {url_path(sha1): answer}
+        with pytest.raises(FailureError, match=reason):
+            find_weights(NAME, sha1, tmp_path / "store")
+        assert left_in(tmp_path) == ["store"]
+
+
+def test_an_answer_that_never_ends(tmp_path, content, sha1, server, monkeypatch):
+    monkeypatch.setattr(store, "_DOWNLOAD_TIMEOUT", 0.5)
+    server.answers, server.drip = {url_path(sha1): archive(f"{NAME}-{sha1[:8]}.params", content)}, 1
+    with pytest.raises(FailureError, match="not complete after 0.5 s"):
+        find_weights(NAME, sha1, tmp_path)
+    monkeypatch.setattr(store, "_DOWNLOAD_TIMEOUT", 60)
+    server.drip = 0
+    assert find_weights(NAME, sha1, tmp_path).read_bytes() == content  # the lock is free
+
+
+@pytest.mark.parametrize("login", ["someone:s3cret", "someone:s3%20cret", "s3cret"])
+@pytest.mark.parametrize("port", [None, "1", "x"])
+def test_a_password_is_not_printed(login, port, tmp_path, content, sha1, server, monkeypatch):
+    monkeypatch.setenv("MXNET_GLUON_REPO", f"http://{login}@127.0.0.1:{port or server.server_port}")
+    for answers in ({}, {url_path(sha1): archive(f"{NAME}-{sha1[:8]}.params", content + b" ")}):
+        server.answers = answers
+        with pytest.raises(FailureError, match=r"//\*\*\*@127.0.0.1") as raised:
+            find_weights(NAME, sha1, tmp_path)
+        assert "s3" not in str(raised.value)
+        assert "cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("address", ["http://someone:s3/cret@there", "http://someone:s3@cret@there", "s3cret@there"])
+def test_an_address_that_hides_a_password(address, tmp_path, sha1, monkeypatch):
+    monkeypatch.setenv("MXNET_GLUON_REPO", address)
+    with pytest.raises(UsageError, match="MXNET_GLUON_REPO is not an address") as raised:
+        find_weights(NAME, sha1, tmp_path)
+    assert "s3" not in str(raised.value)
+
+
+def test_a_lock_that_is_a_link(tmp_path, sha1, server):
+    root, elsewhere = tmp_path / "models", tmp_path / "elsewhere"
+    root.mkdir()
+    (root / f"{NAME}-{sha1[:8]}.lock").symlink_to(elsewhere)
+    with pytest.raises(FailureError, match="lock: cannot be opened"):
+        find_weights(NAME, sha1, root)
+    assert not elsewhere.exists()
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "²", "9" * 30])
+def test_a_lock_timeout_that_is_no_number(text, tmp_path, sha1, server, monkeypatch):
+    monkeypatch.setenv("GLUON_MODEL_LOCK_TIMEOUT", text)
+    with pytest.raises(UsageError, match=f"GLUON_MODEL_LOCK_TIMEOUT is '{text}'; it must be a whole number of seconds"):
         find_weights(NAME, sha1, tmp_path)
 
 
