@@ -24,15 +24,16 @@ def keep_alive(connection: socket.socket) -> None:
 
 
 def send(stream: Any, **message: Any) -> None:
-    """Write a message to `stream`, the binary file of a socket."""
+    """Write a message to `stream`, a binary file."""
     stream.write(json.dumps(message).encode() + b"\n")
     stream.flush()
 
 
 def receive(stream: Any) -> dict | None:
-    """Return the next message, or None if the connection is closed."""
+    """Return the next message, or None if the connection is closed or speaks another language."""
     try:
         line = stream.readline(1 << 20)
-        return json.loads(line) if line.endswith(b"\n") else None
-    except (OSError, ValueError):
+        message = json.loads(line) if line.endswith(b"\n") else None
+    except (OSError, ValueError, RecursionError):
         return None
+    return message if isinstance(message, dict) else None

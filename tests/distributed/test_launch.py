@@ -1,16 +1,13 @@
 """Jobs of several processes, on the loopback device."""
 
-import fcntl
 import os
 import pathlib
 import re
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
-import uuid
 
 import mxnet as mx
 import numpy as np
@@ -19,54 +16,11 @@ import pytest
 from a2net_gluon import cli
 from a2net_gluon.distributed.messages import receive, send
 from a2net_gluon.distributed.supervisor import _Job
-from tests.helpers.processes import ROOT
+from tests.helpers.jobs import Job
 
 FLAGS = ("--input-size", "8", "--warmup-epochs", "0", "--num-epochs", "2", "-j", "1", "--log-interval", "1")
 # BN's statistics are those of a device's part of a batch, so they differ by design: here they are kept as they are.
 SAME = (*FLAGS, "--norm", "frozen", "--lr", "0.001")
-
-
-class Job:
-    """A command in the background; its processes are known by a variable of their environment."""
-
-    def __init__(self, *words, **environment):
-        self.mark = uuid.uuid4().hex
-        inherited = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-        self.process = subprocess.Popen(
-            [str(word) for word in words],
-            cwd=ROOT,
-            env={**inherited, "A2NET_TEST": self.mark, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def end(self, timeout=240):
-        """Exit code and output."""
-        try:
-            self.output = self.process.communicate(timeout=timeout)[0]
-        finally:
-            self.process.kill()
-        return self.process.returncode, self.output
-
-    def processes(self):
-        """Numbers of all processes that belong to it."""
-        found = []
-        for folder in pathlib.Path("/proc").glob("[0-9]*"):
-            try:
-                if f"A2NET_TEST={self.mark}".encode() in (folder / "environ").read_bytes():
-                    found.append(int(folder.name))
-            except OSError:
-                continue
-        return found
-
-    def left(self):
-        """Processes that are still there; those just killed get a moment to go."""
-        for _ in range(50):
-            if not self.processes():
-                break
-            time.sleep(0.1)
-        return self.processes()
 
 
 def launch(logs, *flags, save_dir, more=(), **environment):
@@ -111,14 +65,6 @@ def difference(one, other):
     """Relative difference of all parameters together, in the Euclidean norm."""
     squares = [(np.sum((one[name] - other[name]) ** 2), np.sum(one[name] ** 2)) for name in one]
     return np.sqrt(sum(pair[0] for pair in squares) / sum(pair[1] for pair in squares))
-
-
-@pytest.fixture(autouse=True)
-def alone(tmp_path_factory):
-    """One job at a time, in all processes of tests: MXNet's tracker looks for a free port, and takes it later."""
-    with open(tmp_path_factory.getbasetemp().parent / "launch.lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +187,7 @@ def test_hosts_are_reached_by_ssh(tmp_path):
     """With a stand-in for ssh that runs the command here."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    (folder / "ssh").write_text('#!/bin/bash\nexec bash -c "${@: -1}"\n')
+    (folder / "ssh").write_text('#!/bin/bash\nexec sh -c "${@: -1}"\n')
     (folder / "ssh").chmod(0o755)
     (tmp_path / "hosts").write_text(f"{socket.gethostname()}\n")
     path = f"{folder}:{os.environ['PATH']}"
@@ -255,6 +201,18 @@ def test_hosts_are_reached_by_ssh(tmp_path):
     assert code == 0, output
     assert "epoch 1/1: training loss" in output
     assert job.left() == []
+
+
+@pytest.mark.slow
+def test_jobs_started_together(tmp_path):
+    """Each has a port of its own."""
+    script = "import a2net_gluon, mxnet as mx; print('worker', mx.kv.create('dist_sync').rank)"
+    words = (sys.executable, "-m", "a2net_gluon", "launch", "-n", 1)
+    jobs = [Job(*words, "--log-dir", tmp_path / name, "--", sys.executable, "-c", script) for name in ("one", "other")]
+    ends = [job.end() for job in jobs]
+    assert [code for code, _ in ends] == [0, 0], ends
+    assert all("worker 0" in output for _, output in ends)
+    assert [job.left() for job in jobs] == [[], []]
 
 
 def test_command_that_cannot_be_run(tmp_path):
@@ -293,11 +251,11 @@ def test_bad_use(capsys, tmp_path):
 
 
 def test_stranger_learns_nothing():
-    """Who does not know the token gets no command."""
+    """Who does not know the token is not told to start."""
     job = _Job(["secret"], workers=1)
     ours, theirs = socket.socketpair()
     stream = theirs.makefile("rwb")
-    send(stream, token="guess", role="worker", host="here")
+    send(stream, token="guess", name="worker-0", host="here")
     job._serve(ours)
     assert receive(stream) is None
     assert job._events.empty()
