@@ -14,7 +14,7 @@ TOLERANCE = 1e-4  # of the largest value; an implementation that differs by more
 def row(implementation, result):
     """Return a row: the implementation, and milliseconds of each of its images (or products)."""
     task = implementation.task
-    sizes = ("network", "form", "batch", "size", "contexts", "dtype", "workers")
+    sizes = ("network", "form", "batch", "size", "dtype", "workers")
     line = {"name": implementation.name, "family": implementation.family, "tuned": implementation.tuned}
     line.update({key: task[key] for key in sizes if key in task})
     told = ("version", "error", "peak_mb", "first_peak_mb", "data_wait")
@@ -69,7 +69,7 @@ class Ratio(typing.NamedTuple):
     of: typing.Tuple[str, ...] = ("min_ms", "median_ms")
 
 
-_SINGLE = ("hybrid", "optimized", "onnx", "whole", "eager", "frozen", "frozen-pairs", "compiled")  # in float32
+_SINGLE = ("hybrid", "optimized", "onnx", "whole", "eager", "frozen", "compiled")  # in float32
 _A, _PLAIN = {"network": "attended"}, {"network": "plain"}
 _FLOOR, _MXNET, _TORCH = ({"family": family, **_A} for family in ("floor", "mxnet", "torch"))
 _OURS = {"family": ("mxnet", "onnxruntime"), "form": _SINGLE, **_A}

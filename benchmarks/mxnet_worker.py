@@ -18,6 +18,7 @@ from a2net_gluon.data.folder import read_image
 from a2net_gluon.data.preprocessing import Preprocessing
 from a2net_gluon.deploy.forms import load_form, onnx_session
 from a2net_gluon.environment import thread_count
+from a2net_gluon.mxnet_fixes import named_parameters
 from a2net_gluon.networks.fusion import fused
 from benchmarks import preparation, worker
 
@@ -64,23 +65,20 @@ def inference(task):
 
 def training(task):
     """A step of SGD with Nesterov momentum, with the parts that a2net_gluon.training puts together."""
-    contexts = [mx.cpu(number) for number in range(task["contexts"])]
-    net = preparation.load_network(task, contexts, association="auto")  # as in the commands
+    net = preparation.load_network(task, association="auto")  # as in the commands
     net.hybridize(static_alloc=True, static_shape=True)
     quick = fused(net) if task.get("dtype", "float32") == "float32" else net
     options = {"learning_rate": worker.LEARNING_RATE, "momentum": worker.MOMENTUM, "wd": worker.WEIGHT_DECAY}
-    kvstore = "device" if len(contexts) > 1 else None
-    trainer = gluon.Trainer(net.collect_params(), "nag", options, kvstore=kvstore, update_on_kvstore=False)
+    trainer = gluon.Trainer(net.collect_params(), "nag", options, kvstore=None)
     criterion = gluon.loss.SoftmaxCrossEntropyLoss()
-    images, labels = worker.images(task), worker.labels(task)
-    arrays = mx.nd.array(images, dtype=images.dtype), mx.nd.array(labels)
-    parts = list(zip(*(gluon.utils.split_and_load(array, contexts) for array in arrays)))
+    images = worker.images(task)
+    inputs, labels = mx.nd.array(images, dtype=images.dtype), mx.nd.array(worker.labels(task))
 
     def backward():
         with autograd.record():
-            losses = [criterion(quick(inputs), labels) for inputs, labels in parts]
-        autograd.backward(losses)
-        return float(np.mean([part.mean().asscalar() for part in losses]))
+            losses = criterion(quick(inputs), labels)
+        losses.backward()
+        return losses.mean().asscalar()
 
     def run():
         backward()
@@ -88,7 +86,7 @@ def training(task):
         mx.nd.waitall()
 
     answers = {"loss": np.array(backward())}
-    for name, parameter in net._collect_params_with_prefix().items():
+    for name, parameter in named_parameters(net).items():
         if parameter.grad_req != "null":
             answers[name] = parameter.grad().asnumpy() / task["batch"]  # of the mean loss
     worker.save_answers(task, answers)

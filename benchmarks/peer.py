@@ -22,10 +22,10 @@ NETWORKS = {
 NORM_NAMES = {"gamma": "weight", "beta": "bias", "running_mean": "running_mean", "running_var": "running_var"}
 
 
-def build(name, placement=None):
-    """Return the network called `name`, with attention blocks after the units of `placement`, default: its own."""
-    backbone, own_placement, classes = NETWORKS[name]
-    return ResNet(*backbone, own_placement if placement is None else placement, classes)
+def build(name):
+    """Return the network called `name`."""
+    backbone, placement, classes = NETWORKS[name]
+    return ResNet(*backbone, placement, classes)
 
 
 def load(net, path):

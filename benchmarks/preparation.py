@@ -14,6 +14,7 @@ from a2net_gluon.data.preprocessing import Preprocessing
 from a2net_gluon.deploy.exporting import export_network
 from a2net_gluon.deploy.forms import exported_files
 from a2net_gluon.deploy.quantization import write_int8
+from a2net_gluon.mxnet_fixes import named_parameters
 from a2net_gluon.networks.description import Description
 from benchmarks import worker
 
@@ -39,7 +40,7 @@ def write_parameters(task):
         logits = net(mx.nd.array(worker.images({**task, "batch": 8})))
     logits.backward()
     mx.nd.waitall()
-    parameters = net._collect_params_with_prefix()
+    parameters = named_parameters(net)
     np.savez(task["weights"], **{name: parameter.data().asnumpy() for name, parameter in parameters.items()})
     if task["exported"]:
         classes = tuple(f"class {number}" for number in range(task["classes"]))
@@ -52,12 +53,12 @@ def write_parameters(task):
     return (lambda: None), {"macs": counted.macs, "params": counted.params}
 
 
-def load_network(task, contexts=None, **kwargs):
+def load_network(task, **kwargs):
     """Return our network with the shared parameters; `kwargs` are further arguments of `get_model`."""
     net = _build(task, **kwargs)
-    net.initialize(mx.init.Zero(), ctx=contexts or mx.cpu())
+    net.initialize(mx.init.Zero(), ctx=mx.cpu())
     with np.load(task["weights"]) as file:
-        for name, parameter in net._collect_params_with_prefix().items():
+        for name, parameter in named_parameters(net).items():
             parameter.set_data(mx.nd.array(file[name]))
     if task.get("dtype"):
         net.cast(task["dtype"])
@@ -65,7 +66,7 @@ def load_network(task, contexts=None, **kwargs):
 
 
 def _build(task, **kwargs):
-    return a2net_gluon.get_model(task["network"], placement=task["placement"], input_size=task["size"], **kwargs)
+    return a2net_gluon.get_model(task["network"], input_size=task["size"], **kwargs)
 
 
 def write_photographs(task):

@@ -110,21 +110,6 @@ def _memory(report):
         yield _lines([line for line in report["slopes"] if line["network"] == network], {**_TUNED, **columns})
 
 
-def _growth(report):
-    yield f"Milliseconds an image, minima; *growth*: the last relative to the first. PyTorch is tuned: {TUNED[9:]}"
-    for axis in dict.fromkeys(line["axis"] for line in report["rows"]):
-        times = {}
-        for line in report["rows"]:
-            if line["axis"] == axis:
-                own = times.setdefault(line["name"], {"name": line["name"]})
-                own[line["value"]] = None if "error" in line else line["min_ms"]
-        values = list(next(iter(times.values())))[1:]
-        columns = {str(value): lambda line, value=value: f"{line[value]:.2f}" for value in values}
-        columns["growth"] = lambda line, ends=(values[0], values[-1]): f"{line[ends[1]] / line[ends[0]]:.2f}"
-        yield f"## {axis.capitalize()}"
-        yield _lines(times.values(), columns)
-
-
 def _input(report):
     settings, images = report["settings"], report["images"]
     yield (
@@ -167,7 +152,7 @@ def _excluded(rows):
     """Yield the implementations that could not run or compute something else, with the reason."""
     for line in rows:
         if "error" in line:
-            of = [f"{key} {line[key]}" for key in ("network", "batch", "axis", "value") if key in line]
+            of = [f"{key} {line[key]}" for key in ("network", "batch") if key in line]
             yield f"Excluded: {', '.join([line['name'], *of])}: {line['error']}"
 
 
@@ -175,6 +160,5 @@ _SECTIONS = {
     "inference": _side_by_side,
     "training": _side_by_side,
     "memory": _memory,
-    "growth": _growth,
     "input": _input,
 }

@@ -41,7 +41,7 @@ class Implementation:
         """Return the environment variables of its process."""
         variables = {name: value for name, value in os.environ.items() if name not in ("GLIBC_TUNABLES", "PYTHONPATH")}
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-        variables.update(dict.fromkeys(names, str(self.task.get("threads", threads))))
+        variables.update(dict.fromkeys(names, str(threads)))
         variables["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # no pool of compilers that stays
         if self.tuned:
             variables["GLIBC_TUNABLES"] = TUNED_MALLOC

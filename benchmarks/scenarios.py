@@ -20,7 +20,6 @@ FORMS = {
         Form("ONNX Runtime, our export, 8 bits", "onnxruntime", "int8", plain=False),
         Form("PyTorch, eager, default settings", "torch", "eager", plain=False),
         Form("PyTorch, eager", "torch", "eager", tuned=True, plain=False),
-        Form("PyTorch, frozen, a pair of images for each core", "torch", "frozen-pairs", tuned=True, plain=False),
     ),
     "training": (
         Form("MXNet, hybridized", "mxnet", "hybrid"),
@@ -33,16 +32,6 @@ FORMS = {
 FORMS["memory"] = (
     *(form._replace(plain=True) for form in FORMS["training"]),
     Form("PyTorch, eager", "torch", "eager"),
-)
-GROWTH = (
-    Form("A²-Net, MXNet hybridized", "mxnet", "hybrid"),
-    Form("ResNet, MXNet hybridized", "mxnet", "hybrid"),
-    Form("A²-Net, PyTorch eager", "torch", "eager", tuned=True),
-)
-GROWTH_OF_BLOCKS = (
-    Form("inference, MXNet hybridized", "mxnet", "hybrid"),
-    Form("training, MXNet hybridized", "mxnet", "hybrid"),
-    Form("inference, PyTorch eager", "torch", "eager", tuned=True),
 )
 READERS = (
     Form("our records, native reader", "mxnet", "native"),
@@ -171,54 +160,6 @@ def _slopes(rows, attended, plain):
     return list(lines.values())
 
 
-def growth(settings):
-    """Time of an image over the image size, the batch size, the number of blocks and the number of contexts."""
-    rows = []
-    with open_setup(settings) as setup:
-        for network in (settings.network, settings.plain):
-            setup.add_network(network)
-        for axis, points in _axes(setup).items():
-            settings.log(f"--- growth with {axis}")
-            results = setup.run([implementation for _, implementation in points], settings.rounds)
-            for (value, implementation), result in zip(points, results):
-                rows.append({"axis": axis, "value": value, **row(implementation, result)})
-    return {"rows": rows}
-
-
-def _axes(setup):
-    """Return the points of each axis: values, each with an implementation."""
-    settings = setup.settings
-    few = max(1, settings.batch // 4)  # all implementations of an axis are in the memory at once
-    forms, step = setup.taking_part(GROWTH), Form("training, MXNet hybridized", "mxnet", "hybrid")
-    networks = {"A²-Net": settings.network, "ResNet": settings.plain}
-
-    def of_size(**sizes):
-        return [setup.network(form, "inference", networks[form.name.split(",")[0]], **sizes) for form in forms]
-
-    def on_contexts(number):  # which share the cores
-        sizes = {"contexts": number, "threads": max(1, settings.threads // number)}
-        return setup.network(step, "training", settings.network, **sizes)
-
-    return {
-        "image size": [(size, each) for size in settings.sizes for each in of_size(size=size, batch=few)],
-        "batch size": [(batch, each) for batch in (1, *settings.batches) for each in of_size(batch=batch)],
-        "blocks": [(n, each) for n in range(len(settings.blocks) + 1) for each in _with_blocks(setup, n, batch=few)],
-        "contexts": [(number, on_contexts(number)) for number in (1, 2)],
-    }
-
-
-def _with_blocks(setup, number, **sizes):
-    """Yield inference and training of the network with the first `number` of its blocks."""
-    settings, placement = setup.settings, {}
-    for stage, unit in settings.blocks[:number]:
-        placement[stage] = (*placement.get(stage, ()), unit)
-    network = settings.network if number else settings.plain
-    if number:
-        setup.add_network(network, placement)
-    for form in setup.taking_part(GROWTH_OF_BLOCKS):
-        yield setup.network(form, form.name.split(",")[0], network, placement or None, **sizes)
-
-
 def reading(settings):
     """Training crops of JPEGs: our readers and a DataLoader; then training with records and with none."""
     with open_setup(settings) as setup:
@@ -262,4 +203,4 @@ def command_rows(setup):
     return rows
 
 
-SCENARIOS = {"inference": inference, "training": training, "memory": memory, "growth": growth, "input": reading}
+SCENARIOS = {"inference": inference, "training": training, "memory": memory, "input": reading}

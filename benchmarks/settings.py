@@ -17,13 +17,10 @@ class Settings:
 
     network: str = "a2net_resnet50"  # with attention blocks
     plain: str = "resnet50"  # without
-    # Stage and unit of the network's blocks, in the order in which the scenario growth adds them.
-    blocks: tuple = (("conv3", 2), ("conv3", 4), ("conv4", 2), ("conv4", 4), ("conv4", 6))
     classes: int = 1000
     size: int = 224
     batch: int = 16
-    sizes: tuple = (128, 160, 192, 224, 256, 320)  # of images, in the scenario growth
-    batches: tuple = (2, 4, 8, 16)  # in the scenarios memory and growth
+    batches: tuple = (2, 4, 8, 16)  # in the scenario memory
     square: int = 4096  # size of the matrices whose product gives the machine's peak
     rounds: int = 7  # turns of each implementation
     runs: int = 2  # timed runs of a turn
@@ -45,11 +42,9 @@ class Settings:
 QUICK = {
     "network": "a2net_resnet20_small",
     "plain": "resnet20_small",
-    "blocks": (("conv3", 2), ("conv4", 2)),
     "classes": 10,
     "size": 32,
     "batch": 4,
-    "sizes": (32, 48),
     "batches": (2, 4),
     "square": 256,
     "rounds": 1,

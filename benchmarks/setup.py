@@ -45,10 +45,10 @@ class Setup:
         """Run implementations interleaved, see `take_turns`."""
         return take_turns(implementations, self.settings, rounds)
 
-    def add_network(self, network, placement=None, export=False):
+    def add_network(self, network, export=False):
         """Write the parameters of a network and, on demand, its export."""
         form = Form(f"parameters of {network}", "mxnet", "")
-        task = self._network_task("parameters", form, network, placement)
+        task = self._network_task("parameters", form, network)
         self.macs[network] = self._prepare(form.name, {**task, "exported": export})["macs"]
 
     def add_photographs(self):
@@ -61,9 +61,9 @@ class Setup:
         described = f"JPEGs of {given.name}" if given else "generated JPEGs of noise"
         return {"of": described, **{key: facts[key] for key in ("different", "kilobytes", "height", "width")}}
 
-    def network(self, form, kind, network, placement=None, **sizes):
+    def network(self, form, kind, network, **sizes):
         """Return the implementation of a network in a `Form`: kind "inference" or "training"."""
-        task = {**self._network_task(kind, form, network, placement), **sizes}
+        task = {**self._network_task(kind, form, network), **sizes}
         return Implementation(form.name, form.family, task, form.tuned, images=task["batch"])
 
     def sgemm(self):
@@ -106,9 +106,8 @@ class Setup:
         sizes = {"network": settings.network, "batch": settings.batch, "size": settings.size}
         return {"kind": kind, "form": form.form, **sizes}
 
-    def _network_task(self, kind, form, network, placement):
-        blocks = "".join(f"-{stage}-{'-'.join(map(str, units))}" for stage, units in (placement or {}).items())
-        folder = self._folder / f"{network}{blocks}"
+    def _network_task(self, kind, form, network):
+        folder = self._folder / network
         folder.mkdir(exist_ok=True)
         files = {
             "weights": folder / "parameters.npz",
@@ -119,9 +118,7 @@ class Setup:
             **self._task(kind, form),
             **{name: str(path) for name, path in files.items()},
             "network": network,
-            "placement": placement,
             "classes": self.settings.classes,
-            "contexts": 1,
             "channels_last": True,
         }
 

@@ -1,7 +1,5 @@
 """Implementations in PyTorch. Run by `runner.Worker` in the environment of requirements/bench.txt."""
 
-import concurrent.futures
-
 import numpy as np
 import torch
 from torch import nn
@@ -31,27 +29,12 @@ def inference(task):
         config.freezing = True  # weights are constants: folds BN and packs weights
         net = torch.compile(net)
     elif task["form"] == "frozen":
-        net = _frozen(net, inputs)
-    elif task["form"] == "frozen-pairs":
-        net = _in_pairs(_frozen(net, inputs[:2]))
+        net = torch.jit.optimize_for_inference(torch.jit.freeze(torch.jit.trace(net, inputs)))
     run = torch.no_grad()(lambda: net(inputs))
     for _ in range(3):  # the graph executor of a frozen network optimises in its first runs
         logits = run()
     worker.save_answers(task, {"logits": logits.numpy()})
     return run
-
-
-def _frozen(net, inputs):
-    return torch.jit.optimize_for_inference(torch.jit.freeze(torch.jit.trace(net, inputs)))
-
-
-def _in_pairs(net):
-    """Return a function that takes two images at a time on every core, as our ONNX form is run."""
-    cores = torch.get_num_threads()
-    # The number of threads is one of the thread that sets it.
-    pool = concurrent.futures.ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
-    run = torch.no_grad()(lambda part: net(part))  # in each of its threads
-    return lambda inputs: torch.cat(list(pool.map(run, inputs.split(2))))
 
 
 def training(task):
@@ -118,7 +101,7 @@ def sgemm(task):
 
 
 def _network(task):
-    net = peer.build(task["network"], task["placement"])
+    net = peer.build(task["network"])
     peer.load(net, task["weights"])
     return _channels_last(task, net.to(getattr(torch, task.get("dtype", "float32"))))
 
