@@ -1,18 +1,17 @@
 """Implementations of this project: MXNet, and ONNX Runtime on our exports. Run by `runner.Worker`."""
 
-import a2net_gluon  # noqa: F401  isort: skip  (prepares the process before anything imports mxnet)
-import csv
+import a2net_gluon  # isort: skip  (prepares the process before anything imports mxnet)
+import dataclasses
 import importlib.metadata
 import itertools
-import pathlib
-import sys
+import tempfile
 
 import cv2
 import mxnet as mx
 import numpy as np
 from mxnet import autograd, gluon
 
-import train_imagenet
+from a2net_gluon import settings
 from a2net_gluon.data.augmentation import AUGMENTATIONS
 from a2net_gluon.data.folder import read_image
 from a2net_gluon.data.preprocessing import Preprocessing
@@ -20,7 +19,7 @@ from a2net_gluon.deploy.forms import load_form, onnx_session
 from a2net_gluon.environment import thread_count
 from a2net_gluon.mxnet_fixes import named_parameters
 from a2net_gluon.networks.fusion import fused
-from benchmarks import preparation, worker
+from benchmarks import block, preparation, worker
 
 
 def make(task):
@@ -30,8 +29,8 @@ def make(task):
         "training": training,
         "sgemm": sgemm,
         "input": reading,
-        "command": command,
-        "block": block,
+        "epochs": epochs,
+        "block": block.steps,
         "parameters": preparation.write_parameters,
         "photographs": preparation.write_photographs,
     }
@@ -103,15 +102,16 @@ def sgemm(task):
     return lambda: mx.nd.dot(a, b).wait_to_read(), {}
 
 
-def command(task):
-    """Train with our command line; the facts are of all epochs but the first, in which everything is set up."""
-    code = train_imagenet.main(task["flags"])
-    if code:
-        sys.exit(code)
-    with open(pathlib.Path(task["folder"]) / "metrics.csv", newline="") as file:
-        epochs = list(csv.DictReader(file))[1:]
-    seconds = [1 / float(epoch["images_per_second"]) for epoch in epochs]  # of an image
-    return (lambda: None), {"seconds": seconds, "data_wait": [float(epoch["data_wait"]) for epoch in epochs]}
+def epochs(task):
+    """Train as the commands do; the facts are of all epochs but the first, in which everything is set up."""
+    folder = tempfile.mkdtemp(dir=task["folder"])
+    schedule, optimization = settings.Schedule(warmup_epochs=0), settings.Optimization(lr=worker.LEARNING_RATE)
+    training = dataclasses.replace(
+        training_settings(task), epochs=task["epochs"], optimization=optimization, schedule=schedule, save_dir=folder
+    )
+    rows = a2net_gluon.train(training).history[1:]
+    seconds = [1 / row["images_per_second"] for row in rows]  # of an image
+    return (lambda: None), {"seconds": seconds, "data_wait": [row["data_wait"] for row in rows]}
 
 
 def reading(task):
@@ -120,7 +120,9 @@ def reading(task):
     Form "native" is MXNet's ImageRecordIter, "records" and "folder" are processes that read in Python. Epochs follow
     each other without a break, so that readers do not wait for the end of a turn.
     """
-    source = open_training_data(task)
+    from a2net_gluon.training.assembly import open_source  # large: not in the memory of the others
+
+    source = open_source(training_settings(task).resolved(), Preprocessing(size=task["size"]))
     epochs = itertools.chain.from_iterable(source.train(epoch) for epoch in itertools.count(1))
     run = worker.batch_taker((batch.pixels.wait_to_read() for batch in epochs), task["reads"])
     run()
@@ -131,21 +133,17 @@ def reading(task):
     return run, {"version": f"mxnet {mx.__version__}, OpenCV {cv2.__version__}"}
 
 
-def open_training_data(task):
-    """Return the source of a task's training data, with the readers of the command line."""
-    from a2net_gluon import settings
-    from a2net_gluon.training.assembly import open_source
-
-    data = settings.Records(**task["records"]) if task["records"] else settings.ImageFolder(task["folder"])
-    training = settings.Training(
-        data=data,
+def training_settings(task):
+    """Return the settings of training on a task's data: the name of a class of `a2net_gluon.settings`, and fields."""
+    fields = dict(task["data"])
+    return settings.Training(
+        data=getattr(settings, fields.pop("kind"))(**fields),
         network=settings.Network(task["network"]),
+        input=settings.Input(size=task["size"]),
         batch_size=task["batch"],
         workers=task["workers"],
         augmentation="dpn",
-        input=settings.Input(size=task["size"]),
     )
-    return open_source(training.resolved(), Preprocessing(size=task["size"]), devices=1)
 
 
 def augment(image, size, rng):
@@ -153,13 +151,6 @@ def augment(image, size, rng):
     augmentation = AUGMENTATIONS["dpn"]
     draws = augmentation.draw(rng, image.shape[1], image.shape[0])
     return augmentation.apply(image, draws, size)
-
-
-def block(task):
-    """Steps of one block, for `maps`."""
-    from benchmarks import maps  # has matplotlib, which would count in the memory of the others
-
-    return (lambda: None), maps.measure(maps.Case(*task["case"]))
 
 
 if __name__ == "__main__":

@@ -1,27 +1,21 @@
-"""The report of a scenario: JSON with everything, Markdown and a picture."""
+"""The report of a scenario: JSON with everything, and Markdown."""
 
 import json
+import math
+import statistics
 
-from a2net_gluon.files import replacing, write_text
-from benchmarks.pictures import draw
+from a2net_gluon.files import write_text
 
-__all__ = ["markdown", "save_picture", "table", "write_report"]
+__all__ = ["markdown", "table", "write_report"]
 
 TUNED = "*tuned*: glibc's malloc keeps large arrays, in huge pages."
 
 
 def write_report(report, folder):
-    """Write ``<scenario>.json``, ``.md`` and ``.png`` into `folder`."""
+    """Write ``<scenario>.json`` and ``.md`` into `folder`."""
     stem = folder / report["scenario"]
     write_text(stem.with_suffix(".json"), json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     write_text(stem.with_suffix(".md"), markdown(report))
-    save_picture(draw(report), stem.with_suffix(".png"))
-
-
-def save_picture(figure, path):
-    """Write a matplotlib Figure as PNG, whole or not at all."""
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=100)
 
 
 def table(titles, rows):
@@ -73,6 +67,7 @@ def _side_by_side(report):
     yield (
         f"Milliseconds an image, batch {settings['batch']}, {settings['size']}×{settings['size']}. {TUNED} *of peak*: "
         "the time of the same multiply-adds in the fastest product of matrices below, relative to the minimum. "
+        "*memory*: largest resident memory of the process in its turns, MB. "
         f"*difference* {what[report['scenario']]} from the first line, relative to the largest value."
     )
     lines = [line for line in report["rows"] if "network" in line]
@@ -83,6 +78,7 @@ def _side_by_side(report):
             **_TUNED,
             **_TIMES,
             "of peak": lambda line, floor=floor: f"{100 * floor / line['min_ms']:.0f} %",
+            "memory": lambda line: f"{line['peak_mb']:.0f}",
             "difference": lambda line: f"{line['difference']:.1e}",
         }
         yield f"## {network}"
@@ -91,23 +87,6 @@ def _side_by_side(report):
     peaks = [line for line in report["rows"] if line["family"] == "sgemm"]
     yield f"Product of two matrices of {settings['square']}×{settings['square']}."
     yield _lines(peaks, {"GFLOP/s": lambda line: f"{line['gflops']:.0f}"})
-
-
-def _memory(report):
-    settings = report["settings"]
-    yield (
-        f"Largest resident memory of a training step, MB, {settings['size']}×{settings['size']}, each of a process of "
-        f"its own, over batch sizes; *an image*: the slope of a line through them. {TUNED}"
-    )
-    columns = {
-        str(batch): lambda line, batch=batch: f"{line['peak_mb'][batch]:.0f}"
-        for batch in sorted({line["batch"] for line in report["rows"]})
-    }
-    columns["an image"] = lambda line: f"{line['slope_mb']:.1f}"
-    columns["of it blocks"] = lambda line: f"{100 * line['blocks']:.0f} %"
-    for network in dict.fromkeys(line["network"] for line in report["slopes"]):
-        yield f"## {network}"
-        yield _lines([line for line in report["slopes"] if line["network"] == network], {**_TUNED, **columns})
 
 
 def _input(report):
@@ -125,40 +104,65 @@ def _input(report):
         "every image, the native reader once an epoch for each place in the batch. *difference*: grey levels, on "
         "average, between crops with the same random numbers and those of our records."
     )
-    readers = [line for line in report["rows"] if line["family"] != "command"]
+    readers = [line for line in report["rows"] if line["family"] != "epochs"]
     yield _lines(readers, {**_SPEED, "difference": lambda line: f"{line['levels']:.2f}"})
     yield f"## Training steps of {settings['network']}"
     yield (
-        "Of train_imagenet.py, whole epochs without the first; runs take turns. *waiting for data*: share of the time "
-        "in which a batch was not there yet."
+        "Of `a2net_gluon.train`, whole epochs without the first; runs take turns. *waiting for data*: share of the "
+        "time in which a batch was not there yet."
     )
-    commands = [line for line in report["rows"] if line["family"] == "command"]
-    yield _lines(commands, {**_SPEED, "waiting for data": lambda line: f"{100 * line['data_wait']:.1f} %"})
+    epochs = [line for line in report["rows"] if line["family"] == "epochs"]
+    waiting = lambda line: f"{100 * statistics.mean(line['data_wait']):.1f} %"  # noqa: E731
+    yield _lines(epochs, {**_SPEED, "waiting for data": waiting})
+
+
+def _maps(report):
+    settings = report["settings"]
+    yield (
+        f"A step of one block, batch 1, c = {settings['channels']}, m = n = {settings['width']}: milliseconds, minima, "
+        "and the memory in MB that steps add, at their peak, to a process that holds the input, the parameters and the "
+        "arrays of the gradients. Training is forward and backward. L is the number of locations."
+    )
+    names = {line["form"]: line["name"] for line in report["rows"]}
+    columns = {"L": lambda line: f"{line['L']:,}"}
+    for unit, what in (("ms", "min_ms"), ("MB", "memory_mb")):
+        for form, name in names.items():
+            columns[f"{name}, {unit}"] = lambda line, form=form, what=what: f"{line[form][what]:,.2f}"
+    for mode in dict.fromkeys(line["mode"] for line in report["rows"]):
+        maps = {}
+        for line in report["rows"]:
+            if line["mode"] == mode:
+                own = {"name": "×".join(map(str, line["map"])), "L": math.prod(line["map"])}
+                maps.setdefault(own["name"], own)[line["form"]] = line
+        yield f"## {mode.capitalize()}"
+        yield _lines(maps.values(), columns)
 
 
 def _ratios(ratios):
     if ratios:
-        titles = {"min_ms": "of minima", "median_ms": "of medians", "peak_mb": "of peaks"}
+        titles = {"min_ms": "of minima", "median_ms": "of medians", "peak_mb": "of memory"}
+        figures = dict.fromkeys(what for line in ratios for what in line["values"])
         rows = []
         for line in ratios:
+            values = [f"{line['values'][what]:.3f}" if what in line["values"] else "" for what in figures]
             limit = "" if line["target"] is None else f"{'≥' if line['at_least'] else '≤'} {line['target']:.2f}"
             verdict = {True: "met", False: "**missed**"}.get(line.get("met"), "")
-            rows.append([line["text"], *(f"{value:.3f}" for value in line["values"].values()), limit, verdict])
+            rows.append([line["text"], *values, limit, verdict])
         yield "## Ratios"
-        yield table(["", *(titles[what] for what in ratios[0]["values"]), "target", ""], rows)
+        yield table(["", *(titles[what] for what in figures), "target", ""], rows)
 
 
 def _excluded(rows):
     """Yield the implementations that could not run or compute something else, with the reason."""
     for line in rows:
         if "error" in line:
-            of = [f"{key} {line[key]}" for key in ("network", "batch") if key in line]
+            of = [f"{key} {line[key]}" for key in ("network", "batch", "mode", "map") if key in line]
             yield f"Excluded: {', '.join([line['name'], *of])}: {line['error']}"
 
 
 _SECTIONS = {
     "inference": _side_by_side,
     "training": _side_by_side,
-    "memory": _memory,
     "input": _input,
+    "maps": _maps,
 }

@@ -1,11 +1,13 @@
 """Scenarios: functions from `Settings` to a dict with "rows"; `ratios` compares the rows, `report` writes them."""
 
+import itertools
+
 import numpy as np
 
 from benchmarks.comparison import check, difference, load_answers, row
 from benchmarks.setup import Form, open_setup
 
-__all__ = ["LEVELS", "SCENARIOS", "command_rows"]
+__all__ = ["LEVELS", "SCENARIOS"]
 
 FORMS = {
     "inference": (
@@ -29,21 +31,18 @@ FORMS = {
         Form("PyTorch, compiled", "torch", "compiled", tuned=True),
     ),
 }
-FORMS["memory"] = (
-    *(form._replace(plain=True) for form in FORMS["training"]),
-    Form("PyTorch, eager", "torch", "eager"),
-)
 READERS = (
     Form("our records, native reader", "mxnet", "native"),
     Form("our records, Python readers", "mxnet", "records"),
     Form("our folder, Python readers", "mxnet", "folder"),
     Form("PyTorch's DataLoader, OpenCV", "torch", "dataloader"),
 )
-COMMANDS = (
-    Form("training, records, native reader", "command", "native"),
-    Form("training, records, Python readers", "command", "records"),
-    Form("training, --benchmark", "command", "benchmark"),
+EPOCHS = (
+    Form("training, records, native reader", "epochs", "native"),
+    Form("training, records, Python readers", "epochs", "records"),
+    Form("training, --benchmark", "epochs", "benchmark"),
 )
+BLOCKS = (Form("A², left", "mxnet", "left"), Form("A², right", "mxnet", "right"), Form("NL", "mxnet", "nl"))
 LEVELS = 1.0  # grey levels by which crops of the same random numbers may differ on average: decoders round differently
 # A step multiplies three times: forward, for the gradients of a layer's input, and for those of its weights.
 PASSES = {"inference": 1, "training": 3}
@@ -83,9 +82,7 @@ def _add_networks(setup, kind, **options):
 def _implementations(setup, kind, network, **sizes):
     attended = network == setup.settings.network
     forms = [form for form in setup.taking_part(FORMS[kind]) if form.plain or attended]
-    if kind == "inference":
-        return [setup.network(form, kind, network, channels_last=form.tuned) for form in forms]
-    return [setup.network(form, "training", network, **sizes) for form in forms]
+    return [setup.network(form, kind, network, **sizes) for form in forms]
 
 
 def _gradient_differences(setup):
@@ -127,39 +124,6 @@ def _floors(setup, kind, peaks):
         yield {"name": "the same multiply-adds in sgemm", "family": "floor", "network": network, **times}
 
 
-def memory(settings):
-    """Resident memory of a training step, over batch sizes; every figure is of a process of its own.
-
-    The peak is that of the steps after the first two: the memory that a compiler needs is not counted.
-    """
-    rows = []
-    with open_setup(settings) as setup:
-        for network in (settings.network, settings.plain):
-            setup.add_network(network)
-            for batch in settings.batches:
-                for implementation in _implementations(setup, "memory", network, batch=batch):
-                    (result,) = setup.run([implementation], rounds=1)
-                    rows.append(row(implementation, result))
-    return {"rows": rows, "slopes": _slopes(rows, settings.network, settings.plain)}
-
-
-def _slopes(rows, attended, plain):
-    """Return for each implementation "peak_mb" by batch and "slope_mb" of an image; "blocks": their share in it."""
-    keys = ("network", "name", "family", "form", "tuned")
-    lines = {}
-    for each in rows:
-        if "error" not in each:
-            identity = {key: each[key] for key in keys}
-            line = lines.setdefault(tuple(identity.values()), {**identity, "peak_mb": {}})
-            line["peak_mb"][each["batch"]] = each["peak_mb"]
-    for line in lines.values():
-        line["slope_mb"] = float(np.polyfit(list(line["peak_mb"]), list(line["peak_mb"].values()), 1)[0])
-    for (network, *key), line in lines.items():
-        if network == attended and (plain, *key) in lines:
-            line["blocks"] = 1 - lines[(plain, *key)]["slope_mb"] / line["slope_mb"]
-    return list(lines.values())
-
-
 def reading(settings):
     """Training crops of JPEGs: our readers and a DataLoader; then training with records and with none."""
     with open_setup(settings) as setup:
@@ -172,7 +136,9 @@ def reading(settings):
             if "error" not in line and line["form"] != "native":
                 _check_crops(line, load_answers(reader), reference)
         settings.log("--- training with and without records")
-        return {"rows": rows + command_rows(setup), "images": images}
+        workers = min(settings.threads, max(settings.readers))
+        rows += _in_new_processes(setup, [setup.epochs(form, workers) for form in EPOCHS])
+        return {"rows": rows, "images": images}
 
 
 def _check_crops(line, answers, reference):
@@ -185,22 +151,32 @@ def _check_crops(line, answers, reference):
         line["error"] = f"crops differ from ours by {line['levels']} levels on average, more than {LEVELS}"
 
 
-def command_rows(setup):
-    """Return rows of our command line, interleaved: with records, and with the same batch over and over."""
-    settings = setup.settings
-    workers = min(settings.threads, max(settings.readers))
-    found = {form: {"seconds": [], "data_wait": []} for form in COMMANDS}
-    for turn in range(1, settings.turns + 1):
-        for form, result in found.items():
-            if "error" not in result:
-                (facts,) = setup.run([setup.training_command(form, workers, turn)])
-                result.update({key: result[key] + facts[key] for key in ("seconds", "data_wait") if key in facts})
-                result.update({key: facts[key] for key in ("error",) if key in facts})
+def maps(settings):
+    """A step of one block over growing maps: double attention in both associations, and the non-local block."""
     rows = []
-    for form, result in found.items():
-        result["data_wait"] = float(np.mean(result["data_wait"] or 0))
-        rows.append(row(setup.training_command(form, workers, 1), result))
-    return rows
+    with open_setup(settings) as setup:
+        for place, mode in itertools.product(settings.maps, ("inference", "training")):
+            settings.log(f"--- {mode}, map {place}")
+            rows += _in_new_processes(setup, [setup.block(form, mode, place) for form in BLOCKS], rounds=1)
+    for line in rows:
+        if "error" not in line:
+            line["memory_mb"] = max(line["first_peak_mb"], line["peak_mb"]) - line["before_mb"]
+    return {"rows": rows}
 
 
-SCENARIOS = {"inference": inference, "training": training, "memory": memory, "input": reading}
+def _in_new_processes(setup, implementations, rounds=0):
+    """Return rows of implementations that take turns, with a new process for each turn.
+
+    Times are of all turns, memory is of the last.
+    """
+    results = [{} for _ in implementations]
+    for _ in range(setup.settings.turns):
+        for implementation, result in zip(implementations, results):
+            if "error" not in result:
+                (new,) = setup.run([implementation], rounds)
+                lists = {key: [*result.get(key, ()), *value] for key, value in new.items() if isinstance(value, list)}
+                result.update({**new, **lists})
+    return [row(implementation, result) for implementation, result in zip(implementations, results)]
+
+
+SCENARIOS = {"inference": inference, "training": training, "input": reading, "maps": maps}

@@ -20,7 +20,6 @@ class Settings:
     classes: int = 1000
     size: int = 224
     batch: int = 16
-    batches: tuple = (2, 4, 8, 16)  # in the scenario memory
     square: int = 4096  # size of the matrices whose product gives the machine's peak
     rounds: int = 7  # turns of each implementation
     runs: int = 2  # timed runs of a turn
@@ -29,9 +28,12 @@ class Settings:
     files: int = 1024  # of a reader's epoch; fewer JPEGs are repeated
     reads: int = 16  # batches of a reader's run
     readers: tuple = (1, 2, 3)  # numbers of workers
-    steps: int = 6  # of an epoch of a training command
-    epochs: int = 3  # of a training command
-    turns: int = 2  # of each training command
+    steps: int = 6  # of an epoch of a training run
+    epochs: int = 3  # of a training run
+    turns: int = 2  # of implementations that get a new process for each turn: training runs, and blocks on maps
+    maps: tuple = ((14, 14), (20, 20), (28, 28), (40, 40), (56, 56), (8, 28, 28), (32, 28, 28))
+    channels: int = 256  # c of a block on a map
+    width: int = 64  # its m and n
     threads: int = 1
     timeout: float = 900  # seconds for each answer of a worker
     torch: bool = True  # whether PyTorch takes part
@@ -45,7 +47,6 @@ QUICK = {
     "classes": 10,
     "size": 32,
     "batch": 4,
-    "batches": (2, 4),
     "square": 256,
     "rounds": 1,
     "runs": 1,
@@ -56,6 +57,9 @@ QUICK = {
     "steps": 2,
     "epochs": 2,
     "turns": 1,
+    "maps": ((2, 3, 4),),
+    "channels": 16,
+    "width": 4,
     "timeout": 180,
 }
 

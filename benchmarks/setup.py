@@ -1,6 +1,7 @@
 """The folder that the implementations of a scenario share: parameters, exports, JPEGs, answers."""
 
 import contextlib
+import math
 import pathlib
 import tempfile
 import typing
@@ -8,6 +9,8 @@ import typing
 from benchmarks.runner import Implementation, ImplementationError, run_once, take_turns
 
 __all__ = ["Form", "Setup", "open_setup"]
+
+BLOCK_LOCATIONS = 25_000  # that a run of a block takes, over all of its steps
 
 
 class Form(typing.NamedTuple):
@@ -75,31 +78,39 @@ class Setup:
 
     def reader(self, form, workers):
         """Return an implementation that reads the photographs: form "native", "records", "folder" or "dataloader"."""
-        records = {part: str(self._photographs / f"{part}.rec") for part in ("train", "val")}
-        task = {
-            **self._task("input", form),
-            "folder": str(self._photographs / "images"),
-            "records": {**records, "native": form.form == "native"} if form.form in ("native", "records") else None,
-            "answers": self._new_answers(),
-            "workers": workers,
-            "reads": self.settings.reads,
-        }
+        sizes = {"workers": workers, "reads": self.settings.reads, "answers": self._new_answers()}
+        task = {**self._task("input", form), **self._data_task(form, "train"), **sizes}
         return Implementation(f"{form.name}, {workers}", form.family, task, images=task["batch"] * task["reads"])
 
-    def training_command(self, form, workers, turn):
-        """Return train_imagenet.py, form "native", "records" or "benchmark", as an implementation."""
-        settings, folder = self.settings, self._folder / "runs" / f"{turn}-{form.form}"
-        flags = f"--model {settings.network} --classes {settings.classes} --input-size {settings.size}"
-        flags += f" --batch-size {settings.batch} --num-epochs {settings.epochs} --lr 1e-3 --warmup-epochs 0"
-        if form.form == "benchmark":
-            flags += f" --benchmark --benchmark-batches {settings.steps}"
-            records = {}
+    def epochs(self, form, workers):
+        """Return an implementation that trains whole epochs: form "native", "records" or "benchmark"."""
+        sizes = {"workers": workers, "epochs": self.settings.epochs, "folder": str(self._folder)}
+        return Implementation(
+            form.name, form.family, {**self._task("epochs", form), **self._data_task(form, "short"), **sizes}
+        )
+
+    def block(self, form, mode, place):
+        """Return an implementation of a block on a map, form "left", "right" or "nl", "inference" or "training".
+
+        A run has many steps on a small map: a single one is too short to be measured.
+        """
+        settings, steps = self.settings, max(1, BLOCK_LOCATIONS // math.prod(place))
+        sizes = {"map": place, "channels": settings.channels, "width": settings.width, "steps": steps}
+        return Implementation(
+            form.name, form.family, {"kind": "block", "form": form.form, "mode": mode, **sizes}, images=steps
+        )
+
+    def _data_task(self, form, part):
+        """Return folder and training data of a task, see `mxnet_worker.training_settings`."""
+        settings, folder = self.settings, self._photographs / "images"
+        if form.form in ("native", "records"):
+            records = {name: str(self._photographs / f"{file}.rec") for name, file in (("train", part), ("val", "val"))}
+            data = {"kind": "Records", **records, "native": form.form == "native", "classes": settings.classes}
+        elif form.form == "benchmark":
+            data = {"kind": "Synthetic", "batches": settings.steps, "classes": settings.classes}
         else:
-            flags += f" -j {workers}" + " --native-reader" * (form.form == "native")
-            records = {"--rec-train": self._photographs / "short.rec", "--rec-val": self._photographs / "val.rec"}
-        paths = [str(word) for pair in {"--save-dir": folder, **records}.items() for word in pair]
-        task = {**self._task("command", form), "flags": [*flags.split(), *paths], "folder": str(folder)}
-        return Implementation(form.name, form.family, task)
+            data = {"kind": "ImageFolder", "path": str(folder)}
+        return {"folder": str(folder), "data": data}
 
     def _task(self, kind, form):
         settings = self.settings
@@ -119,7 +130,7 @@ class Setup:
             **{name: str(path) for name, path in files.items()},
             "network": network,
             "classes": self.settings.classes,
-            "channels_last": True,
+            "channels_last": form.tuned,
         }
 
     def _new_answers(self):

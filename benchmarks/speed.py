@@ -7,8 +7,8 @@
 
 Every implementation is a process of its own with the same threads, the same parameters and the same images. They take
 turns, and so does a matrix product, the machine's peak. An implementation that computes something else is excluded and
-named. Each scenario writes OUTPUT/<scenario>.json with every single time, .md with tables and .png. Leave the machine
-alone meanwhile.
+named. Each scenario writes OUTPUT/<scenario>.json with every single time and .md with tables. Leave the machine alone
+meanwhile.
 """
 
 import contextlib
@@ -64,14 +64,14 @@ def _run(scenarios, output, settings):
     for scenario in scenarios:
         settings.log(f"--- {scenario}")
         write_report(_report(scenario, settings), folder)
-        settings.log(f"{folder / scenario}.md, .json, .png")
+        settings.log(f"{folder / scenario}.md, .json")
 
 
 def _report(scenario, settings):
     started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     commit = _commit()  # before the run: the files may change meanwhile
     found = SCENARIOS[scenario](settings)
-    words = {"attended": settings.network, "plain": settings.plain, "largest": max(settings.batches)}
+    words = {"attended": settings.network, "plain": settings.plain}
     return {
         "scenario": scenario,
         "started": started,

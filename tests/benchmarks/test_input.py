@@ -78,19 +78,20 @@ def test_peer_gives_crops_in_channels_first(jpegs):
     assert epochs == [[0, 1, 2, 3]] * 2
 
 
-def test_a_command_that_fails_is_excluded(tmp_path):
+def test_training_that_fails_is_excluded(tmp_path):
     lines = []
+    data = {"kind": "Records", "val": str(tmp_path / "none.rec")}
+    sizes = {"network": "a2net_resnet20_small", "size": 32, "batch": 4, "workers": 1, "epochs": 2}
+    task = {"kind": "epochs", "folder": str(tmp_path), "data": data, **sizes}
     settings = Settings(**QUICK, log=lines.append)
-    task = {"kind": "command", "folder": str(tmp_path / "runs"), "flags": ["--rec-val", str(tmp_path / "none.rec")]}
-    (result,) = take_turns([Implementation("records", "command", task)], settings, rounds=0)
-    assert result["error"].startswith("ended with 2: ")
-    assert "--use-rec needs --rec-train FILE" in result["error"]
+    (result,) = take_turns([Implementation("records", "epochs", task)], settings, rounds=0)
+    assert result["error"] == "UsageError: --use-rec needs --rec-train FILE"
     assert lines == [f"records is excluded: {result['error']}"]
 
 
 def test_targets_of_speed_are_lower_limits():
     times = {("torch", "dataloader"): 6.0, ("mxnet", "records"): 4.0, ("mxnet", "native"): 5.0}
-    times.update({("command", "benchmark"): 94.0, ("command", "records"): 100.0})
+    times.update({("epochs", "benchmark"): 94.0, ("epochs", "records"): 100.0})
     rows = [{"family": family, "form": form, "min_ms": ms, "median_ms": ms} for (family, form), ms in times.items()]
     best, python, native, training = evaluate(RATIOS["input"], rows, {})
     assert (best["values"]["min_ms"], best["met"]) == (1.5, True)
