@@ -14,7 +14,7 @@ TOLERANCE = 1e-4  # of the largest value; an implementation that differs by more
 def row(implementation, result):
     """Return a row: the implementation, and milliseconds of each of its images (or products)."""
     task = implementation.task
-    sizes = ("network", "form", "batch", "size", "workers", "mode", "map")
+    sizes = ("network", "attended", "form", "batch", "size", "workers", "mode", "map")
     line = {"name": implementation.name, "family": implementation.family, "tuned": implementation.tuned}
     line.update({key: task[key] for key in sizes if key in task})
     told = ("version", "error", "peak_mb", "first_peak_mb", "before_mb", "data_wait")
@@ -57,8 +57,8 @@ def load_answers(implementation):
 class Ratio(typing.NamedTuple):
     """The fastest of some rows relative to the fastest of others.
 
-    `over` and `under` are fields of the rows; a tuple stands for any of its values, a word of `evaluate` for its
-    meaning. `of` names the compared figures; the target is for the first.
+    `over` and `under` are fields of the rows; a tuple stands for any of its values. `of` names the compared figures.
+    The target is for the first of them.
     """
 
     text: str
@@ -69,8 +69,8 @@ class Ratio(typing.NamedTuple):
     of: typing.Tuple[str, ...] = ("min_ms", "median_ms")
 
 
-_SINGLE = ("hybrid", "optimized", "onnx", "whole", "eager", "frozen", "compiled")  # in float32
-_A, _PLAIN = {"network": "attended"}, {"network": "plain"}
+_SINGLE = ("hybrid", "optimized", "onnx", "eager", "frozen", "compiled")  # in float32
+_A, _PLAIN = {"attended": True}, {"attended": False}
 _FLOOR, _MXNET, _TORCH = ({"family": family, **_A} for family in ("floor", "mxnet", "torch"))
 _OURS = {"family": ("mxnet", "onnxruntime"), "form": _SINGLE, **_A}
 _DEFAULT = {**_MXNET, "tuned": False}  # MXNet with default settings
@@ -90,7 +90,6 @@ RATIOS = {
     "inference": (
         Ratio("sgemm / best of our forms: share of the machine's peak", _FLOOR, _OURS, 0.90, True),
         Ratio("best of our forms / best PyTorch", _OURS, _TORCH, 0.95),
-        Ratio("best of our forms / ONNX Runtime, all images at once", _OURS, {"form": "whole", **_A}, 1.0),
         Ratio(
             "MXNet hybridized, default settings / PyTorch eager, tuned", {**_DEFAULT, "form": "hybrid"}, _EAGER, 0.95
         ),
@@ -126,14 +125,11 @@ RATIOS = {
 }
 
 
-def evaluate(ratios, rows, words):
-    """Return ratios as dicts with "values" and "met"; those without rows are left out.
-
-    `words` is a dict: the names of the networks that "attended" and "plain" stand for.
-    """
+def evaluate(ratios, rows):
+    """Return ratios as dicts with "values" and "met"; those without rows are left out."""
 
     def select(wanted, of):
-        accepted = {key: each if isinstance(each, tuple) else (words.get(each, each),) for key, each in wanted.items()}
+        accepted = {key: each if isinstance(each, tuple) else (each,) for key, each in wanted.items()}
         sound = [line for line in rows if set(of) <= set(line) and "error" not in line]
         return [line for line in sound if all(line.get(key) in values for key, values in accepted.items())]
 

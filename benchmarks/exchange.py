@@ -1,12 +1,7 @@
 """Times in which devices exchange gradients, calculated, not measured: the tables of docs/results/scaling.md.
 
-python benchmarks/exchange.py
+``python -m benchmarks.exchange`` prints them.
 """
-
-import pathlib
-import sys
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 import a2net_gluon
 from benchmarks.report import table

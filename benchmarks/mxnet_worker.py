@@ -1,7 +1,6 @@
 """Implementations of this project: MXNet, and ONNX Runtime on our exports. Run by `runner.Worker`."""
 
 import a2net_gluon  # isort: skip  (prepares the process before anything imports mxnet)
-import dataclasses
 import importlib.metadata
 import itertools
 import tempfile
@@ -12,14 +11,14 @@ import numpy as np
 from mxnet import autograd, gluon
 
 from a2net_gluon import settings
+from a2net_gluon.blocks import DoubleAttention, NonLocal
 from a2net_gluon.data.augmentation import AUGMENTATIONS
 from a2net_gluon.data.folder import read_image
 from a2net_gluon.data.preprocessing import Preprocessing
-from a2net_gluon.deploy.forms import load_form, onnx_session
-from a2net_gluon.environment import thread_count
+from a2net_gluon.deploy.forms import load_form
 from a2net_gluon.mxnet_fixes import named_parameters
 from a2net_gluon.networks.fusion import fused
-from benchmarks import block, preparation, worker
+from benchmarks import preparation, worker
 
 
 def make(task):
@@ -30,7 +29,7 @@ def make(task):
         "sgemm": sgemm,
         "input": reading,
         "epochs": epochs,
-        "block": block.steps,
+        "block": block,
         "parameters": preparation.write_parameters,
         "photographs": preparation.write_photographs,
     }
@@ -39,18 +38,12 @@ def make(task):
 
 
 def inference(task):
-    """Logits of a batch: of the network as `get_model` makes it (form "hybrid"), or of a form of its export.
-
-    Form "whole" is ONNX Runtime with its defaults, the others run as everywhere in the project.
-    """
+    """Logits of a batch: of the network as `get_model` makes it (form "hybrid"), or of a form of its export."""
     inputs, facts = worker.images(task), {}
     if task["form"] == "hybrid":
         net, batch = preparation.load_network(task), mx.nd.array(inputs)
         net.hybridize(static_alloc=True, static_shape=True)
         forward = lambda: net(batch).asnumpy()  # noqa: E731
-    elif task["form"] == "whole":
-        session = onnx_session(f"{task['export']}.onnx", thread_count())
-        forward = lambda: session.run(None, {"data": inputs})[0]  # noqa: E731
     else:
         run = load_form(task["export"], task["form"])
         forward = lambda: run(inputs)  # noqa: E731
@@ -106,10 +99,8 @@ def epochs(task):
     """Train as the commands do; the facts are of all epochs but the first, in which everything is set up."""
     folder = tempfile.mkdtemp(dir=task["folder"])
     schedule, optimization = settings.Schedule(warmup_epochs=0), settings.Optimization(lr=worker.LEARNING_RATE)
-    training = dataclasses.replace(
-        training_settings(task), epochs=task["epochs"], optimization=optimization, schedule=schedule, save_dir=folder
-    )
-    rows = a2net_gluon.train(training).history[1:]
+    more = {"epochs": task["epochs"], "optimization": optimization, "schedule": schedule, "save_dir": folder}
+    rows = a2net_gluon.train(training_settings(task, **more)).history[1:]
     seconds = [1 / row["images_per_second"] for row in rows]  # of an image
     return (lambda: None), {"seconds": seconds, "data_wait": [row["data_wait"] for row in rows]}
 
@@ -133,7 +124,7 @@ def reading(task):
     return run, {"version": f"mxnet {mx.__version__}, OpenCV {cv2.__version__}"}
 
 
-def training_settings(task):
+def training_settings(task, **more):
     """Return the settings of training on a task's data: the name of a class of `a2net_gluon.settings`, and fields."""
     fields = dict(task["data"])
     return settings.Training(
@@ -143,6 +134,7 @@ def training_settings(task):
         batch_size=task["batch"],
         workers=task["workers"],
         augmentation="dpn",
+        **more,
     )
 
 
@@ -151,6 +143,51 @@ def augment(image, size, rng):
     augmentation = AUGMENTATIONS["dpn"]
     draws = augmentation.draw(rng, image.shape[1], image.shape[0])
     return augmentation.apply(image, draws, size)
+
+
+def block(task):
+    """Steps of one block on a map; the facts have the memory of the process before the first of them.
+
+    That includes the input, the parameters and the arrays of the gradients. What is more at the peak is the block's.
+    """
+    # Threads, libraries and kernels, which a small map needs as well, are no memory of the block.
+    _block_step({**task, "map": (2,) * len(task["map"])})()
+    step = _block_step(task)
+    worker.give_memory_back()
+    worker.reset_peak()
+    before = worker.peak_bytes()
+    run = lambda: [step() for _ in range(task["steps"])]  # noqa: E731
+    run()
+    return run, {"before_mb": before / 1e6}
+
+
+def _block_step(task):
+    """Return a function that runs the block once, on its input."""
+    channels, width, ndim = task["channels"], task["width"], len(task["map"])
+    if task["form"] == "nl":
+        net = NonLocal(channels, width, width, ndim=ndim)
+    else:
+        net = DoubleAttention(channels, width, width, ndim=ndim, association=task["form"])
+    mx.random.seed(0)
+    net.initialize(mx.init.MSRAPrelu())
+    net.hybridize(static_alloc=True, static_shape=True)
+    shape = (1, channels, *task["map"])
+    x, head = mx.nd.random.normal(shape=shape), mx.nd.ones(shape)
+    if task["mode"] == "training":
+        x.attach_grad()  # as inside a network: the block computes the gradient of its input
+
+    def infer():
+        net(x)
+        mx.nd.waitall()
+
+    def train():
+        with autograd.record():
+            output = net(x)
+        output.backward(head)
+        mx.nd.waitall()
+
+    mx.nd.waitall()
+    return train if task["mode"] == "training" else infer
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import math
 import cv2
 import numpy as np
 
-__all__ = ["Endless", "Photographs", "augment", "decode", "prepare_worker"]
+__all__ = ["Photographs", "augment", "decode", "prepare_worker"]
 
 AREA = (0.08, 1.0)  # of the image's
 ASPECT = 4 / 3
@@ -57,18 +57,6 @@ class Photographs:
     def __getitem__(self, number):
         crop = augment(decode(self._paths[number]), self._size, self.rng)
         return np.ascontiguousarray(crop.transpose(2, 0, 1)), self._labels[number]
-
-
-class Endless:
-    """A sampler of shuffled numbers, epoch after epoch, so that workers do not wait for the end of an epoch."""
-
-    def __init__(self, count):
-        self._count = count
-
-    def __iter__(self):
-        rng = np.random.default_rng(0)
-        while True:
-            yield from rng.permutation(self._count).tolist()
 
 
 def prepare_worker(number):

@@ -25,12 +25,12 @@ def table(titles, rows):
 
 def markdown(report):
     """Return the whole report as text."""
-    machine, settings = report["machine"], report["settings"]
+    machine = report["machine"]
     versions = ", ".join(sorted({line["version"] for line in report["rows"] if "version" in line}))
     parts = [
         f"# {report['scenario'].capitalize()}",
         f"{machine['processor']}, {machine['threads']} threads; {report['started']}; commit {report['commit']}; "
-        f"{versions}. {settings['rounds']} turns of {settings['runs']} runs for each implementation.",
+        f"{versions}.",
         *_SECTIONS[report["scenario"]](report),
         *_ratios(report["ratios"]),
         *_excluded(report["rows"]),
@@ -61,14 +61,20 @@ _TIMES = {"minimum": lambda line: f"{line['min_ms']:.2f}", "median": lambda line
 _SPEED = {**_TIMES, "images/s": lambda line: f"{1000 / line['min_ms']:.1f}"}
 
 
+def _turns(settings):
+    return f"{settings['rounds']} turns of {settings['runs']} runs for each implementation. Milliseconds an image"
+
+
 def _side_by_side(report):
     settings = report["settings"]
-    what = {"inference": "of the logits", "training": "of loss and gradients, computed in double precision,"}
+    of = {"inference": "the logits", "training": "loss and gradients, computed in double precision,"}[
+        report["scenario"]
+    ]
     yield (
-        f"Milliseconds an image, batch {settings['batch']}, {settings['size']}×{settings['size']}. {TUNED} *of peak*: "
-        "the time of the same multiply-adds in the fastest product of matrices below, relative to the minimum. "
-        "*memory*: largest resident memory of the process in its turns, MB. "
-        f"*difference* {what[report['scenario']]} from the first line, relative to the largest value."
+        f"{_turns(settings)}, batch {settings['batch']}, {settings['size']}×{settings['size']}. {TUNED} *of peak*: the "
+        "time of the same multiply-adds in the fastest product of matrices below, relative to the minimum. "
+        f"*memory*: largest resident memory of the process in its turns, MB. *difference* of {of} from the first line, "
+        "relative to the largest value."
     )
     lines = [line for line in report["rows"] if "network" in line]
     for network in dict.fromkeys(line["network"] for line in lines):
@@ -98,11 +104,9 @@ def _input(report):
     )
     yield f"## Batches of {settings['batch']} crops, {settings['size']}×{settings['size']}"
     yield (
-        "Milliseconds an image, and images a second at the minimum; behind the names the number of workers: processes, "
-        "with the native reader threads, of which MXNet takes at most one less than half of the processors, and at "
-        "least one. All hand over uint8 in channels first and labels; our Python readers and the DataLoader draw for "
-        "every image, the native reader once an epoch for each place in the batch. *difference*: grey levels, on "
-        "average, between crops with the same random numbers and those of our records."
+        f"{_turns(settings)}, and images a second at the minimum; behind the names the number of workers: processes, "
+        "with the native reader threads. All hand over uint8 in channels first and labels. "
+        "*difference*: grey levels, on average, between crops with the same random numbers and those of our records."
     )
     readers = [line for line in report["rows"] if line["family"] != "epochs"]
     yield _lines(readers, {**_SPEED, "difference": lambda line: f"{line['levels']:.2f}"})
@@ -119,9 +123,9 @@ def _input(report):
 def _maps(report):
     settings = report["settings"]
     yield (
-        f"A step of one block, batch 1, c = {settings['channels']}, m = n = {settings['width']}: milliseconds, minima, "
-        "and the memory in MB that steps add, at their peak, to a process that holds the input, the parameters and the "
-        "arrays of the gradients. Training is forward and backward. L is the number of locations."
+        f"A step of one block, batch 1, c = {settings['channels']}, m = n = {settings['width']}: milliseconds, least "
+        f"of {settings['turns']} processes, and the memory in MB that steps add, at their peak, to a process that has "
+        "input, parameters and gradients. Training is forward and backward. L is the number of locations."
     )
     names = {line["form"]: line["name"] for line in report["rows"]}
     columns = {"L": lambda line: f"{line['L']:,}"}
@@ -131,11 +135,27 @@ def _maps(report):
     for mode in dict.fromkeys(line["mode"] for line in report["rows"]):
         maps = {}
         for line in report["rows"]:
-            if line["mode"] == mode:
+            if line["mode"] == mode and "error" not in line:
                 own = {"name": "×".join(map(str, line["map"])), "L": math.prod(line["map"])}
                 maps.setdefault(own["name"], own)[line["form"]] = line
         yield f"## {mode.capitalize()}"
         yield _lines(maps.values(), columns)
+
+
+def _profile(report):
+    settings = report["settings"]
+    yield (
+        f"{settings['network']} hybridized, batch {settings['batch']}, {settings['size']}×{settings['size']}: times by "
+        "oneDNN itself, for every operation and shape the least of several runs."
+    )
+    columns = {
+        "in a run": lambda line: f"{line['number']:.0f}",
+        "ms an image": lambda line: f"{line['image_ms']:.2f}",
+        "share": lambda line: f"{100 * line['share']:.1f} %",
+    }
+    for mode in dict.fromkeys(line["mode"] for line in report["rows"]):
+        yield f"## {mode.capitalize()}"
+        yield _lines([line for line in report["rows"] if line["mode"] == mode], columns)
 
 
 def _ratios(ratios):
@@ -160,9 +180,4 @@ def _excluded(rows):
             yield f"Excluded: {', '.join([line['name'], *of])}: {line['error']}"
 
 
-_SECTIONS = {
-    "inference": _side_by_side,
-    "training": _side_by_side,
-    "input": _input,
-    "maps": _maps,
-}
+_SECTIONS = {"inference": _side_by_side, "training": _side_by_side, "input": _input, "maps": _maps, "profile": _profile}

@@ -12,9 +12,9 @@ import sys
 import tempfile
 import time
 
-from a2net_gluon.errors import FailureError
+from a2net_gluon.errors import FailureError, InterruptedRunError
 
-__all__ = ["Implementation", "ImplementationError", "Worker", "peers_python", "run_once", "take_turns"]
+__all__ = ["Implementation", "ImplementationError", "Worker", "ending_on_signals", "peers_python", "take_turns"]
 
 ROOT = pathlib.Path(__file__).parent.parent
 # Large arrays stay in the heap, in huge pages. By default malloc maps and unmaps them in every layer, and each page
@@ -56,24 +56,23 @@ def peers_python():
 class Worker:
     """The process of an implementation, from `start` to `close`.
 
-    It computes with `threads`, and has `timeout` seconds for each answer; the first includes compilation and a run.
-    `variables` are further ones of its environment.
+    It computes with ``settings.threads``, and has ``settings.timeout`` seconds for each answer; the first includes
+    compilation and a run. `variables` are further ones of its environment.
     """
 
-    def __init__(self, implementation, threads, timeout, variables=None):
-        self.implementation, self._timeout = implementation, timeout
-        self._environment = {**implementation.environment(threads), **(variables or {})}
+    def __init__(self, implementation, settings, variables=None):
+        self.implementation, self._timeout = implementation, settings.timeout
+        self._environment = {**implementation.environment(settings.threads), **(variables or {})}
         self._process = None
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (until `close`)
 
     def start(self):
         """Start the process, wait until it is ready and return its facts."""
         torch = "torch" in (self.implementation.family, self.implementation.task.get("form"))
-        python = peers_python() if torch else pathlib.Path(sys.executable)
-        if not python.is_file():
-            raise ImplementationError(f"{python}: no such environment; make bench installs it")
         self._process = subprocess.Popen(
-            [str(python), "-m", "benchmarks.torch_worker" if torch else "benchmarks.mxnet_worker"],
+            [str(peers_python()), "-m", "benchmarks.torch_worker"]
+            if torch
+            else [sys.executable, "-m", "benchmarks.mxnet_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -123,12 +122,6 @@ class Worker:
         return ImplementationError(f"ended with {code}: {lines[-1][:300]}")
 
 
-def run_once(implementation, threads, timeout):
-    """Start an implementation, return its facts and end it."""
-    with contextlib.closing(Worker(implementation, threads, timeout)) as worker:
-        return worker.start()
-
-
 def take_turns(implementations, settings, rounds):
     """Run implementations interleaved; in every round each has a turn of ``settings.runs`` runs.
 
@@ -136,7 +129,7 @@ def take_turns(implementations, settings, rounds):
     ready, and its facts; or "error".
     """
     results = [{} for _ in implementations]
-    workers = [Worker(each, settings.threads, settings.timeout) for each in implementations]
+    workers = [Worker(each, settings) for each in implementations]
     with contextlib.ExitStack() as stack:
         for worker, result in zip(workers, results):
             stack.callback(worker.close)
@@ -165,3 +158,25 @@ def _excluding(worker, result, settings):
         result["error"] = str(error)
         settings.log(f"{worker.implementation.name} is excluded: {error}")
         worker.close()
+
+
+@contextlib.contextmanager
+def ending_on_signals():
+    """Make the first SIGINT or SIGTERM raise an InterruptedRunError, so that workers are ended and files removed.
+
+    Later signals do not disturb that.
+    """
+
+    def end(number, frame):
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise InterruptedRunError(f"interrupted by {signal.Signals(number).name}", number)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

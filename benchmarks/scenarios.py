@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 
 from benchmarks.comparison import check, difference, load_answers, row
+from benchmarks.profile import measure
 from benchmarks.setup import Form, open_setup
 
 __all__ = ["LEVELS", "SCENARIOS"]
@@ -13,12 +14,11 @@ FORMS = {
     "inference": (
         Form("MXNet, hybridized", "mxnet", "hybrid"),
         Form("MXNet, optimized export", "mxnet", "optimized"),
-        Form("ONNX Runtime, our export, as predict runs it", "onnxruntime", "onnx"),
+        Form("ONNX Runtime, our export", "onnxruntime", "onnx"),
         Form("PyTorch, frozen", "torch", "frozen", tuned=True),
         Form("PyTorch, compiled", "torch", "compiled", tuned=True),
         Form("MXNet, hybridized", "mxnet", "hybrid", tuned=True, plain=False),
         Form("MXNet, optimized export", "mxnet", "optimized", tuned=True, plain=False),
-        Form("ONNX Runtime, our export, all images at once", "onnxruntime", "whole", plain=False),
         Form("ONNX Runtime, our export, 8 bits", "onnxruntime", "int8", plain=False),
         Form("PyTorch, eager, default settings", "torch", "eager", plain=False),
         Form("PyTorch, eager", "torch", "eager", tuned=True, plain=False),
@@ -80,8 +80,7 @@ def _add_networks(setup, kind, **options):
 
 
 def _implementations(setup, kind, network, **sizes):
-    attended = network == setup.settings.network
-    forms = [form for form in setup.taking_part(FORMS[kind]) if form.plain or attended]
+    forms = [form for form in setup.taking_part(FORMS[kind]) if form.plain or network == setup.settings.network]
     return [setup.network(form, kind, network, **sizes) for form in forms]
 
 
@@ -121,7 +120,8 @@ def _floors(setup, kind, peaks):
     best = {what: min(peak[what] for peak in peaks if "ms" in peak) for what in ("min_ms", "median_ms")}
     for network, macs in setup.macs.items():
         times = {what: PASSES[kind] * 2 * macs / flops * milliseconds for what, milliseconds in best.items()}
-        yield {"name": "the same multiply-adds in sgemm", "family": "floor", "network": network, **times}
+        names = {"name": "the same multiply-adds in sgemm", "family": "floor", "network": network}
+        yield {**names, "attended": network == setup.settings.network, **times}
 
 
 def reading(settings):
@@ -164,6 +164,17 @@ def maps(settings):
     return {"rows": rows}
 
 
+def profile(settings):
+    """Times by kind of operation, of a training step and of inference."""
+    rows = []
+    with open_setup(settings) as setup:
+        setup.add_network(settings.network)
+        for kind in ("training", "inference"):
+            implementation = setup.network(Form("", "mxnet", "hybrid"), kind, settings.network)
+            rows += [{"mode": kind, **line} for line in measure(implementation, settings)]
+    return {"rows": rows}
+
+
 def _in_new_processes(setup, implementations, rounds=0):
     """Return rows of implementations that take turns, with a new process for each turn.
 
@@ -179,4 +190,4 @@ def _in_new_processes(setup, implementations, rounds=0):
     return [row(implementation, result) for implementation, result in zip(implementations, results)]
 
 
-SCENARIOS = {"inference": inference, "training": training, "input": reading, "maps": maps}
+SCENARIOS = {"inference": inference, "training": training, "input": reading, "maps": maps, "profile": profile}

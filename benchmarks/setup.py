@@ -1,16 +1,70 @@
-"""The folder that the implementations of a scenario share: parameters, exports, JPEGs, answers."""
+"""Sizes of a benchmark, and the folder that its implementations share: parameters, exports, JPEGs, answers."""
 
 import contextlib
+import dataclasses
 import math
 import pathlib
 import tempfile
 import typing
 
-from benchmarks.runner import Implementation, ImplementationError, run_once, take_turns
+from benchmarks.runner import Implementation, ImplementationError, take_turns
 
-__all__ = ["Form", "Setup", "open_setup"]
+__all__ = ["QUICK", "Form", "Settings", "Setup", "open_setup"]
 
-BLOCK_LOCATIONS = 25_000  # that a run of a block takes, over all of its steps
+BLOCK_LOCATIONS = 5_000  # that a run of a block takes, over all of its steps
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Sizes of a benchmark; the defaults are those of docs/results/speed.md."""
+
+    network: str = "a2net_resnet50"  # with attention blocks
+    plain: str = "resnet50"  # without
+    classes: int = 1000
+    size: int = 224
+    batch: int = 16
+    square: int = 4096  # size of the matrices whose product gives the machine's peak
+    rounds: int = 7  # turns of each implementation
+    runs: int = 2  # timed runs of a turn
+    images: typing.Optional[pathlib.Path] = None  # folder of JPEGs for the scenario input; None: generate some
+    generated: tuple = (64, 375, 500)  # number, height and width of generated JPEGs
+    files: int = 1024  # of a reader's epoch; fewer JPEGs are repeated
+    reads: int = 16  # batches of a reader's run
+    readers: tuple = (1, 2, 3)  # numbers of workers
+    steps: int = 6  # of an epoch of a training run
+    epochs: int = 3  # of a training run
+    turns: int = 2  # of implementations that get a new process for each turn: training runs, and blocks on maps
+    maps: tuple = ((14, 14), (20, 20), (28, 28), (40, 40), (56, 56), (8, 28, 28), (32, 28, 28))
+    channels: int = 256  # c of a block on a map
+    width: int = 64  # its m and n
+    threads: int = 1
+    timeout: float = 900  # seconds for each answer of a worker
+    torch: bool = True  # whether PyTorch takes part
+    log: typing.Callable = print  # takes lines of progress
+
+
+# For tests, and to see whether everything runs: the figures mean nothing.
+QUICK = {
+    "network": "a2net_resnet20_small",
+    "plain": "resnet20_small",
+    "classes": 10,
+    "size": 32,
+    "batch": 4,
+    "square": 256,
+    "rounds": 1,
+    "runs": 1,
+    "generated": (6, 48, 64),
+    "files": 24,
+    "reads": 2,
+    "readers": (1,),
+    "steps": 2,
+    "epochs": 2,
+    "turns": 1,
+    "maps": ((2, 3, 4),),
+    "channels": 16,
+    "width": 4,
+    "timeout": 180,
+}
 
 
 class Form(typing.NamedTuple):
@@ -85,9 +139,8 @@ class Setup:
     def epochs(self, form, workers):
         """Return an implementation that trains whole epochs: form "native", "records" or "benchmark"."""
         sizes = {"workers": workers, "epochs": self.settings.epochs, "folder": str(self._folder)}
-        return Implementation(
-            form.name, form.family, {**self._task("epochs", form), **self._data_task(form, "short"), **sizes}
-        )
+        task = {**self._task("epochs", form), **self._data_task(form, "short"), **sizes}
+        return Implementation(form.name, form.family, task)
 
     def block(self, form, mode, place):
         """Return an implementation of a block on a map, form "left", "right" or "nl", "inference" or "training".
@@ -96,9 +149,8 @@ class Setup:
         """
         settings, steps = self.settings, max(1, BLOCK_LOCATIONS // math.prod(place))
         sizes = {"map": place, "channels": settings.channels, "width": settings.width, "steps": steps}
-        return Implementation(
-            form.name, form.family, {"kind": "block", "form": form.form, "mode": mode, **sizes}, images=steps
-        )
+        task = {"kind": "block", "form": form.form, "mode": mode, **sizes}
+        return Implementation(form.name, form.family, task, images=steps)
 
     def _data_task(self, form, part):
         """Return folder and training data of a task, see `mxnet_worker.training_settings`."""
@@ -129,6 +181,7 @@ class Setup:
             **self._task(kind, form),
             **{name: str(path) for name, path in files.items()},
             "network": network,
+            "attended": network == self.settings.network,
             "classes": self.settings.classes,
             "channels_last": form.tuned,
         }
@@ -138,9 +191,7 @@ class Setup:
         return str(self._folder / f"answers-{self._count}.npz")
 
     def _prepare(self, name, task):
-        try:
-            facts = run_once(Implementation(name, "mxnet", task), self.settings.threads, self.settings.timeout)
-        except ImplementationError as error:
-            raise ImplementationError(f"{name}: {error}") from None
-        self.settings.log(f"{name}: ready")
+        (facts,) = self.run([Implementation(name, "mxnet", task)])
+        if "error" in facts:
+            raise ImplementationError(f"{name}: {facts['error']}")
         return facts

@@ -11,36 +11,45 @@ named. Each scenario writes OUTPUT/<scenario>.json with every single time and .m
 meanwhile.
 """
 
+import argparse
 import contextlib
 import datetime
 import pathlib
 import platform
-import signal
 import subprocess
 import sys
 
+from a2net_gluon import cli
 from a2net_gluon.environment import thread_count
 from a2net_gluon.files import folder_for_output
-from a2net_gluon.options.types import count
+from a2net_gluon.options.types import Parser, count
 from benchmarks.comparison import RATIOS, evaluate
 from benchmarks.report import write_report
-from benchmarks.runner import peers_python
+from benchmarks.runner import ending_on_signals, peers_python
 from benchmarks.scenarios import SCENARIOS
-from benchmarks.settings import QUICK, Settings, exit_code, parser
+from benchmarks.setup import QUICK, Settings
 from benchmarks.worker import find_jpegs
 
-SIZES = ("network", "size", "batch", "rounds", "runs", "square", "turns")  # in a report
+SIZES = ("network", "size", "batch", "rounds", "runs", "square", "turns", "channels", "width")  # in a report
 
 
 def main(arguments=None):
     """Run the scenarios that the command line names; returns the exit code."""
-    args, settings = _parse(arguments)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that workers are ended
-    return exit_code("speed", _run, args.only, args.output, settings)
+    return cli.run(_speed, sys.argv[1:] if arguments is None else arguments, prog="python -m benchmarks.speed")
 
 
-def _parse(arguments):
-    options = parser(__doc__, "python -m benchmarks.speed")
+def _speed(arguments, prog):
+    args, settings = _parse(arguments, prog)
+    folder = folder_for_output(args.output)
+    with ending_on_signals():
+        for scenario in args.only:
+            settings.log(f"--- {scenario}")
+            write_report(_report(scenario, settings), folder)
+            settings.log(f"{folder / scenario}.md, .json")
+
+
+def _parse(arguments, prog):
+    options = Parser(prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--only", nargs="+", choices=SCENARIOS, default=list(SCENARIOS), help="scenarios (all)")
     options.add_argument("--rounds", type=count, help=f"turns of each implementation ({Settings.rounds})")
     options.add_argument("--batch-size", dest="batch", type=count, help=f"of a network's input ({Settings.batch})")
@@ -59,26 +68,17 @@ def _parse(arguments):
     return args, Settings(**sizes, log=lambda line: print(line, flush=True))
 
 
-def _run(scenarios, output, settings):
-    folder = folder_for_output(output)
-    for scenario in scenarios:
-        settings.log(f"--- {scenario}")
-        write_report(_report(scenario, settings), folder)
-        settings.log(f"{folder / scenario}.md, .json")
-
-
 def _report(scenario, settings):
     started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     commit = _commit()  # before the run: the files may change meanwhile
     found = SCENARIOS[scenario](settings)
-    words = {"attended": settings.network, "plain": settings.plain}
     return {
         "scenario": scenario,
         "started": started,
         "commit": commit,
         "machine": {"processor": _processor(), "threads": settings.threads, "kernel": platform.release()},
         "settings": {name: getattr(settings, name) for name in SIZES},
-        "ratios": evaluate(RATIOS.get(scenario, ()), found["rows"], words),
+        "ratios": evaluate(RATIOS.get(scenario, ()), found["rows"]),
         **found,
     }
 

@@ -68,7 +68,7 @@ def training(task):
 def reading(task):
     """Batches of a DataLoader: tensors (N, 3, h, w) of uint8 in this process, and labels, as our readers give.
 
-    Epochs follow each other without a break, so that workers do not wait for the end of a turn.
+    Numbers are drawn without end, so that workers do not wait for the end of an epoch.
     """
     import torch.utils.data
 
@@ -77,10 +77,11 @@ def reading(task):
     paths = worker.find_jpegs(f"{task['folder']}/train")
     classes = sorted({path.parent.name for path in paths})
     labels = [classes.index(path.parent.name) for path in paths]
+    photographs = peer_images.Photographs(paths, labels, task["size"])
     loader = torch.utils.data.DataLoader(
-        peer_images.Photographs(paths, labels, task["size"]),
+        photographs,
         batch_size=task["batch"],
-        sampler=peer_images.Endless(len(paths)),
+        sampler=torch.utils.data.RandomSampler(photographs, replacement=True, num_samples=1 << 40),
         num_workers=task["workers"],
         persistent_workers=True,
         worker_init_fn=peer_images.prepare_worker,

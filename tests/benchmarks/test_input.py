@@ -12,7 +12,7 @@ from benchmarks.mxnet_worker import augment
 from benchmarks.preparation import lay_out, make_jpegs
 from benchmarks.runner import Implementation, take_turns
 from benchmarks.scenarios import LEVELS
-from benchmarks.settings import QUICK, Settings
+from benchmarks.setup import QUICK, Settings
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +73,6 @@ def test_peer_gives_crops_in_channels_first(jpegs):
     photographs = peer_images.Photographs(jpegs, [0, 1, 2, 3], 32)
     crop, label = photographs[3]
     assert (crop.shape, crop.dtype, label) == ((3, 32, 32), np.uint8, 3)
-    numbers = iter(peer_images.Endless(len(photographs)))
-    epochs = [sorted(next(numbers) for _ in range(4)) for _ in range(2)]
-    assert epochs == [[0, 1, 2, 3]] * 2
 
 
 def test_training_that_fails_is_excluded(tmp_path):
@@ -93,7 +90,7 @@ def test_targets_of_speed_are_lower_limits():
     times = {("torch", "dataloader"): 6.0, ("mxnet", "records"): 4.0, ("mxnet", "native"): 5.0}
     times.update({("epochs", "benchmark"): 94.0, ("epochs", "records"): 100.0})
     rows = [{"family": family, "form": form, "min_ms": ms, "median_ms": ms} for (family, form), ms in times.items()]
-    best, python, native, training = evaluate(RATIOS["input"], rows, {})
+    best, python, native, training = evaluate(RATIOS["input"], rows)
     assert (best["values"]["min_ms"], best["met"]) == (1.5, True)
     assert (python["values"]["min_ms"], python["met"]) == (1.5, True)
     assert native["values"]["min_ms"] == 1.2

@@ -1,6 +1,4 @@
-"""The profile of a small network."""
-
-import pytest
+"""The profile of a run."""
 
 from benchmarks import profile
 
@@ -17,29 +15,8 @@ def test_the_least_of_each_shape_counts():
         lines += [line("convolution", "forward_training", "1x16", 10 - run)]
     found = profile.parse(lines)
     assert found == {"convolution, forward_training": (3, 2 * 2 + 10 - (runs - 1)), "reorder": (2, 2)}
-    rows = profile.profile_table(found, 20, 2).splitlines()
-    assert rows[2:4] == [
-        "| convolution, forward_training | 3 | 5.00 | 50.0 % |",
-        "| not oneDNN's: matrix products, update, loss; waiting |  | 4.00 | 40.0 % |",
-    ]
-
-
-@pytest.mark.parametrize("kind", ["training", "inference"])
-def test_profile_of_a_network(kind, capsys):
-    flags = ["--network", "a2net_resnet20_small", "--batch-size", "4", "--size", "32"]
-    assert profile.main(["--kind", kind, *flags]) == 0
-    counts = {}
-    for row in capsys.readouterr().out.splitlines()[2:-1]:
-        name, count, *_ = (cell.strip() for cell in row.strip("|").split("|"))
-        counts[name] = count
-    passes = ["forward_training", "backward_data", "backward_weights"] if kind == "training" else ["forward_inference"]
-    for direction in passes:
-        assert int(counts[f"convolution, {direction}"]) in (29, 30)  # the image needs no gradient
-    assert int(counts["softmax"]) >= 4
-
-
-def test_unknown_network(capsys):
-    assert profile.main(["--network", "a2net_resnet99"]) == 1
-    assert "a2net_resnet99" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        profile.main(["--batch-size", "0"])
+    convolutions, rest, reorders, whole = profile.shares(found, 20, 2)
+    assert convolutions == {"name": "convolution, forward_training", "number": 3, "image_ms": 5, "share": 0.5}
+    assert (rest["name"], rest["image_ms"], rest["share"]) == (profile.REST, 4, 0.4)
+    assert (reorders["number"], reorders["share"]) == (2, 0.1)
+    assert whole == {"name": "a run", "image_ms": 10}
