@@ -113,9 +113,6 @@ RATIOS = {
     ),
     "input": (
         Ratio("PyTorch's DataLoader / best of our readers", _LOADER, _READER, 1.5, True),
-        Ratio(
-            "PyTorch's DataLoader / our Python readers", _LOADER, {**_READER, "form": ("records", "folder")}, 1.5, True
-        ),
         Ratio("PyTorch's DataLoader / our native reader", _LOADER, {**_READER, "form": "native"}),
         Ratio(
             "training: --benchmark / records, Python readers", _BENCHMARK, {**_EPOCHS, "form": "records"}, 0.95, True

@@ -115,8 +115,7 @@ class Setup:
         parts = {"train": settings.files, "short": settings.steps * settings.batch, "val": settings.batch}
         task = {"folder": str(self._photographs), "images": given and str(given), "parts": parts}
         facts = self._prepare("photographs", {**task, "kind": "photographs", "generated": settings.generated})
-        described = f"JPEGs of {given.name}" if given else "generated JPEGs of noise"
-        return {"of": described, **{key: facts[key] for key in ("different", "kilobytes", "height", "width")}}
+        return {"of": f"JPEGs of {given.name}" if given else "generated JPEGs of noise", **facts["photographs"]}
 
     def network(self, form, kind, network, **sizes):
         """Return the implementation of a network in a `Form`: kind "inference" or "training"."""

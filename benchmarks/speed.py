@@ -1,6 +1,6 @@
 """Speed and memory of A²-Net beside PyTorch and ONNX Runtime, on the CPU.
 
-    make bench                                                   everything; 55 minutes on 2 cores
+    make bench                                                   everything; about an hour on 2 cores
     python -m benchmarks.speed --only inference --output runs/speed
     python -m benchmarks.speed --only input --images FOLDER      photographs instead of generated JPEGs
     python -m benchmarks.speed --quick                           small sizes, to see whether everything runs
