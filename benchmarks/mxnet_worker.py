@@ -39,7 +39,7 @@ def make(task):
 
 def inference(task):
     """Logits of a batch: of the network as `get_model` makes it (form "hybrid"), or of a form of its export."""
-    inputs, facts = worker.images(task), {}
+    inputs = worker.images(task)
     if task["form"] == "hybrid":
         net, batch = preparation.load_network(task), mx.nd.array(inputs)
         net.hybridize(static_alloc=True, static_shape=True)
@@ -50,9 +50,8 @@ def inference(task):
     for _ in range(3):
         logits = forward()
     worker.save_answers(task, {"logits": logits})
-    if task["family"] == "onnxruntime":
-        facts["version"] = f"onnxruntime {importlib.metadata.version('onnxruntime')}"
-    return forward, facts
+    library = "onnxruntime" if task["family"] == "onnxruntime" else "mxnet"
+    return forward, {"version": f"{library} {importlib.metadata.version(library)}"}
 
 
 def training(task):

@@ -27,7 +27,7 @@ SPREAD = 32  # grey levels of the noise: JPEGs of it are as large as photographs
 
 
 def write_parameters(task):
-    """Write the parameters and, if the task asks for it, an export; the facts are the network's cost.
+    """Write the parameters and, if the task asks for it, an export; the facts are its multiply-adds.
 
     The parameters are random, those at which training starts. BN has the statistics of a batch, so that activations
     are as large as in a trained network.
@@ -50,7 +50,7 @@ def write_parameters(task):
         # Not by `export_network`, which refuses 8 bits that cost accuracy: that of random parameters has no meaning.
         write_int8(model, quantized, worker.images({**task, "batch": CALIBRATION}))
     counted = a2net_gluon.cost(_build(task, association="auto"), (3, task["size"], task["size"]))
-    return (lambda: None), {"macs": counted.macs, "params": counted.params}
+    return (lambda: None), {"macs": counted.macs}
 
 
 def load_network(task, **kwargs):

@@ -162,21 +162,24 @@ def _excluding(worker, result, settings):
 
 @contextlib.contextmanager
 def ending_on_signals():
-    """Make the first SIGINT or SIGTERM raise an InterruptedRunError, so that workers are ended and files removed.
+    """Make the first SIGINT or SIGTERM end what is inside by an exception, so that workers are ended and files removed.
 
-    Later signals do not disturb that.
+    However it ends from then on (a worker is gone, the output is closed), that is an InterruptedRunError. Later signals
+    do not disturb it.
     """
+    numbers, came = (signal.SIGINT, signal.SIGTERM), []
 
     def end(number, frame):
-        for each in before:
+        came.append(number)
+        for each in numbers:
             signal.signal(each, signal.SIG_IGN)
-        raise InterruptedRunError(f"interrupted by {signal.Signals(number).name}", number)
+        raise KeyboardInterrupt
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, end)
+    before = {number: signal.signal(number, end) for number in numbers}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        if came:
+            raise InterruptedRunError(f"interrupted by {signal.Signals(came[0]).name}", came[0])

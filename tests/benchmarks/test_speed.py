@@ -12,10 +12,11 @@ import time
 import numpy as np
 import pytest
 
+from a2net_gluon.errors import InterruptedRunError
 from benchmarks import speed
 from benchmarks.comparison import Ratio, check, difference, evaluate
 from benchmarks.preparation import make_jpegs
-from benchmarks.runner import Implementation, ImplementationError, Worker, peers_python, take_turns
+from benchmarks.runner import Implementation, ImplementationError, Worker, ending_on_signals, peers_python, take_turns
 from benchmarks.setup import Settings
 from tests.helpers.processes import ROOT
 
@@ -126,6 +127,32 @@ def test_signals_leave_no_process_and_no_file(number, tmp_path):
     assert marked(mark) == []
     assert list(tmp_path.glob("a2net-benchmark-*")) == []
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_decides_however_the_run_ends(number):
+    cleaned = []
+
+    def run():
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(60)
+        finally:
+            os.kill(os.getpid(), number)
+            cleaned.append("files")
+            raise ImplementationError("a worker that the signal has ended")
+
+    with pytest.raises(InterruptedRunError, match=f"interrupted by {number.name}") as caught, ending_on_signals():
+        run()
+    assert cleaned == ["files"]
+    assert caught.value.exit_code == 128 + number
+
+
+def test_an_error_without_a_signal_stays():
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(ImplementationError, match="wrong"), ending_on_signals():
+        raise ImplementationError("wrong")
+    assert signal.getsignal(signal.SIGINT) == before
 
 
 def marked(mark):
