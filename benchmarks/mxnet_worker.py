@@ -50,8 +50,8 @@ def inference(task):
     for _ in range(3):
         logits = forward()
     worker.save_answers(task, {"logits": logits})
-    library = "onnxruntime" if task["family"] == "onnxruntime" else "mxnet"
-    return forward, {"version": f"{library} {importlib.metadata.version(library)}"}
+    onnx = task["family"] == "onnxruntime"
+    return forward, {"version": f"onnxruntime {importlib.metadata.version('onnxruntime')}"} if onnx else {}
 
 
 def training(task):
