@@ -19,11 +19,12 @@ REST = "not oneDNN's: matrix products, update, loss; waiting"
 def measure(implementation, settings):
     """Return rows as from `shares` of an implementation's run."""
     with contextlib.closing(Worker(implementation, settings, {"DNNL_VERBOSE": "1"})) as worker:
-        worker.start()
+        version = worker.start()["version"]
         before = len(worker.written())
         seconds = worker.ask({"runs": RUNS - 1})["seconds"]  # and one that is not timed
         lines = worker.written()[before:].splitlines()
-    return shares(parse(lines), 1000 * min(seconds), implementation.images)
+    found = shares(parse(lines), 1000 * min(seconds), implementation.images)
+    return [{"version": version, **line} for line in found]
 
 
 def parse(lines):
