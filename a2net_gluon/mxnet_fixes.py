@@ -19,6 +19,8 @@ import numpy as np
 from mxnet.gluon import nn
 
 from a2net_gluon.errors import FailureError, UsageError
+from a2net_gluon.formats.arrays import check_array_file
+from a2net_gluon.formats.graph import read_graph
 
 __all__ = [
     "FUSED_BN_RELU",
@@ -40,6 +42,7 @@ __all__ = [
     "optimizer_states",
     "prefetching_iterator",
     "read_arrays",
+    "read_symbol",
     "save_arrays",
     "scale_gradients",
     "seek_record",
@@ -132,19 +135,48 @@ def symbol_block(
 def import_symbol_block(
     symbol: str | os.PathLike[str], parameters: str | os.PathLike[str], ctx: mx.Context | list[mx.Context]
 ) -> mx.gluon.SymbolBlock:
-    """Load an export's graph and parameters, with the input ``data``, without the warning of `symbol_block`."""
+    """Load an export's graph and parameters, with the input ``data``, like ``SymbolBlock.imports``.
+
+    There is no warning, as from `symbol_block`, and both files are checked first, see `read_symbol` and `read_arrays`.
+    """
+    arrays, graph = read_arrays(parameters), read_symbol(symbol)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", _TYPE_WARNING)
-        return mx.gluon.SymbolBlock.imports(os.fspath(symbol), ["data"], os.fspath(parameters), ctx=ctx)
+        block = mx.gluon.SymbolBlock(graph, mx.sym.var("data"))
+    block.collect_params().load_dict(arrays, ctx, filename=os.fspath(parameters), cast_dtype=True, dtype_source="saved")
+    return block
 
 
 # Files
 
 
+def read_symbol(path: str | os.PathLike[str]) -> mx.sym.Symbol:
+    """Read a graph of permitted operators, `a2net_gluon.formats.graph.OPERATORS`.
+
+    MXNet 1.9.1 ends the process with a segmentation fault or a division by zero where a graph is wrong, and has
+    operators that call an address given in the file.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file.
+    FailureError
+        If it is no graph, or one that may not be run.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise UsageError(f"{path}: no such graph")
+    try:
+        return mx.sym.load_json(read_graph(path))
+    except (OSError, ValueError, mx.MXNetError) as error:
+        raise FailureError(f"{path}: not a graph that may be run ({str(error).splitlines()[-1]})") from None
+
+
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, mx.nd.NDArray]:
     """Read a .params file as ``{name: NDArray}``; the format holds numbers only, nothing is unpickled.
 
-    MXNet 1.9.1 answers a damaged file with one of three exceptions, a page of C++ frames, or an empty list.
+    MXNet 1.9.1 answers a damaged file with one of three exceptions, a page of C++ frames, an empty list, or a
+    segmentation fault; so the structure of the file is checked first.
 
     Raises
     ------
@@ -157,8 +189,9 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, mx.nd.NDArray]:
     if not path.is_file():
         raise UsageError(f"{path}: no such parameter file")
     try:
+        check_array_file(path)
         arrays = mx.nd.load(str(path))
-    except (mx.MXNetError, UnicodeDecodeError, ValueError):
+    except (mx.MXNetError, OSError, ValueError):
         arrays = None
     if not isinstance(arrays, dict) or not arrays:
         raise FailureError(f"{path}: truncated, or not an MXNet parameter file; copy or export it again")

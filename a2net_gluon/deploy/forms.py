@@ -18,7 +18,7 @@ from a2net_gluon.deploy.proof import Forward
 from a2net_gluon.environment import thread_count
 from a2net_gluon.errors import UsageError
 from a2net_gluon.files import AnyPath
-from a2net_gluon.mxnet_fixes import import_symbol_block
+from a2net_gluon.mxnet_fixes import import_symbol_block, read_arrays, read_symbol
 from a2net_gluon.networks.description import EXPORTED
 
 __all__ = [
@@ -131,7 +131,12 @@ def load_form(prefix: AnyPath, form: str = "symbol", ctx: mx.Context | None = No
 def load_module(prefix: AnyPath) -> Forward:
     """Load the form "symbol" with MXNet's Module, on the CPU; return a function like that of `load_form`."""
     os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")  # no message about oneDNN for every bind
-    symbol, arguments, auxiliary = mx.model.load_checkpoint(str(prefix), 0)
+    symbol_file, params_file, _ = exported_files(prefix)
+    symbol, arrays = read_symbol(symbol_file), read_arrays(params_file)
+    arguments, auxiliary = (
+        {name[len(kind) :]: array for name, array in arrays.items() if name.startswith(kind)}
+        for kind in ("arg:", "aux:")
+    )
 
     @functools.lru_cache(maxsize=1)
     def bound(shape: tuple[int, ...], dtype: np.dtype) -> mx.mod.Module:

@@ -11,6 +11,7 @@ from typing import Any, Mapping
 from a2net_gluon.data.preprocessing import Preprocessing
 from a2net_gluon.errors import FailureError, check_counts
 from a2net_gluon.files import AnyPath, write_text
+from a2net_gluon.formats.bounded_json import read_json
 
 __all__ = ["EXPORTED", "FILE_NAME", "INPUTS", "OPTIONS", "Description", "network_in_words"]
 
@@ -84,7 +85,7 @@ class Description:
             If the file is not one.
         """
         try:
-            fields = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+            fields = read_json(path)
             classes = tuple(str(name) for name in fields["classes"])
             graph_input = fields.get("input", INPUTS[0])
             if graph_input not in INPUTS:
@@ -131,7 +132,7 @@ def _check_options(options: dict) -> None:
 def _is_description(path: pathlib.Path) -> bool:
     """Tell whether a JSON file beside parameters, which any program may have written, has a description's fields."""
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = read_json(path)
     except (OSError, ValueError):
         return False
     return isinstance(fields, dict) and {"model", "classes", "preprocessing"} <= set(fields)
