@@ -8,6 +8,7 @@ import pathlib
 import typing
 
 from a2net_gluon.errors import UsageError
+from a2net_gluon.formats.bounded_yaml import Value, read_yaml
 from a2net_gluon.options.arguments import given
 from a2net_gluon.options.types import Parser
 
@@ -36,18 +37,20 @@ def read_recipe(recipe: str, parser: Parser) -> dict[str, typing.Any]:
     UsageError
         If there is no such file, or it holds a value that the flag does not take.
     """
-    import yaml
-
     shipped = shipped_recipes()
     path = pathlib.Path(recipe) if pathlib.Path(recipe).is_file() else shipped.get(recipe)
     if path is None:
         raise UsageError(f"--recipe {recipe}: no such file; recipes that come with the package: {', '.join(shipped)}")
     try:
-        flags = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise UsageError(f"{path}: not YAML ({' '.join(str(error).split())[:150]})") from None
-    if not isinstance(flags, dict) or not all(isinstance(name, str) for name in flags):
-        raise UsageError(f"{path}: a recipe is a list of 'flag: value' lines, e.g. num-epochs: 100")
+        flags = read_yaml(path)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:150]
+        raise UsageError(f"{path}: not YAML with 'flag: value' lines, e.g. num-epochs: 100 ({reason})") from None
+    if "recipe" in flags:
+        raise UsageError(f"{path}: a recipe cannot name another recipe: copy its lines")
+    empty = [name for name, value in flags.items() if value is None]
+    if empty:
+        raise UsageError(f"{path}: {empty[0]} has no value: give one, or remove the line")
     arguments = [word for name, value in flags.items() for word in _words(name, value)]
     complaint = io.StringIO()
     try:
@@ -59,10 +62,8 @@ def read_recipe(recipe: str, parser: Parser) -> dict[str, typing.Any]:
     return given(parsed)
 
 
-def _words(name: str, value: typing.Any) -> list[str]:
-    flag = f"--{name}"
+def _words(name: str, value: Value) -> list[str]:
+    """The argument for a flag and its value: a single word, so that a value such as -1 is not taken for a flag."""
     if isinstance(value, bool):
-        return [flag] if value else []
-    if isinstance(value, list):
-        return [flag, ",".join(map(str, value))]
-    return [flag, str(value)]
+        return [f"--{name}"] if value else []
+    return [f"--{name}={','.join(map(str, value)) if isinstance(value, list) else value}"]
