@@ -11,10 +11,22 @@ import typing
 from a2net_gluon.errors import UsageError
 
 __all__ = [
+    "BATCH_SIZE",
+    "CLASSES",
+    "CONTEXTS",
     "COUNT",
+    "CROP_RATIO",
+    "DEVICES",
+    "EPOCHS",
     "FRACTION",
+    "FRAMES",
+    "INPUT_SIZE",
+    "PIXEL",
+    "POSITIVE",
+    "PROCESSES",
     "RATE",
     "RELATIVE",
+    "RESTARTS",
     "SEED",
     "WHOLE",
     "Option",
@@ -41,24 +53,36 @@ class Rule:
     ----------
     kind : type
         int or float.
-    accepts : callable
-        Whether a value is within bounds.
-    words : str
-        The rule for messages, e.g. "a whole number of at least 1".
+    least, most : number
+        Bounds, both included.
+    zero : bool
+        0 is accepted too.
     """
 
     kind: type
-    accepts: typing.Callable[[typing.Any], bool]
-    words: str
+    least: float
+    most: float
+    zero: bool = False
+
+    @property
+    def words(self) -> str:
+        """The rule for messages, e.g. "a whole number from 1 to 1024"."""
+        kind = "a whole number" if self.kind is int else "a number"
+        return f"{'0 or ' if self.zero else ''}{kind} from {_digits(self.least)} to {_digits(self.most)}"
+
+    def accepts(self, value: typing.Any) -> bool:
+        """Whether a number is within bounds."""
+        return bool(self.least <= value <= self.most or (self.zero and value == 0))
 
     def parse(self, text: str) -> typing.Any:
         """Convert text to a number that keeps the rule, or raise ValueError with one line."""
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
         try:
             value = self.kind(text)
         except ValueError:
-            raise ValueError(f"{text!r} is not {self.words}") from None
+            raise ValueError(f"{shown!r} is not {self.words}") from None
         if not self.accepts(value):
-            raise ValueError(f"{text} is not {self.words}")
+            raise ValueError(f"{shown} is not {self.words}")
         return value
 
     def holds(self, value: typing.Any) -> bool:
@@ -67,12 +91,32 @@ class Rule:
         return isinstance(value, kind) and not isinstance(value, bool) and self.accepts(value)
 
 
-COUNT = Rule(int, lambda value: value >= 1, "a whole number of at least 1")
-WHOLE = Rule(int, lambda value: value >= 0, "a whole number of at least 0")
-RATE = Rule(float, lambda value: 0 <= value < float("inf"), "a number of at least 0")
-SEED = Rule(int, lambda value: 0 <= value < 2**31, "a whole number from 0 to 2147483647")
-FRACTION = Rule(float, lambda value: 0 < value <= 1, "a number above 0 and at most 1")
-RELATIVE = Rule(float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
+def _digits(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:g}"
+
+
+_SHOWN = 40  # characters of a wrong value in a message
+
+# Whole numbers. What a run merely counts to is bounded by what MXNet counts with.
+COUNT = Rule(int, 1, 2**31 - 1)
+WHOLE = Rule(int, 0, 2**31 - 1)
+SEED = Rule(int, 0, 2**31 - 1)
+EPOCHS = Rule(int, 1, 100_000)
+CLASSES = Rule(int, 1, 1_000_000)
+BATCH_SIZE = Rule(int, 1, 65_536)
+INPUT_SIZE = Rule(int, 4, 4096)
+DEVICES = Rule(int, 0, 64)
+CONTEXTS = Rule(int, 1, 64)
+PROCESSES = Rule(int, 1, 256)
+RESTARTS = Rule(int, 0, 1000)
+FRAMES = Rule(int, 1, 1024)
+# Real numbers, all of which are finite, and 0 or normal numbers, in float32 too.
+RATE = Rule(float, 1e-12, 1e30, zero=True)
+POSITIVE = Rule(float, 1e-9, 1e6)
+FRACTION = Rule(float, 1e-9, 1.0)
+RELATIVE = Rule(float, 1e-9, 1.0, zero=True)
+PIXEL = Rule(float, -1e6, 1e6)
+CROP_RATIO = Rule(float, 0.25, 1.0)  # an image is enlarged to the input size divided by it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,6 +216,8 @@ def _check(what: str, one: Option, value: typing.Any) -> None:
         if one.required:
             raise UsageError(f"{what}{flag} is missing: {one.help}")
         return
+    if value == "" or (isinstance(value, tuple) and "" in value):
+        raise UsageError(f"{what}{flag} is empty: give a value, or omit it")
     if one.choices and value not in one.choices:
         raise UsageError(f"{what}{flag} is {value!r}; it must be one of {', '.join(one.choices)}")
     if (one.sequence or one.many) and not isinstance(value, tuple):

@@ -14,7 +14,8 @@ from typing import Any, Sequence
 import mxnet as mx
 import numpy as np
 
-from a2net_gluon.errors import UsageError, check_counts
+from a2net_gluon.errors import UsageError
+from a2net_gluon.fields import COUNT, CROP_RATIO, FRAMES, INPUT_SIZE, PIXEL, POSITIVE
 
 __all__ = ["INTERPOLATION", "NORMALIZATIONS", "Preprocessing", "normalize"]
 
@@ -78,11 +79,14 @@ class Preprocessing:
     stride: int = 1
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise UsageError(f"input size is {self.size}; it must be at least 1 pixel")
-        if not 0 < self.crop_ratio <= 1:
-            raise UsageError(f"crop ratio is {self.crop_ratio}; it must be above 0 and at most 1")
-        check_counts(frames=1 if self.frames is None else self.frames, stride=self.stride)
+        rules = {"size": INPUT_SIZE, "crop_ratio": CROP_RATIO, "stride": COUNT}
+        for name, rule in rules.items() if self.frames is None else [*rules.items(), ("frames", FRAMES)]:
+            if not rule.holds(getattr(self, name)):
+                raise UsageError(f"{name} is {getattr(self, name)!r}; it must be {rule.words}")
+        for name, rule in {"mean": PIXEL, "scale": POSITIVE}.items():
+            values = getattr(self, name)
+            if len(values) != 3 or not all(map(rule.holds, values)):
+                raise UsageError(f"{name} is {values!r}; it must be {rule.words} for red, green and blue")
 
     @property
     def input_shape(self) -> tuple[int, ...]:

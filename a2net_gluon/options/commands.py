@@ -6,9 +6,10 @@ import argparse
 import typing
 
 from a2net_gluon import settings
+from a2net_gluon.fields import BATCH_SIZE, CLASSES, FRAMES, INPUT_SIZE, PROCESSES, RESTARTS
 from a2net_gluon.options.arguments import add_settings, build, given
 from a2net_gluon.options.data import add_data_options, data_of
-from a2net_gluon.options.types import Parser, count, whole
+from a2net_gluon.options.types import Parser, count, number
 
 __all__ = [
     "network_of",
@@ -88,7 +89,7 @@ def parse_predict(arguments: Arguments, prog: str | None = None) -> argparse.Nam
     parser.add_argument("images", nargs="+", metavar="IMAGE", help=_IMAGES_HELP)
     parser.add_argument("--form", choices=FORMS, help="form of the export; default: the fastest that is equal")
     parser.add_argument("--top", type=count, default=5, help="classes to print for each image; default: 5")
-    parser.add_argument("--batch-size", type=count, default=32, help="images at a time; default: 32")
+    parser.add_argument("--batch-size", type=number(BATCH_SIZE), default=32, help="images at a time; default: 32")
     exclusive = parser.add_mutually_exclusive_group()
     exclusive.add_argument("--json", action="store_true", help="print JSON")
     exclusive.add_argument("--csv", action="store_true", help="print CSV: path, rank, class, probability, problem")
@@ -116,9 +117,9 @@ def parse_cost(arguments: Arguments, prog: str | None = None) -> argparse.Namesp
     """Parse the options of ``a2net cost``."""
     parser = Parser(prog=prog, description="Count parameters and multiply-adds, also in the paper's convention.")
     _add_network(parser)
-    parser.add_argument("--classes", type=count, help="width of the output; default: the network's own")
-    parser.add_argument("--input-size", type=count, help="height and width; default: the network's own")
-    parser.add_argument("--frames", type=count, help="frames of a clip; default: the network's own")
+    parser.add_argument("--classes", type=number(CLASSES), help="width of the output; default: the network's own")
+    parser.add_argument("--input-size", type=number(INPUT_SIZE), help="height and width; default: the network's own")
+    parser.add_argument("--frames", type=number(FRAMES), help="frames of a clip; default: the network's own")
     parser.add_argument(
         "--by", choices=PARTS, help="break the cost down by stages or blocks, and list what attention blocks store"
     )
@@ -159,12 +160,12 @@ def parse_launch(arguments: Arguments, prog: str | None = None) -> argparse.Name
         usage="%(prog)s -n N [-s N] [-H FILE] [--max-restarts K] [--log-dir DIR] -- COMMAND …",
         description="Run a training command in several processes, on this machine or on several.",
     )
-    parser.add_argument("-n", "--num-workers", type=count, required=True, help="processes that train")
+    parser.add_argument("-n", "--num-workers", type=number(PROCESSES), required=True, help="processes that train")
     parser.add_argument(
-        "-s", "--num-servers", type=count, help="processes that sum gradients; default: as many as train"
+        "-s", "--num-servers", type=number(PROCESSES), help="processes that sum gradients; default: as many as train"
     )
     parser.add_argument("-H", "--hostfile", help="file with one host a line, reached by ssh; default: this machine")
-    parser.add_argument("--max-restarts", type=whole, default=0, help="restarts after a failure; default: 0")
+    parser.add_argument("--max-restarts", type=number(RESTARTS), default=0, help="restarts after a failure; default: 0")
     parser.add_argument(
         "--log-dir", default="launch-logs", help="folder for a log of each process; default: launch-logs"
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import typing
 
-from a2net_gluon.fields import COUNT, WHOLE
+from a2net_gluon.fields import COUNT, Rule
 
-__all__ = ["Parser", "count", "truth", "typed", "whole"]
+__all__ = ["Parser", "count", "number", "truth", "typed"]
 
 _TRUTH = {"true": True, "false": False}
 
@@ -35,8 +35,12 @@ def typed(parse: typing.Callable[[str], typing.Any]) -> typing.Callable[[str], t
     return convert
 
 
-count = typed(COUNT.parse)
-whole = typed(WHOLE.parse)
+def number(rule: Rule) -> typing.Callable[[str], typing.Any]:
+    """Make an argparse type of a rule."""
+    return typed(rule.parse)
+
+
+count = number(COUNT)
 
 
 @typed

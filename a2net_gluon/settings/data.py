@@ -7,7 +7,10 @@ import typing
 
 from a2net_gluon.errors import UsageError
 from a2net_gluon.fields import (
+    BATCH_SIZE,
+    CLASSES,
     COUNT,
+    PROCESSES,
     Path,
     Settings,
     documented,
@@ -16,7 +19,7 @@ from a2net_gluon.fields import (
 
 __all__ = ["DEFAULTS", "Data", "Digits", "ImageFolder", "Records", "Synthetic", "defaults_of"]
 
-_CLASSES: dict[str, typing.Any] = {"rule": COUNT, "help": "number of classes", "default_words": "that of the data"}
+_CLASSES: dict[str, typing.Any] = {"rule": CLASSES, "help": "number of classes", "default_words": "that of the data"}
 
 
 @documented
@@ -72,9 +75,9 @@ class Synthetic(Settings):
 
 Data = typing.Union[Digits, ImageFolder, Records, Synthetic]
 
-BATCH_SIZE: dict[str, typing.Any] = {"rule": COUNT, "help": "images per device and step"}
+IMAGES: dict[str, typing.Any] = {"rule": BATCH_SIZE, "help": "images per device and step"}
 WORKERS: dict[str, typing.Any] = {
-    "rule": COUNT,
+    "rule": PROCESSES,
     "help": "processes or threads that read images",
     "default_words": "4; digits 1",
     "name": "num_workers",

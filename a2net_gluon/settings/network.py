@@ -7,9 +7,11 @@ import typing
 
 from a2net_gluon.errors import UsageError
 from a2net_gluon.fields import (
+    CONTEXTS,
     COUNT,
-    FRACTION,
-    WHOLE,
+    CROP_RATIO,
+    DEVICES,
+    INPUT_SIZE,
     Settings,
     documented,
     option,
@@ -79,11 +81,11 @@ class Network(Settings):
 class Input(Settings):
     """Size, crop and normalization of the input; the description beside a parameter file replaces the defaults."""
 
-    size: int | None = option(None, "--input-size", rule=COUNT, help="height and width of the input", **_OWN)
+    size: int | None = option(None, "--input-size", rule=INPUT_SIZE, help="height and width of the input", **_OWN)
     crop_ratio: float | None = option(
         None,
         "--crop-ratio",
-        rule=FRACTION,
+        rule=CROP_RATIO,
         help="ratio of the validation crop to the resized shorter edge",
         default_words="0.875; digits 1",
     )
@@ -101,14 +103,14 @@ class Input(Settings):
 class Devices(Settings):
     """The devices that compute; by default the CPU."""
 
-    num_gpus: int = option(0, "--num-gpus", rule=WHOLE, help="number of GPUs", exclusive="devices")
+    num_gpus: int = option(0, "--num-gpus", rule=DEVICES, help="number of GPUs", exclusive="devices")
     gpus: typing.Sequence[int] | None = option(
-        None, "--gpus", rule=WHOLE, sequence=True, help="these GPUs, e.g. 0,2", exclusive="devices"
+        None, "--gpus", rule=DEVICES, sequence=True, help="these GPUs, e.g. 0,2", exclusive="devices"
     )
     cpu_contexts: int = option(
         1,
         "--cpu-contexts",
-        rule=COUNT,
+        rule=CONTEXTS,
         help="data parallelism over this many CPU contexts, to test runs for several GPUs",
         exclusive="devices",
     )

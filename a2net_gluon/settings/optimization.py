@@ -9,7 +9,9 @@ from a2net_gluon.errors import UsageError
 from a2net_gluon.fields import (
     COUNT,
     FRACTION,
+    POSITIVE,
     RATE,
+    RELATIVE,
     WHOLE,
     Path,
     Settings,
@@ -54,12 +56,12 @@ class Optimization(Settings):
     lr: float | None = option(
         None, "--lr", rule=RATE, help="learning rate for the batch over all devices", default_words="0.1; digits 0.05"
     )
-    momentum: float = option(0.9, "--momentum", rule=RATE, help="Nesterov momentum")
+    momentum: float = option(0.9, "--momentum", rule=RELATIVE, help="Nesterov momentum")
     wd: float | None = option(None, "--wd", rule=RATE, help="weight decay", default_words="0.0001; digits 0.0005")
     no_wd: bool = option(False, "--no-wd", help="no weight decay for biases and for BN's gamma and beta")
     accumulate: int = option(1, "--accumulate", rule=COUNT, help="batches whose gradients are summed for one step")
     clip_gradient: float | None = option(
-        None, "--clip-gradient", rule=RATE, help="clip each value of a gradient to ± this"
+        None, "--clip-gradient", rule=POSITIVE, help="clip each value of a gradient to ± this"
     )
     skip_bad_steps: int = option(
         0, "--skip-bad-steps", rule=WHOLE, help="consecutive steps with NaN or Inf to skip before the run fails"
@@ -109,7 +111,7 @@ class Schedule(Settings):
         5, "--plateau-patience", rule=COUNT, help="epochs without a better training accuracy"
     )
     plateau_threshold: float = option(
-        0.001, "--plateau-threshold", rule=RATE, help="increase of the accuracy (0 to 1) that counts as better"
+        0.001, "--plateau-threshold", rule=RELATIVE, help="increase of the accuracy (0 to 1) that counts as better"
     )
     warmup_lr: float = option(0.0, "--warmup-lr", rule=RATE, help="learning rate at the start of the warm-up")
     warmup_epochs: int | None = option(
@@ -125,20 +127,13 @@ class Loss(Settings):
     label_smoothing: bool = option(False, "--label-smoothing", help="label smoothing by 0.1")
     mixup: bool = option(False, "--mixup", help="mix images and labels in pairs")
     mixup_alpha: float = option(
-        0.2, "--mixup-alpha", rule=RATE, help="parameter of the Beta distribution of mixing ratios"
+        0.2, "--mixup-alpha", rule=POSITIVE, help="parameter of the Beta distribution of mixing ratios"
     )
     mixup_off_epochs: int = option(0, "--mixup-off-epoch", rule=WHOLE, help="number of last epochs without mixup")
     teacher: Path | None = option(
         None, "--teacher", help="distil from: best.params of a run, or a name of GluonCV's zoo"
     )
-    temperature: float = option(20.0, "--temperature", rule=RATE, help="temperature of distillation")
+    temperature: float = option(20.0, "--temperature", rule=POSITIVE, help="temperature of distillation")
     hard_weight: float = option(
-        0.5, "--hard-weight", rule=RATE, help="weight of the labels in distillation, from 0 to 1"
+        0.5, "--hard-weight", rule=RELATIVE, help="weight of the labels in distillation, from 0 to 1"
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.hard_weight > 1:
-            raise UsageError(f"--hard-weight is {self.hard_weight}; it must be from 0 to 1")
-        if self.mixup and not self.mixup_alpha:
-            raise UsageError("--mixup needs a --mixup-alpha above 0, e.g. 0.2")

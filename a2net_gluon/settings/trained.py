@@ -7,6 +7,7 @@ import typing
 
 from a2net_gluon.errors import UsageError
 from a2net_gluon.fields import (
+    CLASSES,
     COUNT,
     RELATIVE,
     Path,
@@ -15,7 +16,7 @@ from a2net_gluon.fields import (
     option,
     with_defaults,
 )
-from a2net_gluon.settings.data import BATCH_SIZE, WORKERS, Data, Digits, defaults_of
+from a2net_gluon.settings.data import IMAGES, WORKERS, Data, Digits, defaults_of
 from a2net_gluon.settings.network import Devices, Input, Network
 
 __all__ = ["Attention", "Evaluation", "Export", "Trained"]
@@ -47,7 +48,7 @@ class Evaluation(Trained):
     """The measurement of a trained network on validation data; see `a2net_gluon.evaluate`."""
 
     data: Data = Digits()
-    batch_size: int = option(32, "--batch-size", **BATCH_SIZE)
+    batch_size: int = option(32, "--batch-size", **IMAGES)
     workers: int | None = option(None, "-j", "--num-data-workers", **WORKERS)
     devices: Devices = Devices()
 
@@ -93,7 +94,7 @@ class Export(Trained):
         default_words="embedded digits",
     )
     classes: int | None = option(
-        None, "--classes", rule=COUNT, help="number of classes", default_words="that of the parameters"
+        None, "--classes", rule=CLASSES, help="number of classes", default_words="that of the parameters"
     )
 
 

@@ -8,6 +8,7 @@ import typing
 from a2net_gluon.errors import UsageError
 from a2net_gluon.fields import (
     COUNT,
+    EPOCHS,
     SEED,
     Path,
     Settings,
@@ -16,7 +17,7 @@ from a2net_gluon.fields import (
     option,
     with_defaults,
 )
-from a2net_gluon.settings.data import BATCH_SIZE, WORKERS, Data, Digits, ImageFolder, Records, Synthetic, defaults_of
+from a2net_gluon.settings.data import IMAGES, WORKERS, Data, Digits, ImageFolder, Records, Synthetic, defaults_of
 from a2net_gluon.settings.network import Devices, Input, Network
 from a2net_gluon.settings.optimization import Loss, Optimization, Schedule, Start
 
@@ -62,9 +63,9 @@ class Training(Settings):
     network: Network = Network()
     input: Input = Input()
     epochs: int | None = option(
-        None, "--num-epochs", rule=COUNT, help="epochs of the run", default_words="100; digits 12"
+        None, "--num-epochs", rule=EPOCHS, help="epochs of the run", default_words="100; digits 12"
     )
-    batch_size: int = option(32, "--batch-size", **BATCH_SIZE)
+    batch_size: int = option(32, "--batch-size", **IMAGES)
     workers: int | None = option(None, "-j", "--num-data-workers", **WORKERS)
     augmentation: str | None = option(
         None,
@@ -143,7 +144,7 @@ def changed_options(
     """
     if before.get("benchmark"):  # a run of version 0.1.0, which had no other number of batches
         before = {"benchmark_batches": Synthetic().batches, **before}
-    groups = [Training(), ImageFolder(""), Records(), Synthetic()]
+    groups = [Training(), ImageFolder("."), Records(), Synthetic()]
     defaults = {name: value for group in groups for name, value in flat(group, incidental=False).items()}
     defaults["data_dir"] = defaults["benchmark_batches"] = None  # there are none where the data are of another kind
     pairs = {name: (before.get(name, default), now.get(name, default)) for name, default in defaults.items()}
