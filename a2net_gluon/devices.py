@@ -7,11 +7,11 @@ import typing
 
 import mxnet as mx
 
-from a2net_gluon.environment import THREADS
+from a2net_gluon.environment import THREADS, available_memory
 from a2net_gluon.errors import UsageError
 from a2net_gluon.settings import Devices
 
-__all__ = ["check_contexts", "contexts_of"]
+__all__ = ["check_contexts", "contexts_of", "free_memory"]
 
 
 def contexts_of(devices: Devices, dtype: str = "float32") -> list[mx.Context]:
@@ -33,6 +33,18 @@ def contexts_of(devices: Devices, dtype: str = "float32") -> list[mx.Context]:
     if devices.cpu_contexts > 1 and threads != "1":  # see environment.set_thread_count
         raise UsageError(f"{devices.cpu_contexts} CPU contexts can hang with {THREADS}={threads}: set it to 1")
     return [mx.cpu(index) for index in range(devices.cpu_contexts)]
+
+
+def free_memory(contexts: typing.Sequence[mx.Context]) -> int | None:
+    """Return the bytes that are free on each of `contexts`, the fewest; None if unknown.
+
+    CPU contexts share the memory of the machine.
+    """
+    cpus = sum(one.device_type == "cpu" for one in contexts)
+    available = available_memory() if cpus else None
+    free = [] if available is None else [available // cpus]
+    free += [mx.context.gpu_memory_info(one.device_id)[0] for one in contexts if one.device_type == "gpu"]
+    return min(free, default=None)
 
 
 def check_contexts(ctx: mx.Context | typing.Sequence[mx.Context]) -> list[mx.Context]:

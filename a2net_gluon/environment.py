@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib.metadata
 import os
@@ -73,6 +74,35 @@ def share_temporary_space() -> None:
     took 110 MB more in a step of 16 images.
     """
     os.environ.setdefault("MXNET_CPU_TEMP_COPY", "1")
+
+
+# Of cgroups, versions 2 and 1: folder, and the files and the field of memory.stat that tell limit, usage and cache.
+_CONTAINERS = (
+    ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+
+
+def available_memory() -> int | None:
+    """Return the bytes of memory that this process can still use without swapping; None where the system does not say.
+
+    Linux tells what the machine has left, and a container what it may use.
+    """
+    try:
+        free = 1024 * _numbers("/proc/meminfo")["MemAvailable"]
+    except (OSError, KeyError, ValueError):
+        return None
+    for folder, limit, usage, cache in _CONTAINERS:
+        with contextlib.suppress(OSError, KeyError, ValueError):  # there is no limit
+            most, used = (int(pathlib.Path(folder, name).read_text()) for name in (limit, usage))
+            free = min(free, most - used + _numbers(f"{folder}/memory.stat")[cache])
+    return max(free, 0)
+
+
+def _numbers(path: str) -> dict[str, int]:
+    """The numbers in a file of the system with lines such as ``name: number kB``."""
+    words = (line.split() for line in pathlib.Path(path).read_text().splitlines())
+    return {name.rstrip(":"): int(number) for name, number, *_ in words}
 
 
 BLAS_CORE = "OPENBLAS_CORETYPE"

@@ -44,7 +44,7 @@ def read_yaml(path: str | os.PathLike[str]) -> dict[str, Value]:
         root = yaml.compose(text, yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from None
-    if not isinstance(root, yaml.MappingNode) or not all(name.id == "scalar" for name, _ in root.value):
+    if not isinstance(root, yaml.MappingNode) or not all(isinstance(name, yaml.ScalarNode) for name, _ in root.value):
         raise ValueError("it is no list of 'name: value' lines")
     twice = [name for name, count in collections.Counter(name.value for name, _ in root.value).items() if count > 1]
     if twice:
@@ -66,13 +66,17 @@ def _check_events(events: typing.Iterable[yaml.Event]) -> None:
 
 
 def _value(node: yaml.Node) -> Value:
-    if node.id == "sequence":
+    import yaml
+
+    if isinstance(node, yaml.SequenceNode):
         return [_scalar(part) for part in node.value]
     return _scalar(node)
 
 
 def _scalar(node: yaml.Node) -> str | bool | None:
-    if node.id != "scalar":
+    import yaml
+
+    if not isinstance(node, yaml.ScalarNode):
         raise ValueError("a value must be a word, a number, or a list of such")
     kind = node.tag.rpartition(":")[-1]
     if kind == "bool":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 import mxnet as mx
 
@@ -16,7 +16,7 @@ class Graph:
     Parameters
     ----------
     net : HybridBlock
-        Initialized or not; one input.
+        Initialized or not; one input. Or any other function from a symbol to that of the output.
     input_shape : tuple of int
         Of one image or clip, without the batch.
 
@@ -27,7 +27,7 @@ class Graph:
     nodes_by_name : dict of str to dict
     """
 
-    def __init__(self, net: mx.gluon.HybridBlock, input_shape: Sequence[int]) -> None:
+    def __init__(self, net: Callable[[mx.sym.Symbol], mx.sym.Symbol], input_shape: Sequence[int]) -> None:
         symbol = net(mx.sym.var("data"))
         internals = symbol.get_internals()
         _, shapes, _ = internals.infer_shape(data=(1, *input_shape))

@@ -1,4 +1,4 @@
-"""Estimate of the memory that a training step needs."""
+"""Estimates of the memory that a network needs, compared with what is free."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Sequence
 
 import mxnet as mx
 
+from a2net_gluon.devices import free_memory
+from a2net_gluon.errors import UsageError
 from a2net_gluon.insight.graph import Graph
 
-__all__ = ["training_memory"]
+__all__ = ["check_memory", "inference_memory", "training_memory"]
 
 
 def training_memory(net: mx.gluon.HybridBlock, shape: Sequence[int], half: bool = False, ema: bool = False) -> int:
@@ -40,3 +42,42 @@ def training_memory(net: mx.gluon.HybridBlock, shape: Sequence[int], half: bool 
             parameters += size
     copies = 3 + half + ema  # weights, gradients, momentum
     return (2 if half else 4) * activations + 4 * copies * parameters
+
+
+def inference_memory(symbol: mx.sym.Symbol, shape: Sequence[int]) -> int:
+    """Estimate the bytes that one device needs to run a graph: its parameters, and the operator that needs most.
+
+    MXNet keeps no more activations than it must; this is what the operator with the largest inputs and output takes.
+
+    Parameters
+    ----------
+    symbol : mxnet.sym.Symbol
+        With the input ``data``.
+    shape : tuple of int
+        Of a batch.
+    """
+    graph, largest, parameters = Graph(lambda data: symbol, shape[1:]), 0, 0
+    for node in graph.nodes:
+        if node["op"] == "null":
+            parameters += math.prod(graph.shape(node)) if node["name"] != "data" else 0
+        else:
+            arrays = [node, *(one for one in graph.inputs(node) if one["op"] != "null" or one["name"] == "data")]
+            largest = max(largest, sum(math.prod(graph.shape(one)) for one in arrays))
+    return 4 * (parameters + shape[0] * largest)
+
+
+def check_memory(needed: int, contexts: Sequence[mx.Context]) -> str:
+    """Compare an estimate with the memory that is free on each device, and return both in words.
+
+    Raises
+    ------
+    UsageError
+        If more is needed than is free.
+    """
+    text, free = f"about {needed / 1e9:.1f} GB for each device (estimate)", free_memory(contexts)
+    if free is None:
+        return text
+    text = f"{text}, {free / 1e9:.1f} GB are free"
+    if needed > free:
+        raise UsageError(f"{text}: lower --batch-size or --input-size")
+    return text

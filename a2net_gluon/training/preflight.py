@@ -19,14 +19,16 @@ from a2net_gluon.devices import contexts_of
 from a2net_gluon.distributed.communicator import Communicator
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.insight.counting import cost
-from a2net_gluon.insight.memory import training_memory
+from a2net_gluon.insight.memory import check_memory, training_memory
+from a2net_gluon.networks.trained import fast_options
+from a2net_gluon.networks.zoo import get_model
 from a2net_gluon.settings import Synthetic, Training
 from a2net_gluon.training.assembly import assemble, make_rate, open_source, steps_per_epoch, training_preprocessing
 from a2net_gluon.training.learner import Learner
 from a2net_gluon.training.run_folder import RunFolder
 from a2net_gluon.training.scalars import check_tensorboard
 
-__all__ = ["Finding", "check"]
+__all__ = ["Finding", "check", "check_training_memory"]
 
 _SAMPLES = 200  # images of each part that are decoded
 _GIGABYTE = 1e9
@@ -58,6 +60,7 @@ def check(training: Training) -> typing.Iterator[Finding]:
         contexts = contexts_of(training.devices, training.optimization.dtype)
         yield Finding("ok", "devices", f"{', '.join(map(str, contexts))}; {_build()}")
         RunFolder(training, Communicator(), Learner.meter)
+        yield Finding("ok", "memory", check_training_memory(training, contexts))
         preprocessing = training_preprocessing(training)
         with contextlib.closing(open_source(training, preprocessing, len(contexts))) as source:
             for part, samples in source.parts().items():
@@ -71,21 +74,13 @@ def check(training: Training) -> typing.Iterator[Finding]:
 def _check_training(
     training: Training, contexts: typing.Sequence[mx.Context], source: Source
 ) -> typing.Iterator[Finding]:
-    """Build the parts of the run, and check the schedule, the network, memory and disk."""
+    """Build the parts of the run, and check the schedule, the network and the disk."""
     yield _check_schedule(training, steps_per_epoch(training, source), len(contexts))
-    free = _free_memory(contexts)  # before the networks are made, which is a part of what is needed
     parts = assemble(training, source, contexts, Communicator("device" if len(contexts) > 1 else None))
     shape, net = parts.description.preprocessing.input_shape, parts.learner.net
     parameters = cost(net, shape).params
     network = f"{parts.description.network}, {parameters:,} parameters, {len(source.classes)} classes"
     yield Finding("ok", "network", network)
-    needed = training_memory(
-        net,
-        (training.batch_size, *shape),
-        half=training.optimization.dtype == "float16",
-        ema=bool(training.optimization.ema),
-    )
-    yield _check_memory(needed, free)
     yield _check_disk(training, parameters)
     if not isinstance(training.data, Synthetic) and os.path.isdir("/dev/shm"):
         yield _check_shared_memory(training, shape, len(contexts))
@@ -154,18 +149,34 @@ def _check_schedule(training: Training, steps: int, devices: int) -> Finding:
     )
 
 
-def _free_memory(contexts: typing.Sequence[mx.Context]) -> list[int]:
-    """Free memory of each GPU, in bytes."""
-    return [mx.context.gpu_memory_info(ctx.device_id)[0] for ctx in contexts if ctx.device_type == "gpu"]
+def check_training_memory(training: Training, contexts: typing.Sequence[mx.Context]) -> str:
+    """Compare what a training run needs with the memory that is free, before data and networks take any of it.
 
+    Parameters
+    ----------
+    training : settings.Training
+        Resolved.
+    contexts : list of mxnet.Context
 
-def _check_memory(needed: float, free: typing.Sequence[int]) -> Finding:
-    """An estimate for each device, against the free memory of the GPUs."""
-    text = f"about {needed / _GIGABYTE:.1f} GB for each device (estimate)"
-    if free and min(free) < needed:
-        text = f"{text}, {min(free) / _GIGABYTE:.1f} GB are free: a smaller --batch-size may help"
-        return Finding("warn", "memory", text)
-    return Finding("ok", "memory", text)
+    Returns
+    -------
+    str
+        Both in words.
+
+    Raises
+    ------
+    UsageError
+        If it needs more, or its network does not take the input.
+    """
+    model, optimization = str(training.network.name), training.optimization
+    preprocessing = training_preprocessing(training)
+    net = get_model(model, classes=training.data.classes, **training.network.blocks, **fast_options(preprocessing))
+    shape = (training.batch_size, *preprocessing.input_shape)
+    try:
+        needed = training_memory(net, shape, half=optimization.dtype == "float16", ema=bool(optimization.ema))
+    except mx.MXNetError:
+        raise UsageError(f"--input-size is {preprocessing.size}: {model} does not take it") from None
+    return check_memory(needed, contexts)
 
 
 def _check_disk(training: Training, parameters: int) -> Finding:

@@ -23,6 +23,7 @@ from a2net_gluon.training.learner import Learner
 from a2net_gluon.training.learner_state import restore_learner, save_learner
 from a2net_gluon.training.metrics import best_epoch
 from a2net_gluon.training.optimizer_state import load_gluon_states
+from a2net_gluon.training.preflight import check_training_memory
 from a2net_gluon.training.progress import Progress
 from a2net_gluon.training.report import Report
 from a2net_gluon.training.run_folder import RunFolder
@@ -88,6 +89,7 @@ def train(training: Training, *, on_epoch: OnEpoch | None = None, verbose: bool 
     preprocessing = training_preprocessing(training)
     communicator = make_communicator(training.kv_store, contexts)
     contexts = check_contexts(communicator.place(contexts))
+    check_training_memory(training, contexts)
     folder = RunFolder(training, communicator, Learner.meter)
     report = Report(training, quiet=communicator.rank > 0 or not verbose)
     with report, Interruption() as interruption:
