@@ -14,8 +14,10 @@ from a2net_gluon.data.folder import read_image
 from a2net_gluon.deploy.forms import check_files, exported_files, load_form, written_forms
 from a2net_gluon.deploy.inputs import graph_input
 from a2net_gluon.devices import check_contexts
-from a2net_gluon.errors import FailureError, UsageError
+from a2net_gluon.errors import FailureError, UsageError, check_counts
 from a2net_gluon.files import AnyPath
+from a2net_gluon.insight.memory import check_memory, inference_memory
+from a2net_gluon.mxnet_fixes import read_symbol
 from a2net_gluon.networks.description import Description
 
 __all__ = ["Prediction", "Predictor"]
@@ -56,6 +58,7 @@ class Predictor:
     """
 
     def __init__(self, prefix: AnyPath, form: str | None = None, ctx: mx.Context | None = None) -> None:
+        self._prefix, self._ctx = prefix, ctx
         self.form = form or _fastest(prefix, ctx)
         if ctx:
             check_contexts(ctx)
@@ -67,9 +70,10 @@ class Predictor:
         if frames:
             raise UsageError(f"{prefix} takes clips of {frames} frames; this classifies images")
         try:
+            self._check_memory(1)
             self._forward = load_form(prefix, self.form, ctx)
             self._check()
-        except ModuleNotFoundError:
+        except (ModuleNotFoundError, UsageError):
             raise
         except Exception as error:  # on damaged files mxnet raises anything from KeyError to MXNetError
             reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
@@ -87,10 +91,24 @@ class Predictor:
             Number of classes in a prediction.
         batch_size : int
             Number of images computed at a time.
+
+        Raises
+        ------
+        UsageError
+            If `top` or `batch_size` is not a positive whole number, or a batch needs more memory than is free.
         """
+        check_counts(top=top, batch_size=batch_size)
         paths = list(paths)
+        self._check_memory(min(batch_size, len(paths)))
         for start in range(0, len(paths), batch_size):
             yield from self._predict_batch(paths[start : start + batch_size], top)
+
+    def _check_memory(self, images: int) -> None:
+        """Compare the memory for a batch of `images` with what is free, as far as the graph is there to tell it."""
+        path, size = exported_files(self._prefix)[0], self.description.preprocessing.size
+        if images and path.is_file():
+            layout = (size, size, 3) if self.description.input == "pixels" else (3, size, size)
+            check_memory(inference_memory(read_symbol(path), (images, *layout)), [self._ctx or mx.cpu()])
 
     def _check(self) -> None:
         """Run one black image, to find files that do not belong together before any real image is read."""
