@@ -68,7 +68,7 @@ class Rule:
     def words(self) -> str:
         """The rule for messages, e.g. "a whole number from 1 to 1024"."""
         kind = "a whole number" if self.kind is int else "a number"
-        return f"{'0 or ' if self.zero else ''}{kind} from {_digits(self.least)} to {_digits(self.most)}"
+        return f"{kind} from {_digits(self.least)} to {_digits(self.most)}{', or 0' if self.zero else ''}"
 
     def accepts(self, value: typing.Any) -> bool:
         """Whether a number is within bounds."""

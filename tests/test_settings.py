@@ -112,26 +112,54 @@ def test_the_command_line_without_flags_is_the_defaults():
 # Rules
 
 
-BAD = {
-    fields.COUNT: (0, -1, 1.5, True, "3"),
-    fields.WHOLE: (-1, 0.5, True, "3"),
-    fields.RATE: (-0.1, float("inf"), float("nan"), True, "0.1"),
-    fields.SEED: (-1, 2**31, 0.5, True),
-    fields.FRACTION: (0, -0.5, 1.1, float("nan"), True),
-    fields.RELATIVE: (-0.1, 1.1, float("nan"), True),
-}
-GOOD = {
-    fields.COUNT: (1, 7),
-    fields.WHOLE: (0, 7),
-    fields.RATE: (0, 0.1, 1),
-    fields.SEED: (0, 2**31 - 1),
-    fields.FRACTION: (1e-9, 0.5),
-    fields.RELATIVE: (0, 0.5, 1),
-}
+# What no option takes: no number of the kind, beyond float32, or a whole number that nothing can be made of.
+NO_NUMBERS = (float("nan"), float("inf"), -float("inf"), True, "3", 1e39, -1, -1e-300)
+PIXELS = fields.PIXEL  # of descriptions only
+
+
+def rules():
+    """Every rule of the package by its name."""
+    return {name: rule for name, rule in vars(fields).items() if isinstance(rule, fields.Rule)}
+
+
+def good(rule):
+    """The bounds of a rule, and what lies between."""
+    middle = (rule.least + rule.most) / 2
+    return [rule.least, rule.most, rule.kind(middle), *([0] if rule.zero else [])]
+
+
+def bad(rule):
+    """What is just out of bounds, and what no option takes."""
+    step = 1 if rule.kind is int else 1e-6
+    beside = [rule.least - step, rule.most * (1 + step) + (rule.kind is int), 1.5 if rule.kind is int else "0.1"]
+    return [
+        *beside,
+        *NO_NUMBERS,
+        *([10**20] if rule.most < 1e20 else []),
+        *([] if rule.least <= 0 or rule.zero else [0]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"), [*rules().items()], ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_every_rule_has_bounds(name, rule):
+    assert 0 <= rule.least < rule.most < 2**31 or rule.kind is float
+    with np.errstate(over="raise", under="raise"):
+        assert all(np.isfinite(np.float32([rule.least, rule.most])))
+        assert all(abs(number) == 0 or abs(number) > np.finfo(np.float32).tiny for number in (rule.least, rule.most))
+    assert all(map(rule.holds, good(rule)))
+    if rule is not PIXELS:
+        assert not any(map(rule.holds, bad(rule)))
+    for text in ("nan", "inf", "1e39", "-1e39", "word", "", "9" * 5000):
+        with pytest.raises(ValueError, match="is not a (whole )?number from ") as error:
+            rule.parse(text)
+        assert len(str(error.value)) < 150
+    assert rule.parse(str(rule.most)) == rule.most
 
 
 def test_rules_cover_all_that_are_in_use():
-    assert {one.rule for _, _, one in RULES} <= set(BAD) == set(GOOD)
+    assert {one.rule for _, _, one in RULES} <= {*rules().values()}
     # A number without a rule would take anything.
     for kind, name, one in OPTIONS:
         default = next(field.default for field in dataclasses.fields(kind) if field.name == name)
@@ -146,20 +174,22 @@ def first_line(error):
 
 @pytest.mark.parametrize(("kind", "name", "one"), RULES, ids=named)
 def test_rules_refuse_bad_values(kind, name, one):
-    for value in BAD[one.rule]:
+    for value in bad(one.rule):
         with pytest.raises(UsageError) as error:
             make(kind, **{name: (value,) if one.sequence else value})
         text = first_line(error)
         assert text.startswith(f"{kind.__name__}.{name} ({one.flags[-1]}) is {value!r}; it must be ")
         assert one.rule.words in text
-    for value in GOOD[one.rule]:
+    for value in good(one.rule):
+        if (one.name, value) == ("ema", 1):
+            continue  # it has a rule of its own
         given = (value,) if one.sequence else value
         assert getattr(make(kind, **{name: given}), name) == given
 
 
 @pytest.mark.parametrize(("kind", "name", "one"), RULES, ids=named)
 def test_rules_refuse_bad_values_of_the_command_line(kind, name, one, capsys):
-    for text in ("none", str(next(value for value in BAD[one.rule] if isinstance(value, (int, float))))):
+    for text in ("none", "nan", "inf", "1e39", "-1", "1e-300", *([str(10**20)] if one.rule.most < 1e20 else [])):
         # Two flags with "=": a value such as -1 is not taken for a flag.
         extra = ["--benchmark"] if kind is settings.Synthetic else []
         with pytest.raises(SystemExit) as stop:
@@ -201,7 +231,7 @@ def test_what_is_required_is_named():
 
 
 def test_errors_are_value_errors():
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(ValueError, match="from 1 to 100000"):
         settings.Training(epochs=0)
 
 
@@ -294,8 +324,16 @@ def test_a_warm_up_that_was_asked_for_is_kept():
     ("make_it", "message"),
     [
         (lambda: settings.Optimization(ema=1), "--ema is 1.*must be below 1"),
-        (lambda: settings.Loss(hard_weight=1.5), "--hard-weight is 1.5; it must be from 0 to 1"),
-        (lambda: settings.Loss(mixup=True, mixup_alpha=0), "--mixup needs a --mixup-alpha above 0"),
+        (
+            lambda: settings.Loss(hard_weight=1.5),
+            r"\(--hard-weight\) is 1.5; it must be a number from 1e-09 to 1, or 0",
+        ),
+        (lambda: settings.Loss(mixup=True, mixup_alpha=0), r"\(--mixup-alpha\) is 0; it must be a number from 1e-09"),
+        (
+            lambda: settings.Training(save_dir=""),
+            r"Training.save_dir \(--save-dir\) is empty: give a value, or omit it",
+        ),
+        (lambda: make(settings.Export, images=("a", "")), r"Export.images \(--images\) is empty"),
         (lambda: make(settings.Trained, params="a", pretrained=True), "--params and --use-pretrained both name"),
         (lambda: make(settings.Evaluation).resolved(), "no parameters to evaluate"),
         (lambda: make(settings.Attention, locations=((0.5, 1.5),)), "location .* is not a position"),

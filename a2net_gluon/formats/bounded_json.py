@@ -49,14 +49,11 @@ def _whole(text: str) -> int:
 def _check_depth(value: typing.Any) -> None:
     level = [value]
     for _ in range(_DEPTH + 1):
-        level = [part for one in level if isinstance(one, (dict, list)) for part in _parts(one)]
+        level = [one for one in level if isinstance(one, (dict, list))]
         if not level:
             return
+        level = [part for one in level for part in (one.values() if isinstance(one, dict) else one)]
     raise _too_deep()
-
-
-def _parts(value: dict | list) -> typing.Iterable[typing.Any]:
-    return value.values() if isinstance(value, dict) else value
 
 
 def _too_deep() -> ValueError:

@@ -176,7 +176,9 @@ def _check_attribute(what: str, name: str, value: str) -> None:
     numbers = [float(number) for number in _NUMBER.findall(value)]
     if not all(math.isfinite(number) and abs(number) <= _LARGEST for number in numbers):
         raise ValueError(f"{what} is {value!r}")
-    if name in _LEAST and not (numbers and all(number >= _LEAST[name] for number in numbers)):
+    if name in _LEAST and not (numbers or (value == "()" and not _LEAST[name])):
+        raise ValueError(f"{what} is {value!r}; it must be a whole number or several")
+    if name in _LEAST and not all(number >= _LEAST[name] for number in numbers):
         raise ValueError(f"{what} is {value!r}; each number must be at least {_LEAST[name]}")
     if name == "axes" and sorted(numbers) != list(range(len(numbers))):
         raise ValueError(f"{what} is {value!r}, which is no order of axes")

@@ -71,12 +71,49 @@ def test_devices_on_the_command_line_replace_those_of_a_recipe(recipe):
         ("lr: [", "not YAML"),
         ("num-gpus: 1\ngpus: [0]", "not allowed with"),
         ("", "'flag: value' lines"),
+        ("lr: -1", "argument --lr: -1 is not a number"),
+        ("lr: 0.1\nmixup: true\nlr: 0.2", "lr is there twice: keep one"),
+        ("recipe: paper", "a recipe cannot name another recipe: copy its lines"),
+        ("save-dir:", "save-dir has no value: give one, or remove the line"),
+        ("save-dir: ~", "save-dir has no value"),
+        ("lr: {a: 1}", "a value must be a word, a number, or a list of such"),
+        ("{lr: 0.1}: 1", "a value must be a word|'flag: value' lines"),
+        ("save-dir: 2020-99-99\nlr: x", "argument --lr: 'x' is not a number"),
+        ("lr: 0.1\n---\nlr: 0.2", "expected a single document"),
+        ("lr: !!float 0.1", "it has an alias"),
+        ("lr: &a 0.1\nwd: *a", "it has an alias"),
     ],
 )
 def test_bad_recipes(text, message, recipe):
     with pytest.raises(UsageError, match=message) as raised:
         parse_training(["--recipe", recipe(text)])
     assert "recipe.yaml: " in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+BOMBS = {
+    "aliases": "\n".join(
+        [
+            "a0: &a0 [0, 0]",
+            *(f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)),
+            "lr-decay-epoch: *a9",
+        ]
+    ),
+    "digits": f"num-epochs: {'9' * 5000}",
+    "brackets": f"lr: {'[' * 2000}",
+    "closed brackets": f"lr: {'[' * 2000}{']' * 2000}",
+    "braces": f"lr: {'{a: ' * 2000}",
+    "indentation": "\n".join(f"{' ' * n}a:" for n in range(300)),
+    "size": "# a\n" * 20000,
+    "bytes": "lr: \0",
+}
+
+
+@pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS)
+def test_recipes_out_of_bounds(text, recipe):
+    with pytest.raises(UsageError, match="recipe.yaml: ") as raised:
+        parse_training(["--recipe", recipe(text)])
+    assert len(str(raised.value)) < 500
     assert "\n" not in str(raised.value)
 
 
@@ -119,8 +156,6 @@ def test_gluoncvs_flags(capsys):
         ("--resume-params p --resume-epoch 12", "nothing is left"),
         ("--resume-params p --use-pretrained", "give one of them"),
         ("--ema 1", "must be below 1"),
-        ("--hard-weight 2", "from 0 to 1"),
-        ("--mixup --mixup-alpha 0", "above 0"),
     ],
 )
 def test_flags_that_do_not_go_together(flags, message):
