@@ -148,14 +148,12 @@ def _check_operator(node: _Object, fused: bool) -> None:
         _check_attribute(f"{name} of {node['name']}", name, value)
     if operator in _FUSED and not fused:
         expected = _check_fused(node)
+    elif operator != "null" and operator not in OPERATORS:
+        raise ValueError(f"the operator {operator!r} of {node['name']} is not permitted")
     elif "subgraphs" in node:
         raise ValueError(f"{node['name']} has a graph inside")
-    elif operator == "null":
-        expected = 0
-    elif operator in OPERATORS:
-        expected = _input_count(operator, attributes)
     else:
-        raise ValueError(f"the operator {operator!r} of {node['name']} is not permitted")
+        expected = 0 if operator == "null" else _input_count(operator, attributes)
     if inputs != expected:
         raise ValueError(f"{node['name']} has {inputs} inputs in place of {expected}")
 

@@ -10,7 +10,7 @@ import pytest
 
 from a2net_gluon import get_model
 from a2net_gluon.data import Preprocessing, find_images
-from a2net_gluon.deploy import Predictor, export_network, prediction_output
+from a2net_gluon.deploy import Predictor, export_network, load_form, load_module, prediction_output
 from a2net_gluon.deploy.forms import exported_files
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.networks.description import Description
@@ -86,6 +86,68 @@ def test_files_that_do_not_belong_together(copied):
     mx.nd.save(f"{copied}-0000.params", arrays)
     with pytest.raises(FailureError, match="its answers are not finite"):
         Predictor(copied, "symbol")
+
+
+@pytest.mark.parametrize(
+    ("form", "change", "reason"),
+    [
+        ("symbol", {"op": "_Native", "attrs": {"info": "12345"}}, "the operator '_Native' of .* is not permitted"),
+        ("optimized", {"op": "_NDArray", "attrs": {"info": "12345"}}, "the operator '_NDArray' of .* is not permitted"),
+        ("symbol", {"inputs": []}, "has 0 inputs in place of"),
+        ("symbol", {"attrs": {"kernel": "(3, 3)", "num_filter": "16", "num_group": "0"}}, "num_group of .* is '0'"),
+    ],
+)
+def test_graphs_of_a_stranger(copied, form, change, reason):
+    """MXNet 1.9.1 ends the process, or calls the address that stands in the graph."""
+    path = exported_files(copied, [form])[0]
+    graph = json.loads(path.read_text())
+    next(node for node in graph["nodes"] if "onv" in node["op"]).update(change)
+    path.write_text(json.dumps(graph))
+    with pytest.raises(FailureError, match=f"the export is damaged .*{reason}"):
+        Predictor(copied, form)
+    with pytest.raises(FailureError, match=f"not a graph that may be run .*{reason}"):
+        load_form(copied, form)
+    if form == "symbol":
+        with pytest.raises(FailureError, match=f"not a graph that may be run .*{reason}"):
+            load_module(copied)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("mean", [float("nan"), 0.0, 0.0]),
+        ("mean", [0.0, 0.0]),
+        ("scale", [float("inf")] * 3),
+        ("scale", [0.0] * 3),
+        ("size", 3_000_000_000),
+        ("size", 32.5),
+        ("size", True),
+        ("crop_ratio", 1e-300),
+        ("crop_ratio", float("nan")),
+    ],
+)
+def test_descriptions_of_a_stranger(copied, name, value):
+    path = copied.with_name("model.json")
+    description = json.loads(path.read_text())
+    description["preprocessing"][name] = value
+    path.write_text(json.dumps(description))
+    with pytest.raises(FailureError, match=rf"model.json: not a description of a network \({name} is .*; it must be"):
+        Predictor(copied, "symbol")
+
+
+@pytest.mark.parametrize("form", EQUAL)
+def test_memory_that_is_not_there(copied, image_folder, monkeypatch, form):
+    paths, predictor = [image_folder / "val" / "cat" / "0.jpg"] * 40, Predictor(copied, form)
+    monkeypatch.setattr("a2net_gluon.devices.available_memory", lambda: 3_000_000)
+    assert next(predictor.predict(paths, batch_size=1)).problem is None
+    with pytest.raises(UsageError, match=r"about 0.0 GB .* 0.0 GB are free: lower --batch-size or --input-size"):
+        next(predictor.predict(paths, batch_size=10**6))
+    for wrong in ({"batch_size": 0}, {"top": -1}):
+        with pytest.raises(UsageError, match="must be a positive whole number"):
+            next(predictor.predict(paths, **wrong))
+    monkeypatch.setattr("a2net_gluon.devices.available_memory", lambda: 1_000_000)
+    with pytest.raises(UsageError, match="0.0 GB are free"):
+        Predictor(copied, form)
 
 
 def test_an_unreadable_image_does_not_stop_the_others(exported, image_folder, tmp_path):

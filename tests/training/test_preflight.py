@@ -4,7 +4,9 @@ import shutil
 
 import pytest
 
-from a2net_gluon import cli, environment
+from a2net_gluon import cli, environment, train
+from a2net_gluon.errors import UsageError
+from a2net_gluon.options import parse_training
 
 SMALL = ("--model", "a2net_resnet20_small", "--input-size", "32", "--batch-size", "4")
 
@@ -65,6 +67,38 @@ def test_missing_data(capsys, tmp_path):
     assert "FAIL" in findings(capsys, 1, "--data-dir", tmp_path / "none")
     (tmp_path / "v.rec").touch()
     assert "no such record file" in findings(capsys, 1, "--rec-train", tmp_path / "t.rec", "--rec-val", tmp_path / "v")
+
+
+@pytest.mark.parametrize("available", [10_000_000, 10**12, None])
+def test_memory(capsys, monkeypatch, image_folder, tmp_path, available):
+    flags = ("--data-dir", image_folder, *SMALL, "--batch-size", "3", "--save-dir", tmp_path / "run")
+    monkeypatch.setattr("a2net_gluon.devices.available_memory", lambda: available)
+    too_much = available == 10_000_000
+    text = findings(capsys, int(too_much), *flags)
+    if too_much:
+        assert "FAIL options and data: about 0.0 GB for each device (estimate), 0.0 GB are free: lower " in text
+        assert "data: 12 images" not in text  # nothing is read
+        with pytest.raises(UsageError, match=r"0.0 GB are free: lower --batch-size or --input-size"):
+            train(parse_training([str(flag) for flag in flags]).training)
+        assert not (tmp_path / "run").exists()
+    else:
+        assert (
+            f"ok   memory: about 0.0 GB for each device (estimate){', 1000.0 GB are free' if available else ''}\n"
+            in text
+        )
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--batch-size", 65536, "--input-size", 4096),
+        ("--model", "a2net_resnet50", "--input-size", 4096),
+        ("--benchmark-batches", 1, "--classes", 1_000_000, "--batch-size", 65536),
+    ],
+)
+def test_more_memory_than_any_machine_has(capsys, flags):
+    text = findings(capsys, 1, "--benchmark", "--model", "a2net_resnet20_small", "--batch-size", 512, *flags)
+    assert "GB are free: lower --batch-size or --input-size" in text
 
 
 def test_full_disk(capsys, monkeypatch, image_folder):
