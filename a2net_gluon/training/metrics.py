@@ -100,11 +100,6 @@ class ClassificationMeter:
         self._read(previous)
         return self.count, self._loss, self._top1, self._top5
 
-    def result(self) -> dict[str, float]:
-        """The final `metrics`; waits for the last batch."""
-        self.sums()
-        return self.metrics
-
     @property
     def metrics(self) -> dict[str, float]:
         """Means over the samples read so far, by the names of the columns (accuracies from 0 to 1)."""
