@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing.util
 import os
 import signal
 import time
@@ -77,6 +78,9 @@ _making_readers = False
 def binding_readers() -> typing.Iterator[None]:
     """Make every process that is forked in this context a reader, see `_begin_reader`."""
     global _making_readers
+    # Readers inherit this folder, which Python removes when this process exits. Otherwise each would make its own for
+    # the socket that it hands batches over, and leave it behind when it is killed.
+    multiprocessing.util.get_temp_dir()
     _making_readers = True
     try:
         yield
