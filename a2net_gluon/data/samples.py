@@ -6,6 +6,8 @@ A sample is a clip of t frames, (t, h, w, 3); an image is a clip of one frame.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import os
 import typing
 
 import mxnet as mx
@@ -13,7 +15,18 @@ import numpy as np
 
 from a2net_gluon.errors import UsageError
 
-__all__ = ["Batch", "Dataset", "ImageSamples", "Labels", "Problems", "Samples", "Shard", "Source", "check_batch_size"]
+__all__ = [
+    "Batch",
+    "Dataset",
+    "ImageSamples",
+    "Labels",
+    "Problems",
+    "Samples",
+    "Shard",
+    "Source",
+    "check_batch_size",
+    "fingerprint",
+]
 
 
 Labels = typing.Union[typing.Sequence[int], np.ndarray]
@@ -209,3 +222,13 @@ def check_batch_size(batch_size: int, count: int, name: str, shard: Shard) -> No
         raise UsageError(
             f"{name} holds {count} images, less than one batch of {batch_size}{processes}: lower --batch-size"
         )
+
+
+def fingerprint(samples: Samples) -> str:
+    """SHA-256 of names and labels in order, without the folder that all names have in common: data may be moved."""
+    names = samples.names
+    start = len(os.path.dirname(os.path.commonprefix([min(names), max(names)]))) if len(names) else 0
+    digest = hashlib.sha256()
+    for name, label in zip(names, samples.labels):
+        digest.update(f"{name[start:].lstrip('/')}\0{int(label)}\0".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()

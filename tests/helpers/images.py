@@ -1,6 +1,9 @@
 """Image folders and record files made for a test."""
 
+import pathlib
+
 import cv2
+import mxnet as mx
 import numpy as np
 
 from a2net_gluon.data import pack_folder
@@ -21,6 +24,21 @@ def make_image_folder(folder):
 def pack(folder, prefix):
     """Pack an image folder; returns the path of the .rec file."""
     pack_folder(folder, prefix)
+    return prefix.with_suffix(".rec")
+
+
+def write_records(folder, prefix):
+    """Write the records of an image folder in this process, with index and list; returns the path of the .rec file."""
+    rec, idx, lst = (str(prefix.with_suffix(ending)) for ending in (".rec", ".idx", ".lst"))
+    records, lines = mx.recordio.MXIndexedRecordIO(idx, rec, "w"), []
+    names = sorted(path.name for path in folder.iterdir())
+    for number, path in enumerate(sorted(folder.glob("*/*"))):
+        label = names.index(path.parent.name)
+        header = mx.recordio.IRHeader(0, float(label), number, 0)
+        records.write_idx(number, mx.recordio.pack(header, path.read_bytes()))
+        lines.append(f"{number}\t{float(label)}\t{path.relative_to(folder)}\n")
+    records.close()
+    pathlib.Path(lst).write_text("".join(lines))
     return prefix.with_suffix(".rec")
 
 
