@@ -92,6 +92,8 @@ class Report:
         parameters = cost(learner.net, shape).params
         devices, processes = len(learner.contexts), learner.communicator.size
         total = source.batch_size * processes * accumulate
+        left_out = source.train_batches % accumulate
+        rest = f"; the last {left_out} are left out, as a step takes {accumulate}" if left_out else ""
         factors = [f"{processes} processes"] * (processes > 1) + [f"{accumulate} batches"] * (accumulate > 1)
         self.line(
             f"{description.network}, {parameters:,} parameters, {len(source.classes)} classes, "
@@ -103,7 +105,7 @@ class Report:
         self.line(
             f"learning rate {training.optimization.lr:g} ({training.schedule.mode}) for a total batch of {total:,} "
             f"({' × '.join([*factors, str(devices), str(training.batch_size)])}), "
-            f"{source.train_batches} batches an epoch"
+            f"{source.train_batches} batches an epoch{rest}"
         )
 
     @contextlib.contextmanager

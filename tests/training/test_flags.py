@@ -280,8 +280,10 @@ def test_full_disk_leaves_earlier_checkpoints(train, monkeypatch):
     assert [path.name for path in (run / "checkpoints").iterdir()] == ["epoch-0001"]
 
 
-def test_log_on_a_full_disk(train):
-    _, said = train("--logging-file", "/dev/full", "--num-epochs", 1)
+def test_log_on_a_full_disk(train, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "log.txt").symlink_to("/dev/full")
+    _, said = train("--num-epochs", 1)
     assert "Logging error" not in said
     assert "best validation top-1" in said
 
@@ -297,6 +299,13 @@ def test_resumed_in_an_epoch_with_other_batches(flags, train, monkeypatch):
     assert "after 0 epochs and 5 batches" in said
     assert "the epoch starts again" in said
     assert [row["epoch"] for row in epochs(run)] == ["1", "2"]
+
+
+def test_batches_that_make_up_no_step_are_told(train):
+    _, said = train("--accumulate", 3, "--num-epochs", 1)
+    assert "8 batches an epoch; the last 2 are left out, as a step takes 3" in said
+    _, said = train("--accumulate", 4, "--num-epochs", 1, name="all")
+    assert "left out" not in said
 
 
 def test_seed_that_numpy_does_not_take(train, capsys):
