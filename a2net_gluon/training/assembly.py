@@ -83,7 +83,11 @@ class Parts:
 
 
 def assemble(
-    training: Training, source: Source, contexts: typing.Sequence[mx.Context], communicator: Communicator
+    training: Training,
+    source: Source,
+    preprocessing: Preprocessing,
+    contexts: typing.Sequence[mx.Context],
+    communicator: Communicator,
 ) -> Parts:
     """Make the parts of a run on an open `source`.
 
@@ -92,6 +96,8 @@ def assemble(
     training : settings.Training
         Resolved.
     source : Source
+    preprocessing : Preprocessing
+        That of the source.
     contexts : list of mxnet.Context
     communicator : Communicator
 
@@ -104,7 +110,7 @@ def assemble(
     """
     steps = steps_per_epoch(training, source)
     rate = make_rate(training, steps)
-    description = describe(training, source.classes, training_preprocessing(training))
+    description = describe(training, source.classes, preprocessing)
     net, validation_net, notes = make_networks(training, contexts, description)
     loss = make_loss(training, len(source.classes), steps)
     teacher = load_teacher(training.loss.teacher, contexts, description) if training.loss.teacher else None

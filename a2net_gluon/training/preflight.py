@@ -66,17 +66,18 @@ def check(training: Training) -> typing.Iterator[Finding]:
             for part, samples in source.parts().items():
                 yield from _check_samples(part, samples, source.classes, preprocessing.size)
             yield Finding("ok", "preprocessing", _preprocessing_in_words(training, preprocessing))
-            yield from _check_training(training, contexts, source)
+            yield from _check_training(training, contexts, source, preprocessing)
     except (UsageError, FailureError) as error:
         yield Finding("FAIL", "options and data", str(error))
 
 
 def _check_training(
-    training: Training, contexts: typing.Sequence[mx.Context], source: Source
+    training: Training, contexts: typing.Sequence[mx.Context], source: Source, preprocessing: Preprocessing
 ) -> typing.Iterator[Finding]:
     """Build the parts of the run, and check the schedule, the network and the disk."""
     yield _check_schedule(training, steps_per_epoch(training, source), len(contexts))
-    parts = assemble(training, source, contexts, Communicator("device" if len(contexts) > 1 else None))
+    communicator = Communicator("device" if len(contexts) > 1 else None)
+    parts = assemble(training, source, preprocessing, contexts, communicator)
     shape, net = parts.description.preprocessing.input_shape, parts.learner.net
     parameters = cost(net, shape).params
     network = f"{parts.description.network}, {parameters:,} parameters, {len(source.classes)} classes"

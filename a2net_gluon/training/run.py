@@ -97,7 +97,7 @@ def train(training: Training, *, on_epoch: OnEpoch | None = None, verbose: bool 
         with contextlib.closing(source):
             mx.random.seed(training.seed)
             np.random.seed(training.seed)
-            parts = assemble(training, source, contexts, communicator)
+            parts = assemble(training, source, preprocessing, contexts, communicator)
             run = _Run(training, parts, communicator, folder, report, interruption, on_epoch)
             run.start()
             run.train()
