@@ -3,28 +3,27 @@
 ``checkpoints/epoch-0007/`` holds the state after seven epochs, ``checkpoints/epoch-0007-batch-000120/`` that after 120
 batches more: ``net.params``, ``optimizer.params`` (momentum and master weights by parameter name), ``ema.params`` if
 weights are averaged, ``model.json`` and ``state.json`` (epoch and batch, results so far, arguments and seed, loss
-scale, and the SHA-256 of the other files). No random state is stored: all random numbers follow from the seed, the
-epoch and the number of the batch or step.
+scale, fingerprints of the data, the SHA-256 of the other files, and one of its own content). No random state is stored:
+all random numbers follow from the seed, the epoch and the number of the batch or step.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import pathlib
-import shutil
+import re
 import typing
 
 import mxnet as mx
 
 from a2net_gluon.errors import FailureError
-from a2net_gluon.files import flush, folder_for_output, staging_folder
+from a2net_gluon.files import flush, folder_for_output, remove, remove_leftovers, staging_folder
+from a2net_gluon.training.checkpoint_state import checkpoint_name, read_state, write_state
 
 __all__ = ["Checkpoints"]
 
 _ASIDE = ".replaced-"
-_STATE = "state.json"
+_NAME = re.compile(r"epoch-(\d{4,})(?:-batch-(\d{6,}))?")
 
 
 class Checkpoints:
@@ -42,7 +41,7 @@ class Checkpoints:
 
     def folder(self, epoch: int, batch: int = 0) -> pathlib.Path:
         """The folder of the state after `epoch` epochs and `batch` batches."""
-        return self._folder / (f"epoch-{epoch:04d}" + (f"-batch-{batch:06d}" if batch else ""))
+        return self._folder / checkpoint_name(epoch, batch)
 
     def save(
         self,
@@ -71,17 +70,15 @@ class Checkpoints:
         try:
             with staging_folder(self._folder) as staging:
                 learner = write(staging)
-                sums = {path.name: _sha256(path) for path in sorted(staging.iterdir())}
-                text = json.dumps({**state, "learner": learner, "sha256": sums}, indent=1)
-                (staging / _STATE).write_text(text)
+                write_state(staging, {**state, "learner": learner})
                 for path in staging.iterdir():
                     flush(path)
                 aside = target.with_name(f"{_ASIDE}{target.name}")
-                if target.exists():
+                if os.path.lexists(target):
                     os.rename(target, aside)
                 os.rename(staging, target)
                 flush(self._folder)
-                shutil.rmtree(aside, ignore_errors=True)
+                remove(aside)
         except FailureError as error:
             raise FailureError(f"{target}: {error}") from None
         except (OSError, mx.MXNetError) as error:
@@ -90,7 +87,7 @@ class Checkpoints:
             ) from None
         for old in self._all()[: -self._keep]:
             if best is None or old != self.folder(best):
-                shutil.rmtree(old)
+                remove(old)
         return target
 
     def newest(self, repair: bool = True) -> tuple[pathlib.Path | None, dict[str, typing.Any] | None, list[str]]:
@@ -101,12 +98,13 @@ class Checkpoints:
         rejected: list[str] = []
         for folder in reversed(self._all()):
             try:
-                return folder, self._read_state(folder), rejected
-            except (OSError, ValueError, KeyError, TypeError) as error:
+                return folder, read_state(folder), rejected
+            except (OSError, ValueError, RecursionError) as error:
                 rejected.append(f"{folder}: {error}")
                 if repair:
-                    shutil.rmtree(folder.with_name(f"damaged-{folder.name}"), ignore_errors=True)
-                    folder.rename(folder.with_name(f"damaged-{folder.name}"))
+                    damaged = folder.with_name(f"damaged-{folder.name}")
+                    remove(damaged)
+                    folder.rename(damaged)
         return None, None, rejected
 
     def newest_folder(self) -> pathlib.Path | None:
@@ -115,27 +113,14 @@ class Checkpoints:
 
     def clean(self) -> None:
         """Remove half-written checkpoints of a killed process, and put back the one that it was replacing."""
+        folder_for_output(self._folder)
         for aside in self._folder.glob(f"{_ASIDE}*"):
             target = aside.with_name(aside.name[len(_ASIDE) :])
-            shutil.rmtree(aside) if target.exists() else aside.rename(target)
-        for leftover in self._folder.glob(".staging-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+            remove(aside) if os.path.lexists(target) else aside.rename(target)
+        remove_leftovers(self._folder)
 
     def _all(self) -> list[pathlib.Path]:
-        return sorted(self._folder.glob("epoch-*"))
-
-    @staticmethod
-    def _read_state(folder: pathlib.Path) -> dict[str, typing.Any]:
-        state = json.loads((folder / _STATE).read_text())
-        for name, expected in state["sha256"].items():
-            if _sha256(folder / name) != expected:
-                raise ValueError(f"{name} is damaged")
-        return state
-
-
-def _sha256(path: pathlib.Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
+        """The checkpoints from the oldest to the newest; other names are not ours."""
+        found = ((_NAME.fullmatch(path.name), path) for path in self._folder.glob("epoch-*"))
+        places = [([int(number or 0) for number in match.groups()], path) for match, path in found if match]
+        return [path for _, path in sorted(places)]

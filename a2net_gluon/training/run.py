@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import pathlib
 import signal
@@ -11,7 +12,7 @@ import typing
 import mxnet as mx
 import numpy as np
 
-from a2net_gluon.data import Batch
+from a2net_gluon.data.samples import Batch, fingerprint
 from a2net_gluon.devices import check_contexts, contexts_of
 from a2net_gluon.distributed.communicator import Communicator, make_communicator
 from a2net_gluon.errors import FailureError, InterruptedRunError
@@ -92,7 +93,7 @@ def train(training: Training, *, on_epoch: OnEpoch | None = None, verbose: bool 
     check_training_memory(training, contexts)
     folder = RunFolder(training, communicator, Learner.meter)
     report = Report(training, quiet=communicator.rank > 0 or not verbose)
-    with report, Interruption() as interruption:
+    with folder.hold(), report, Interruption() as interruption:
         source = open_source(training, preprocessing, len(contexts), on_skip=report.skipped, shard=communicator.shard)
         with contextlib.closing(source):
             mx.random.seed(training.seed)
@@ -148,19 +149,29 @@ class _Run:
             self.report.line(
                 f"{self.training.start.states} is a pickle: only its arrays are read, nothing in it is run"
             )
-        state = self.folder.open(self.description, self.report, self._restore)
+        data = {part: fingerprint(samples) for part, samples in self.source.parts().items()}
+        restore = functools.partial(restore_learner, self.learner)
+        state = self.folder.open(self.description, data, self.report, restore)
         if state:
-            self.epoch, self.history = state["epoch"], state["history"]
-            if state["batches"] == self._batches_in_numbers():
-                self.progress = self._new_progress(state["progress"])
-            elif state["batch"]:
-                self.report.line("the epoch starts again: its batches differ from those it was started with")
+            self._return_to(state, data)
         else:
             for note in self._notes:
                 self.report.line(note)
         writes = self.training.run.tensorboard and not self.communicator.rank
         self.scalars = Scalars(self.folder.path if writes else None, self.epoch)
         self.report.start(self.training, self.learner, self.source, self.description)
+
+    def _return_to(self, state: typing.Mapping[str, typing.Any], data: typing.Mapping[str, str]) -> None:
+        """Take up a stored state, in the middle of its epoch if the epoch's batches are still the same."""
+        self.epoch, self.history = state["epoch"], state["history"]
+        before = state.get("data", data)  # version 0.1 did not store it at first
+        changed = [part for part in {**before, **data} if before.get(part) != data.get(part)]
+        for part in changed:
+            self.report.line(f"the {part} images or their labels are others than when this run was last started")
+        if state["batches"] == self._batches_in_numbers() and "training" not in changed:
+            self.progress = self._new_progress(state["progress"])
+        elif state["batch"]:
+            self.report.line("the epoch starts again: its batches differ from those it was started with")
 
     def train(self) -> None:
         """Train the epochs that are left."""
@@ -182,9 +193,6 @@ class _Run:
     def _new_progress(self, state: typing.Mapping[str, typing.Any] | None = None) -> Progress:
         return Progress(state, self.learner.meter)
 
-    def _restore(self, folder: pathlib.Path, state: typing.Mapping[str, typing.Any]) -> None:
-        restore_learner(self.learner, folder, state)
-
     def _train_epoch(self) -> None:
         """Train and validate; adds the epoch's row to the history."""
         number, progress = self.epoch + 1, self.progress
@@ -193,6 +201,7 @@ class _Run:
         with self.report.epoch(number, self._batches, progress.batches) as on_batch:
 
             def on_step(progress: Progress) -> bool:
+                self.folder.begin()
                 on_batch(progress)
                 return self._stops(progress.batches // self.accumulate)
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import csv
+import contextlib
 import datetime
-import importlib.metadata
-import json
-import os
+import itertools
 import pathlib
-import platform
+import re
 import shutil
-import sys
 import typing
 
 from a2net_gluon.distributed.communicator import Communicator
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.fields import flat
-from a2net_gluon.files import folder_for_output, replacing, write_text
-from a2net_gluon.insight.curves import Panel, draw_curves
+from a2net_gluon.files import folder_for_output, output_folder, remove, remove_leftovers, replacing
 from a2net_gluon.networks.description import FILE_NAME, Description
 from a2net_gluon.settings import Training
 from a2net_gluon.settings.training import changed_options
@@ -25,10 +21,16 @@ from a2net_gluon.training.checkpoints import Checkpoints
 from a2net_gluon.training.learner_state import AVERAGE, NET
 from a2net_gluon.training.metrics import Meter, best_epoch
 from a2net_gluon.training.report import Report
+from a2net_gluon.training.results import CURVES, TABLE, write_results
+from a2net_gluon.training.run_lock import LOCK, RunLock
+from a2net_gluon.training.run_record import RUN, last_arguments, note_start
+from a2net_gluon.training.scalars import TENSORBOARD
 
 __all__ = ["RunFolder"]
 
-_RUN = "run.json"
+_CHECKPOINTS = "checkpoints"
+_PARTS = {"best.params": NET, "best-ema.params": AVERAGE}  # parameter files beside the checkpoints, and in them
+_NAMES = (RUN, FILE_NAME, LOCK, _CHECKPOINTS, TABLE, CURVES, TENSORBOARD, *_PARTS)
 
 State = typing.Dict[str, typing.Any]
 Write = typing.Callable[[pathlib.Path], typing.Mapping[str, typing.Any]]
@@ -36,7 +38,7 @@ Restore = typing.Callable[[pathlib.Path, typing.Mapping[str, typing.Any]], None]
 
 
 class RunFolder:
-    """The files of a run.
+    """The files of a run. Nothing is written until `hold` is entered.
 
     Only the first process of a job writes here, except that each process has a log; all processes read.
 
@@ -51,7 +53,8 @@ class RunFolder:
     Raises
     ------
     UsageError
-        If the folder holds a run that is not to be resumed, or ``--resume`` is asked for and there is none.
+        If the folder holds a run that is not to be resumed, ``--resume`` is asked for and there is none, or the log
+        would not be a file of its own in the folder.
     """
 
     def __init__(self, training: Training, communicator: Communicator, meter: type[Meter]) -> None:
@@ -60,27 +63,54 @@ class RunFolder:
         if not save_dir and (run.resume or run.auto_resume or communicator.size > 1):
             flag = "--resume" if run.resume else "--auto-resume" if run.auto_resume else "a job of several processes"
             raise UsageError(f"{flag} needs --save-dir FOLDER: the folder of the run")
+        self._log = _log_name(run.logging_file, communicator.rank)
         name = f"{training.network.name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
         self.path = pathlib.Path(save_dir or pathlib.Path("runs") / name)
-        self._resumes = (self.path / _RUN).is_file()
-        if self._resumes and not (run.resume or run.auto_resume):
-            raise UsageError(f"{self.path} holds a run already: --resume continues it, or name another --save-dir")
-        if run.resume and not self._resumes:
-            raise UsageError(f"{self.path} holds no run to resume: leave --resume out to start one")
-        self._checkpoints = Checkpoints(self.path / "checkpoints", run.keep)
-        # Parameter files beside the checkpoints: the column that decides which is best, and the name in a checkpoint.
-        self._best = {
-            "best.params": (f"val_{meter.headline}", NET),
-            "best-ema.params": (f"val_ema_{meter.headline}", AVERAGE),
-        }
+        self._lock: RunLock | None = None
+        self._begun = False
+        self._data: typing.Mapping[str, str] = {}
+        self._resumes = self._holds_run()
+        # The columns that decide which parameters are the best.
+        self._columns = dict(zip(_PARTS, (f"val_{meter.headline}", f"val_ema_{meter.headline}")))
         communicator.wait()  # until all processes have looked, before the first one writes
 
-    def open(self, description: Description, report: Report, restore: Restore) -> State | None:
-        """Create the folder, or resume its run.
+    @contextlib.contextmanager
+    def hold(self) -> typing.Iterator[None]:
+        """Create the folder and lock it; on an exception before training has begun, what was written is removed.
+
+        Raises
+        ------
+        UsageError
+            If another run has locked it.
+        FailureError
+            If the folder cannot be written.
+        """
+        with contextlib.ExitStack() as stack:
+            if self._communicator.rank == 0:
+                self.path = stack.enter_context(output_folder(self.path, new=not self._training.save_dir))
+                self._lock = stack.enter_context(RunLock(self.path))
+                if self._holds_run() != self._resumes:
+                    raise UsageError(f"{self.path}: another run has just begun or ended here; start again")
+                remove_leftovers(self.path)
+            self._communicator.wait()
+            folder_for_output(self.path)
+            stack.enter_context(self._undoing())
+            yield
+
+    def begin(self) -> None:
+        """Note that training has begun: the folder stays, however the run ends."""
+        self._begun = True
+
+    def open(
+        self, description: Description, data: typing.Mapping[str, str], report: Report, restore: Restore
+    ) -> State | None:
+        """Start the log, and resume the run that the folder holds.
 
         Parameters
         ----------
         description : Description
+        data : dict
+            The fingerprint of each part of the data.
         report : Report
             Logs to the folder from now on.
         restore : callable
@@ -93,28 +123,43 @@ class RunFolder:
 
         Raises
         ------
+        UsageError
+            If the run to resume has other classes.
         FailureError
             If the folder cannot be written.
         """
-        folder_for_output(self.path)
-        rank = self._communicator.rank
-        log = pathlib.Path(self._training.run.logging_file)
+        self._data = data
         try:
-            report.to_file(self.path / (log.with_name(f"{log.stem}-rank{rank}{log.suffix}") if rank else log))
+            report.to_file(self.path / self._log)
         except OSError as error:
-            raise FailureError(f"{self.path}: cannot write here ({error.strerror})") from None
-        state = self._resume(report, restore) if self._resumes else None
-        if rank == 0:
-            self._note_start(state)
+            raise FailureError(f"{self.path / self._log}: cannot write here ({error.strerror})") from None
+        if self._lock and not self._lock.works:
+            report.line(f"{self.path}: this file system has no locks; make sure that no other run uses the folder")
+        if self._communicator.rank == 0:
+            self._checkpoints.clean()
+        state = self._resume(description, report, restore) if self._resumes else None
+        if self._communicator.rank == 0:
+            note_start(
+                self.path,
+                epochs_done=state["epoch"] if state else 0,
+                batches_done=state["batch"] if state else 0,
+                processes=self._communicator.size,
+                arguments=flat(self._training),
+            )
             description.save(self.path / FILE_NAME)
         return state
 
     def save(self, write: Write, state: State) -> pathlib.Path:
         """Write a checkpoint, see `Checkpoints.save`; returns its folder."""
-        arguments = {"seed": self._training.seed, "arguments": flat(self._training)}
-        if self._communicator.rank == 0:
+        more = {"seed": self._training.seed, "arguments": flat(self._training), "data": self._data}
+        self.begin()
+        if self._lock:  # the first process
+            if not self._lock.intact:
+                raise FailureError(
+                    f"{self.path}: the run folder was removed or replaced during the run; nothing is saved"
+                )
             best = _best_epoch(state["history"], f"val_{self._meter.headline}")
-            self._checkpoints.save(write, {**state, **arguments}, best)
+            self._checkpoints.save(write, {**state, **more}, best)
         self._communicator.wait()
         return self._checkpoints.folder(state["epoch"], state["batch"])
 
@@ -125,34 +170,60 @@ class RunFolder:
         parameters belong to a state that can be resumed.
         """
         history, epoch = state["history"], state["epoch"]
-        best = [name for name, (column, _) in self._best.items() if _best_epoch(history, column) == epoch]
+        best = [name for name, column in self._columns.items() if _best_epoch(history, column) == epoch]
         if best or epoch % self._training.run.save_frequency == 0 or epoch == self._training.epochs:
             folder = self.save(write, state)
         if self._communicator.rank:
             return
         for name in best:
-            _copy(folder / self._best[name][1], self.path / name)
-        columns = list(dict.fromkeys(column for row in history for column in row))
-        with replacing(self.path / "metrics.csv") as temporary, open(temporary, "w", newline="") as file:
-            table = csv.DictWriter(file, columns, restval="")
-            table.writeheader()
-            table.writerows(history)
-        draw_curves(history, self.path / "curves.png", _panels(self._meter))
+            _copy(folder / _PARTS[name], self.path / name)
+        write_results(self.path, history, self._meter)
 
     def newest_checkpoint(self) -> pathlib.Path | None:
         """The newest checkpoint, or None, to be named when training fails."""
         return self._checkpoints.newest_folder()
 
-    def _resume(self, report: Report, restore: Restore) -> State | None:
-        found = None
-        if self._communicator.rank == 0:
-            self._checkpoints.clean()
-            found = self._checkpoints.newest()
+    @property
+    def _checkpoints(self) -> Checkpoints:
+        return Checkpoints(self.path / _CHECKPOINTS, self._training.run.keep)
+
+    def _holds_run(self) -> bool:
+        """Whether the folder holds a run; UsageError if that is not what the settings ask for."""
+        if not self._training.save_dir:
+            return False
+        run, holds = self._training.run, (self.path / RUN).is_file()
+        if holds and not (run.resume or run.auto_resume):
+            raise UsageError(f"{self.path} holds a run already: --resume continues it, or name another --save-dir")
+        if not holds and self._checkpoints.newest_folder():
+            raise UsageError(
+                f"{self.path} holds checkpoints, but {RUN} is lost: restore it, or name another --save-dir"
+            )
+        if run.resume and not holds:
+            raise UsageError(f"{self.path} holds no run to resume: leave --resume out to start one")
+        return holds
+
+    @contextlib.contextmanager
+    def _undoing(self) -> typing.Iterator[None]:
+        """On an exception, remove what this start has written, if it is the first one and training has not begun."""
+        before = {path.name for path in self.path.iterdir()}
+        try:
+            yield
+        except BaseException:
+            if not self._begun and not self._resumes:
+                first = {RUN, FILE_NAME, _CHECKPOINTS, TENSORBOARD} if self._communicator.rank == 0 else set()
+                for name in {self._log, *first} - before:
+                    with contextlib.suppress(OSError):
+                        remove(self.path / name)
+            raise
+
+    def _resume(self, description: Description, report: Report, restore: Restore) -> State | None:
+        arguments = last_arguments(self.path)
+        found = self._checkpoints.newest() if self._communicator.rank == 0 else None
         self._communicator.wait()
         folder, state, rejected = found or self._checkpoints.newest(repair=False)
         for reason in rejected:
             report.line(f"not resumed from {reason}")
-        for name, (before, now) in changed_options(self._starts()[-1]["arguments"], flat(self._training)).items():
+        for name, (before, now) in changed_options(arguments, flat(self._training)).items():
             report.line(f"--{name.replace('_', '-')} is {now}, was {before} when this run was last started")
         place = state["epoch"] * 1e6 + state["batch"] if state else 0
         if self._communicator.sum([place])[0] != place * self._communicator.size:
@@ -160,6 +231,7 @@ class RunFolder:
         if folder is None or state is None:
             report.line(f"{self.path} has no whole checkpoint: starting from the beginning")
             return None
+        self._check_classes(Description.load(folder / FILE_NAME), description)
         restore(folder, state["learner"])
         where = f" and {state['batch']} batches" if state["batch"] else ""
         report.line(f"resumed from {folder} after {state['epoch']} epochs{where}")
@@ -168,51 +240,32 @@ class RunFolder:
 
     def _restore_best(self, history: typing.Sequence[typing.Mapping[str, typing.Any]]) -> None:
         """Copy the best parameters of the epochs that are left, if later epochs were lost."""
-        for name, (column, part) in self._best.items():
+        for name, column in self._columns.items():
             epoch = _best_epoch(history, column)
-            source = self._checkpoints.folder(epoch) / part if epoch else None
+            source = self._checkpoints.folder(epoch) / _PARTS[name] if epoch else None
             if self._communicator.rank == 0 and source and source.exists():
                 _copy(source, self.path / name)
 
-    def _starts(self) -> list[State]:
-        path = self.path / _RUN
-        if not path.exists():
-            return []
-        try:
-            return json.loads(path.read_text())["starts"]
-        except (ValueError, KeyError, TypeError):
-            raise FailureError(f"{path} is damaged: restore it, or train into another --save-dir") from None
-
-    def _note_start(self, state: State | None) -> None:
-        start = {
-            "time": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-            "epochs_done": state["epoch"] if state else 0,
-            "batches_done": state["batch"] if state else 0,
-            "processes": self._communicator.size,
-            "command": sys.argv,
-            "arguments": flat(self._training),
-            "versions": _versions(),
-        }
-        write_text(self.path / _RUN, json.dumps({"starts": [*self._starts(), start]}, indent=1) + "\n")
+    def _check_classes(self, before: Description, now: Description) -> None:
+        pairs = itertools.zip_longest(before.classes, now.classes)
+        for number, (old, new) in enumerate(pairs):
+            if old != new:
+                was, now_is = ("not there" if name is None else repr(name) for name in (old, new))
+                raise UsageError(
+                    f"{self.path}: class {number} of the data is {now_is}, was {was} when the run was last started: "
+                    "resume with the same classes, or name another --save-dir"
+                )
 
 
-def _panels(meter: type[Meter]) -> tuple[Panel, ...]:
-    """The panels of the curves: losses, accuracies in percent, the learning rate."""
-    parts = {"train": "training", "val": "validation"}
-
-    def curves(fraction: bool) -> dict[str, str]:
-        return {
-            f"{part}_{column.name}": f"{name} {column.label}"
-            for column in meter.columns
-            for part, name in parts.items()
-            if column.fraction == fraction
-        }
-
-    return (
-        Panel("loss", curves(fraction=False), 1),
-        Panel("accuracy, %", curves(fraction=True), 100),
-        Panel("learning rate", {"learning_rate": "at the end of the epoch"}, 1),
-    )
+def _log_name(name: str, rank: int) -> str:
+    """The name of a process's log; UsageError if it is not a file of its own in the run folder."""
+    if not re.fullmatch(r"[^./\0][^/\0]*", name) or name in _NAMES:
+        raise UsageError(
+            f"--logging-file is {name!r}; it must be a file name in the run folder, not one of {', '.join(_NAMES)}: "
+            "for example log.txt"
+        )
+    path = pathlib.PurePath(name)
+    return f"{path.stem}-rank{rank}{path.suffix}" if rank else name
 
 
 def _best_epoch(history: typing.Iterable[typing.Mapping[str, typing.Any]], column: str) -> int | None:
@@ -224,21 +277,3 @@ def _best_epoch(history: typing.Iterable[typing.Mapping[str, typing.Any]], colum
 def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
     with replacing(target) as temporary:
         shutil.copyfile(source, temporary)
-
-
-def _versions() -> dict[str, str | None]:
-    import a2net_gluon
-
-    packages = {}
-    for name in ("mxnet", "mxnet-cu112", "numpy", "opencv-python"):
-        try:
-            packages[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return {
-        "a2net-gluon": a2net_gluon.__version__,
-        "python": platform.python_version(),
-        **packages,
-        "system": platform.platform(),
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS"),
-    }

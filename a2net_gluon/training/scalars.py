@@ -8,7 +8,9 @@ import typing
 
 from a2net_gluon.errors import UsageError
 
-__all__ = ["Scalars", "check_tensorboard"]
+__all__ = ["TENSORBOARD", "Scalars", "check_tensorboard"]
+
+TENSORBOARD = "tensorboard"  # in a run folder
 
 
 def check_tensorboard() -> None:
@@ -33,7 +35,7 @@ class Scalars:
         if folder:
             from tensorboardX import SummaryWriter
 
-            self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=epochs_done + 1, flush_secs=10)
+            self._writer = SummaryWriter(str(folder / TENSORBOARD), purge_step=epochs_done + 1, flush_secs=10)
 
     def add(self, row: typing.Mapping[str, typing.Any]) -> None:
         """Write a row of the history."""

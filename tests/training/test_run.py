@@ -13,6 +13,7 @@ import struct
 import subprocess
 import termios
 import time
+from types import SimpleNamespace
 
 import mxnet as mx
 import numpy as np
@@ -114,6 +115,32 @@ def test_killed_again_and_again_ends_bit_identical(data_flags, tmp_path, command
     assert_same_end(tmp_path / "whole", run)
     assert not list(run.glob("checkpoints/.staging-*"))
     assert not processes_of(run)
+
+
+ALIVE = SimpleNamespace(poll=lambda: None)
+
+
+@pytest.mark.slow
+def test_two_started_at_once_on_one_folder(tmp_path, command):
+    """One of them trains, the other is refused and deletes nothing; the first is then killed, and resumed."""
+    run, flags = tmp_path / "run", (*SHORT, "--num-epochs", "6")
+    command("train_imagenet.py", *flags, "--save-dir", tmp_path / "whole")
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    processes = [start(*flags, "--save-dir", run, "--auto-resume", **pipes) for _ in range(2)]
+    try:
+        assert wait_until(lambda: any(process.poll() is not None for process in processes), ALIVE)
+        refused, trains = sorted(processes, key=lambda process: process.poll() is None)
+        assert refused.returncode == 2
+        assert f"{run} is in use by another run" in refused.stderr.read()
+        assert wait_until(lambda: list(run.glob("checkpoints/epoch-*")), trains), trains.stderr.read()
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+            process.stderr.close()
+    command("train_imagenet.py", *flags, "--save-dir", run, "--auto-resume")
+    assert_same_end(tmp_path / "whole", run)
+    assert not list(run.glob(".lock"))
 
 
 STATEFUL = ("--ema", "0.9", "--mixup", "--label-smoothing", "--accumulate", "2")
