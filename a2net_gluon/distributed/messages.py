@@ -6,6 +6,8 @@ import json
 import socket
 from typing import Any
 
+from a2net_gluon.formats.bounded_json import parse_json
+
 __all__ = ["keep_alive", "receive", "send"]
 
 _SILENCE = 30  # seconds without an answer after which a machine counts as lost
@@ -33,7 +35,7 @@ def receive(stream: Any) -> dict | None:
     """Return the next message, or None if the connection is closed or speaks another language."""
     try:
         line = stream.readline(1 << 20)
-        message = json.loads(line) if line.endswith(b"\n") else None
-    except (OSError, ValueError, RecursionError):
+        message = parse_json(line) if line.endswith(b"\n") else None
+    except (OSError, ValueError):
         return None
     return message if isinstance(message, dict) else None

@@ -11,6 +11,7 @@ import json
 import pathlib
 import typing
 
+from a2net_gluon.formats.bounded_json import read_json
 from a2net_gluon.training.learner_state import AVERAGE, NET
 from a2net_gluon.training.shapes import ANY, COUNT, NUMBER, OBJECT, TEXT, Shape, check_shape
 
@@ -52,10 +53,10 @@ def read_state(folder: pathlib.Path) -> State:
 
     Raises
     ------
-    OSError, ValueError, RecursionError
+    OSError, ValueError
         If it is not whole.
     """
-    state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+    state = read_json(folder / _STATE)
     first = not isinstance(state, dict) or not {"format", "checksum"} & {*state}
     check_shape(state, _FIRST_SHAPE if first else _SHAPE, _STATE)
     if not first and state["format"] != _FORMAT:

@@ -99,7 +99,7 @@ class Checkpoints:
         for folder in reversed(self._all()):
             try:
                 return folder, read_state(folder), rejected
-            except (OSError, ValueError, RecursionError) as error:
+            except (OSError, ValueError) as error:
                 rejected.append(f"{folder}: {error}")
                 if repair:
                     damaged = folder.with_name(f"damaged-{folder.name}")

@@ -13,6 +13,7 @@ import typing
 
 from a2net_gluon.errors import FailureError
 from a2net_gluon.files import write_text
+from a2net_gluon.formats.bounded_json import read_json
 from a2net_gluon.training.shapes import ANY, OBJECT, check_shape
 
 __all__ = ["RUN", "last_arguments", "note_start"]
@@ -48,11 +49,11 @@ def note_start(folder: pathlib.Path, **start: typing.Any) -> None:
 
 def _starts(path: pathlib.Path) -> list[Start]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         check_shape(content, {"starts": [{"arguments": OBJECT, ...: ANY}], ...: ANY}, path.name)
         if not content["starts"]:
             raise ValueError("no start")
-    except (ValueError, RecursionError):
+    except (OSError, ValueError):
         raise FailureError(f"{path} is damaged: restore it, or train into another --save-dir") from None
     return content["starts"]
 

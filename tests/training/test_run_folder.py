@@ -175,7 +175,7 @@ def training_on(folder, save_dir, **more):
 
 
 LOGS = ["run.json", "metrics.csv", "best.params", "best-ema.params", "model.json", "curves.png", "checkpoints"]
-LOGS += [".lock", "tensorboard", "../../x", "../x", "/tmp/x", "sub/x", "", ".", "..", ".hidden"]
+LOGS += [".lock", "tensorboard", "../../x", "../x", "/tmp/x", "sub/x", ".", "..", ".hidden"]
 
 
 @pytest.mark.parametrize("name", LOGS)
