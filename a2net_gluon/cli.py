@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import typing
 
 from a2net_gluon import environment, options, settings
-from a2net_gluon.errors import FailureError, InterruptedRunError, UsageError
+from a2net_gluon.errors import UsageError
+from a2net_gluon.program import Arguments, Command, run
+from a2net_gluon.terminal import say
 
 __all__ = ["main", "run"]
-
-Arguments = typing.Sequence[str]
-Command = typing.Callable[[Arguments, str], typing.Optional[int]]
 
 
 def main(arguments: Arguments | None = None) -> int:
@@ -20,70 +18,21 @@ def main(arguments: Arguments | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     name = arguments[0] if arguments else "--help"
     if name in ("-h", "--help"):
-        print("usage: a2net COMMAND …\n\nA²-Nets: Double Attention Networks for MXNet/Gluon\n\ncommands:")
-        for command, function in COMMANDS.items():
-            print(f"  {command:<10} {function.__doc__}")
-        print("\na2net COMMAND --help lists the options.")
-        return 0
+        return run(_help, arguments[1:], prog="a2net")
     if name not in COMMANDS:
-        print(f"a2net: error: unknown command {name!r}; there are: {', '.join(COMMANDS)}", file=sys.stderr)
-        return 2
+        return run(_unknown, [name], prog="a2net")
     return run(COMMANDS[name], arguments[1:], prog=f"a2net {name}")
 
 
-def run(command: Command, arguments: Arguments, prog: str) -> int:
-    """Call ``command(arguments, prog)``; an expected error becomes one line and an exit code."""
-    code = _run(command, arguments, prog)
-    if code and "DMLC_ROLE" in os.environ:
-        # One of several processes has failed. An ordinary exit would wait in MXNet for the others, which wait for it.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    return code
+def _help(arguments: Arguments, prog: str) -> None:
+    print("usage: a2net COMMAND …\n\nA²-Nets: Double Attention Networks for MXNet/Gluon\n\ncommands:")
+    for command, function in COMMANDS.items():
+        print(f"  {command:<10} {function.__doc__}")
+    print("\na2net COMMAND --help lists the options.")
 
 
-def _run(command: Command, arguments: Arguments, prog: str) -> int:
-    try:
-        return command(arguments, prog) or 0
-    except (UsageError, FailureError, InterruptedRunError) as error:
-        print(f"{prog}: error: {error}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:  # the reader of the output, e.g. `head`, has closed it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more to flush at exit
-        return 1
-    except ModuleNotFoundError as error:
-        fix = _FIXES.get(str(error.name), f"pip install {error.name}")
-        print(f"{prog}: error: {error.name} is not installed: {fix}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        fixes = [fix for name, fix in environment.missing_cuda_libraries().items() if name in str(error)]
-        print(f"{prog}: error: {error}{'; ' + fixes[0] if fixes else ''}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"{prog}: interrupted", file=sys.stderr)
-        return 130
-    except RuntimeError as error:
-        if type(error).__name__ != "MXNetError":  # named, since mxnet need not have been imported
-            raise
-        print(f"{prog}: error: {_mxnet_error_in_words(str(error))}", file=sys.stderr)
-        return 1
-
-
-_FIXES = {
-    "mxnet": "pip install 'a2net-gluon[cpu]' or [cu112]",
-    "onnx": "pip install 'a2net-gluon[onnx]'",
-    "onnxruntime": "pip install 'a2net-gluon[onnx]'",
-}
-
-
-def _mxnet_error_in_words(text: str) -> str:
-    """One line for an error of MXNet, whose own text is a page of C++ frames."""
-    reason = next((line for line in text.splitlines() if "Error:" in line or "Check failed" in line), text.strip())
-    if "out of memory" in text:
-        return "the GPU's memory is full: lower --batch-size (--accumulate keeps the total batch)"
-    if "no kernel image" in text:
-        return "mxnet-cu112 has no code for this GPU: it runs on compute capability 5.0 to 8.6; see the README"
-    return f"MXNet failed ({' '.join(reason.split())[:300]})"
+def _unknown(arguments: Arguments, prog: str) -> typing.NoReturn:
+    raise UsageError(f"unknown command {arguments[0]!r}; there are: {', '.join(COMMANDS)}")
 
 
 # Subcommands import what they need when they run: mxnet takes seconds to load, and --help should not.
@@ -97,7 +46,7 @@ def train(arguments: Arguments, prog: str) -> int | None:
     from a2net_gluon import training as commands
 
     if command.test_io:
-        commands.read_epoch(training, print)
+        commands.read_epoch(training, say)
     elif command.evaluate:
         _evaluate(command.evaluation())
     else:
@@ -110,7 +59,7 @@ def check(arguments: Arguments, prog: str) -> int:
     try:
         training = options.parse_training(arguments, prog).training
     except UsageError as error:  # settings that contradict each other
-        print(f"FAIL options and data: {error}")
+        say(f"FAIL options and data: {error}")
         return 1
     environment.set_thread_count(training.devices.cpu_contexts)
     missing = environment.missing_cuda_libraries() if environment.has_cuda_build() else {}
@@ -122,7 +71,8 @@ def check(arguments: Arguments, prog: str) -> int:
 
     failed = False
     for finding in preflight.check(training):
-        print(f"{finding.verdict:<4} {finding.what}: {finding.text}", flush=True)
+        say(f"{finding.verdict:<4} {finding.what}: {finding.text}")
+        sys.stdout.flush()
         failed = failed or finding.verdict == "FAIL"
     return int(failed)
 
@@ -154,14 +104,18 @@ def _evaluate(evaluation: settings.Evaluation) -> None:
     from a2net_gluon.training.metrics import ClassificationMeter, in_words
     from a2net_gluon.training.report import problems_in_words
 
-    result = training.evaluate(evaluation, on_skip=lambda name, reason: print(f"skipped {name}: {reason}"))
+    result = training.evaluate(evaluation, on_skip=_say_skipped)
     for text in problems_in_words(result.problems):
-        print(text)
+        say(text)
     columns = sorted(ClassificationMeter.columns, key=lambda column: not column.fraction)  # accuracies first
     print(
         f"{evaluation.network.name}: {in_words(columns, result.metrics, digits=4)} "
         f"on {result.count:,} of {result.total:,} images"
     )
+
+
+def _say_skipped(name: str, reason: str) -> None:
+    say(f"skipped {name}: {reason}")
 
 
 def export(arguments: Arguments, prog: str) -> None:
@@ -180,7 +134,7 @@ def export(arguments: Arguments, prog: str) -> None:
             f"top-1 agreement {100 * proof.agreement:.2f} %"
         )
     forms = [form for form in deploy.FORMS if form in proofs and form != "symbol"]
-    print(f"written: {', '.join(str(path) for path in exported_files(request.output, ['symbol', *forms]))}")
+    say(f"written: {', '.join(str(path) for path in exported_files(request.output, ['symbol', *forms]))}")
 
 
 def _say_if_random(trained: settings.Trained) -> None:
@@ -211,9 +165,9 @@ def attention(arguments: Arguments, prog: str) -> int:
     for report in reports:
         if report.problem:
             failed = True
-            print(f"{report.image}: {report.problem}", file=sys.stderr)
+            say(f"{report.image}: {report.problem}", sys.stderr)
         else:
-            print(f"{report.image}: {report.name} {100 * report.probability:.1f} %, see {' and '.join(report.files)}")
+            say(f"{report.image}: {report.name} {100 * report.probability:.1f} %, see {' and '.join(report.files)}")
     return int(failed)
 
 
@@ -254,7 +208,7 @@ def tables(arguments: Arguments, prog: str) -> None:
     for path, write in ((args.markdown, table_report.as_markdown), (args.csv, table_report.as_csv)):
         if path is not None:
             write_text(path, write())
-            print(f"written: {path}", file=sys.stderr if args.json else sys.stdout)
+            say(f"written: {path}", sys.stderr if args.json else sys.stdout)
     table_report.check()
 
 
@@ -263,7 +217,7 @@ def digits(arguments: Arguments, prog: str) -> None:
     args = options.parse_digits(arguments, prog)
     from a2net_gluon.data.digits import write_folder
 
-    print(f"written: {write_folder(args.folder)} images in {args.folder}")
+    say(f"written: {write_folder(args.folder)} images in {args.folder}")
 
 
 def pack(arguments: Arguments, prog: str) -> None:
@@ -271,7 +225,7 @@ def pack(arguments: Arguments, prog: str) -> None:
     args = options.parse_pack(arguments, prog)
     from a2net_gluon.data import pack_folder
 
-    print(f"written: {pack_folder(args.folder, args.prefix)} images in {args.prefix}.rec")
+    say(f"written: {pack_folder(args.folder, args.prefix, _say_skipped)} images in {args.prefix}.rec")
 
 
 COMMANDS: dict[str, Command] = {

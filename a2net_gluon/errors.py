@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numbers
+import re
 
-__all__ = ["FailureError", "InterruptedRunError", "UsageError", "check_counts"]
+__all__ = ["FailureError", "InterruptedRunError", "UsageError", "check_counts", "reason_of"]
 
 
 class UsageError(ValueError):
@@ -42,3 +43,26 @@ def check_counts(**values: object) -> None:
     for name, value in values.items():
         if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
             raise UsageError(f"{name} is {value!r}; it must be a positive whole number")
+
+
+# What MXNet and OpenCV put before the reason: kind, time, place in their source, the condition that was not met.
+_LIBRARY_PREFIX = re.compile(
+    r"^(MXNetError: )?(OpenCV\(\S*\) )?(\[\d\d:\d\d:\d\d\] )?(\S+\.(cc|cpp|cu|h|hpp):\d+: )?(error: \([^)]*\) )?"
+    r"(Check failed: \S.*?: )?"
+)
+
+
+def reason_of(error: BaseException) -> str:
+    """The reason of an error in one line, without source locations and C++ frames.
+
+    Parameters
+    ----------
+    error : exception
+        Of the system, of MXNet or of OpenCV, whose own texts are up to a page long.
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    line = next((line for line in lines if "Error:" in line or "Check failed" in line or "error:" in line), lines[-1])
+    line = " ".join(line.split())
+    return (_LIBRARY_PREFIX.sub("", line, count=1) or line)[:300]

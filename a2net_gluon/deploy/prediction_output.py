@@ -10,6 +10,7 @@ from typing import Callable, Iterable, Iterator
 from tqdm import tqdm
 
 from a2net_gluon.deploy.predict import Prediction
+from a2net_gluon.terminal import printable, say
 
 __all__ = ["print_predictions", "with_progress"]
 
@@ -30,7 +31,7 @@ def _print_lines(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
             yield prediction
         else:
             best = ", ".join(f"{name} {100 * probability:.1f} %" for name, probability in prediction.classes)
-            print(f"{prediction.path}: {best}")
+            say(f"{prediction.path}: {best}")
 
 
 def _print_csv(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
@@ -39,16 +40,17 @@ def _print_csv(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
     writer.writerow(("path", "rank", "class", "probability", "problem"))
     for prediction in predictions:
         for rank, (name, probability) in enumerate(prediction.classes, start=1):
-            writer.writerow((prediction.path, rank, name, f"{probability:.6f}", ""))
+            writer.writerow((printable(prediction.path), rank, printable(name), f"{probability:.6f}", ""))
         if prediction.problem:
-            writer.writerow((prediction.path, "", "", "", prediction.problem))
+            writer.writerow((printable(prediction.path), "", "", "", prediction.problem))
             yield prediction
 
 
 def _print_json(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
     """Print a list with an object for each image; yield the predictions of unreadable images."""
     predictions = list(predictions)
-    print(json.dumps([prediction._asdict() for prediction in predictions], indent=1, ensure_ascii=False))
+    text = json.dumps([prediction._asdict() for prediction in predictions], indent=1, ensure_ascii=False)
+    print(text.encode("utf-8", "backslashreplace").decode("utf-8"))  # bytes of a name that are not UTF-8 stay escaped
     yield from (prediction for prediction in predictions if prediction.problem)
 
 
@@ -70,6 +72,6 @@ def print_predictions(predictions: Iterable[Prediction], style: str) -> int:
     """
     code = 0
     for prediction in _STYLES[style](predictions):
-        print(f"{prediction.path}: {prediction.problem}", file=sys.stderr)
+        say(f"{prediction.path}: {prediction.problem}", sys.stderr)
         code = 1
     return code

@@ -9,6 +9,7 @@ import numpy as np
 
 from a2net_gluon.errors import UsageError
 from a2net_gluon.insight.attention import BlockAttention
+from a2net_gluon.terminal import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -287,7 +288,7 @@ def _short(value: float) -> str:
 
 def _plain(text: str) -> str:
     """Shorten `text` to one line that fits, and escape it so that matplotlib does not read it as mathematics."""
-    text = " ".join(text.encode("utf-8", "replace").decode().split())
+    text = printable(" ".join(text.split()))
     if len(text) > LETTERS:
         half = LETTERS // 2
         text = f"{text[:half]}…{text[-half:]}"
