@@ -63,8 +63,9 @@ class Description:
         return fields if fields["frames"] is None else {**fields, "stride": stride}
 
     def save(self, path: AnyPath) -> None:
-        """Write this description as JSON."""
-        write_text(path, json.dumps(self.as_dict(), indent=2, ensure_ascii=False) + "\n")
+        """Write this description as JSON; bytes of a class name that are not UTF-8 are escaped."""
+        text = json.dumps(self.as_dict(), indent=2, ensure_ascii=False) + "\n"
+        write_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
     @classmethod
     def beside(cls, params: AnyPath) -> Description | None:

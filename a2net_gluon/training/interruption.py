@@ -55,6 +55,10 @@ class Interruption:
                 return
             yield batch
 
+    def stop(self) -> None:
+        """Stop as SIGTERM does, for another reason: the run saves its state, and ends."""
+        self.signal = self.signal or signal.SIGTERM
+
     def _note(self, number: int, frame: types.FrameType | None) -> None:
         if os.getpid() != self._process:  # a worker that inherited this handler: it has nothing to save
             os._exit(128 + number)

@@ -14,6 +14,7 @@ from a2net_gluon.data import Problems, Source
 from a2net_gluon.insight.counting import cost
 from a2net_gluon.networks.description import Description
 from a2net_gluon.settings import Training
+from a2net_gluon.terminal import printable
 from a2net_gluon.training.learner import Learner
 from a2net_gluon.training.metrics import Meter, in_words, percent
 from a2net_gluon.training.progress import Progress
@@ -25,11 +26,21 @@ HINT_AFTER = 5  # log intervals of an epoch until the first hint; another one fo
 
 
 class _Console(logging.Handler):
-    """Standard output, without breaking a progress bar."""
+    """Standard output, without breaking a progress bar; calls `on_lost` when it cannot be written any more."""
+
+    def __init__(self, level: int, on_lost: typing.Callable[[OSError], object]) -> None:
+        super().__init__(level)
+        self._lost, self._on_lost = False, on_lost
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stdout)
-        sys.stdout.flush()
+        if self._lost:
+            return
+        try:
+            tqdm.write(self.format(record), file=sys.stdout)
+            sys.stdout.flush()
+        except OSError as error:  # the disk is full, or the reader of a pipe has ended
+            self._lost = True
+            self._on_lost(error)
 
 
 class _LogFile(logging.FileHandler):
@@ -52,9 +63,14 @@ class Report:
         Resolved.
     quiet : bool
         Write to the log file only, as the second and further processes of a job do.
+    on_lost : callable, optional
+        Called when the standard output cannot be written any more; the log file is written on.
     """
 
-    def __init__(self, training: Training, quiet: bool = False) -> None:
+    def __init__(
+        self, training: Training, quiet: bool = False, on_lost: typing.Callable[[], object] = lambda: None
+    ) -> None:
+        self._on_lost = on_lost
         self._epochs, self._interval = training.epochs or 1, training.run.log_interval or 1
         self._workers, self._quiet = training.workers, quiet
         self._terminal = sys.stderr.isatty() and not quiet
@@ -64,7 +80,8 @@ class Report:
 
     def __enter__(self) -> Report:
         if not self._quiet:
-            self._log.addHandler(_Console(logging.DEBUG if not self._terminal else logging.INFO))
+            level = logging.DEBUG if not self._terminal else logging.INFO
+            self._log.addHandler(_Console(level, self._lose_console))
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -78,9 +95,13 @@ class Report:
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         self._log.addHandler(handler)
 
+    def _lose_console(self, error: OSError) -> None:
+        self.line(f"the standard output cannot be written ({error.strerror}): the run stops")
+        self._on_lost()
+
     def line(self, text: str) -> None:
         """Log one line."""
-        self._log.info(text)
+        self._log.info(printable(text))
 
     def skipped(self, name: str, reason: str) -> None:
         """Log an image that cannot be read."""

@@ -92,8 +92,9 @@ def train(training: Training, *, on_epoch: OnEpoch | None = None, verbose: bool 
     contexts = check_contexts(communicator.place(contexts))
     check_training_memory(training, contexts)
     folder = RunFolder(training, communicator, Learner.meter)
-    report = Report(training, quiet=communicator.rank > 0 or not verbose)
-    with folder.hold(), report, Interruption() as interruption:
+    interruption = Interruption()
+    report = Report(training, quiet=communicator.rank > 0 or not verbose, on_lost=interruption.stop)
+    with folder.hold(), report, interruption:
         source = open_source(training, preprocessing, len(contexts), on_skip=report.skipped, shard=communicator.shard)
         with contextlib.closing(source):
             mx.random.seed(training.seed)
