@@ -105,6 +105,23 @@ def _numbers(path: str) -> dict[str, int]:
     return {name.rstrip(":"): int(number) for name, number, *_ in words}
 
 
+IMAGE_LIMIT = "OPENCV_IO_MAX_IMAGE_PIXELS"
+
+
+def limit_images() -> None:
+    """Make both copies of OpenCV, opencv-python's and MXNet's, refuse images of more than 178,956,970 pixels.
+
+    It is Pillow's limit. OpenCV's own allows six times as many, and a file of a hundred bytes can declare them. A
+    number that the user has set stays. OpenCV reads the variable once, when it is loaded.
+    """
+    os.environ.setdefault(IMAGE_LIMIT, "178956970")
+
+
+def largest_image() -> int:
+    """Return the largest number of pixels of an image that is decoded."""
+    return int(os.environ[IMAGE_LIMIT])
+
+
 BLAS_CORE = "OPENBLAS_CORETYPE"
 # Kernels of OpenBLAS, the fastest first, with the processor flags they need.
 _BLAS_CORES = {
@@ -220,6 +237,7 @@ def prepare() -> None:
     set_thread_count()
     limit_spinning()
     share_temporary_space()
+    limit_images()
     choose_blas_kernels()
     make_numpy_usable()
     preload_cuda_libraries()

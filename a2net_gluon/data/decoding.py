@@ -7,13 +7,20 @@ two make other pixels, are decoded once more by MXNet.
 
 from __future__ import annotations
 
+import contextlib
 import io
+import struct
 import typing
+import warnings
 
 import cv2
 import mxnet as mx
 import numpy as np
-import PIL.Image
+import PIL.JpegImagePlugin
+import PIL.TiffImagePlugin
+
+from a2net_gluon.environment import IMAGE_LIMIT, largest_image
+from a2net_gluon.terminal import libraries_silenced
 
 __all__ = ["DecodeError", "decode"]
 
@@ -25,19 +32,25 @@ class DecodeError(Exception):
 
 
 def decode(content: bytes) -> np.ndarray:
-    """Decode an encoded image to an RGB array (h, w, 3) of uint8, or raise `DecodeError`."""
+    """Decode an encoded image to an RGB array (h, w, 3) of uint8, or raise `DecodeError`.
+
+    Images of more pixels than `environment.largest_image` are refused. What the decoders print is dropped.
+    """
     if not content:
         raise DecodeError("empty file")
-    # libjpeg fills the missing part of a truncated file with grey and only warns.
-    is_jpeg = content[:2] == b"\xff\xd8"
-    if is_jpeg and content.rfind(b"\xff\xd9") < 0:
+    segments = dict(_jpeg_segments(content))
+    # libjpeg fills the missing part of a truncated file with grey and only warns. A preview inside ends earlier.
+    if _is_jpeg(content) and content.rfind(b"\xff\xd9", segments.get(_SCAN, 0)) < 0:
         raise DecodeError("truncated JPEG")
-    image = _decode_with_opencv(content)
-    if image is None:
-        raise DecodeError("not an image OpenCV can decode")
-    if is_jpeg and not _decodes_alike(content):
-        image = _decode_as_mxnet(content, image)
-    turn = _TURNS.get(_orientation(content) or 1)
+    with libraries_silenced():
+        if content[:4] in (b"II*\0", b"MM\0*") and _is_cut_tiff(content):  # libtiff fills what is missing with black
+            raise DecodeError("truncated TIFF")
+        image = _decode_with_opencv(content)
+        if image is None or not image.size:
+            raise DecodeError(_too_large(content, segments) or "not an image OpenCV can decode")
+        if _is_jpeg(content) and not _decodes_alike(content, segments):
+            image = _decode_as_mxnet(content, image)
+        turn = _TURNS.get(_orientation(content) or 1)
     return np.ascontiguousarray(turn(image)) if turn else image
 
 
@@ -46,6 +59,21 @@ def _decode_with_opencv(content: bytes) -> np.ndarray | None:
         return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:  # larger than it allows
         return None
+
+
+def _is_cut_tiff(content: bytes) -> bool:
+    """Whether a TIFF ends before its tags, strips or tiles do."""
+    file = io.BytesIO(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Pillow's way to tell that tags are cut
+        try:
+            tags = PIL.TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
+            file.seek(tags.next)
+            tags.load(file)
+            pieces = [*zip(tags.get(273, ()), tags.get(279, ())), *zip(tags.get(324, ()), tags.get(325, ()))]
+            return any(place + size > len(content) for place, size in pieces)
+        except Exception:  # of many kinds
+            return True
 
 
 def _decode_as_mxnet(content: bytes, reference: np.ndarray) -> np.ndarray:
@@ -70,16 +98,51 @@ def _decode_as_mxnet(content: bytes, reference: np.ndarray) -> np.ndarray:
 _ALIKE = (0x11, 0x21, 0x22, 0x41)
 
 
-def _decodes_alike(content: bytes) -> bool:
-    """Whether `content` is a JPEG that opencv-python and MXNet decode to the same pixels."""
-    place = 2 if content[:2] == b"\xff\xd8" else len(content)
-    while place + 12 < len(content) and content[place] == 0xFF:
-        if content[place + 1] in (0xC0, 0xC1, 0xC2):  # the frame: length, precision, height, width, components
-            count = content[place + 9]
-            luma, *chroma = content[place + 11 : place + 11 + 3 * count : 3] or (0,)
-            return count == 1 or (count == 3 and luma in _ALIKE and chroma == [0x11, 0x11])
+def _decodes_alike(content: bytes, segments: typing.Mapping[int, int]) -> bool:
+    """Whether opencv-python and MXNet decode a JPEG to the same pixels."""
+    place = _frame_of(segments)
+    if place is None or place + 8 > len(content):
+        return False
+    count = content[place + 5]
+    luma, *chroma = content[place + 7 : place + 7 + 3 * count : 3] or (0,)
+    return count == 1 or (count == 3 and luma in _ALIKE and chroma == [0x11, 0x11])
+
+
+def _is_jpeg(content: bytes) -> bool:
+    return content[:2] == b"\xff\xd8"
+
+
+_SCAN = 0xDA  # marker of the first segment of compressed pixels
+_FRAMES = (0xC0, 0xC1, 0xC2)  # of the size and the components: baseline, extended, progressive
+
+
+def _jpeg_segments(content: bytes) -> typing.Iterator[tuple[int, int]]:
+    """The markers of a JPEG up to its first scan, each with the place of what follows its length."""
+    place = 2 if _is_jpeg(content) else len(content)
+    while place + 4 <= len(content) and content[place] == 0xFF:
+        yield content[place + 1], place + 4
+        if content[place + 1] == _SCAN:
+            return
         place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
-    return False
+
+
+def _frame_of(segments: typing.Mapping[int, int]) -> int | None:
+    """Place of a JPEG's frame: precision, height, width, number of components, the components."""
+    return next((segments[marker] for marker in _FRAMES if marker in segments), None)
+
+
+def _too_large(content: bytes, segments: typing.Mapping[int, int]) -> str | None:
+    """The reason for which OpenCV refuses an image that declares too many pixels, or None."""
+    frame, limit = _frame_of(segments), largest_image()
+    if frame is not None:
+        height, width = struct.unpack_from(">HH", content[frame + 1 : frame + 5].ljust(4, b"\0"))
+    elif content[1:4] == b"PNG" and len(content) >= 24:
+        width, height = struct.unpack_from(">II", content, 16)
+    else:
+        return None
+    if width * height <= limit:
+        return None
+    return f"declares {width}×{height} pixels, more than {limit:,} ({IMAGE_LIMIT} sets the limit)"
 
 
 # Operation that makes an image upright, by the EXIF tag Orientation; MXNet's record iterator applies it itself.
@@ -94,11 +157,11 @@ _TURNS: dict[int, typing.Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def _orientation(content: bytes) -> int | None:
+def _orientation(content: bytes) -> typing.Any:
     """Value of the EXIF tag Orientation of an encoded image, or None."""
-    if content[:2] != b"\xff\xd8" or b"Exif\x00" not in content[:4096]:
+    if not _is_jpeg(content) or b"Exif\x00" not in content[:4096]:
         return None
-    try:
-        return PIL.Image.open(io.BytesIO(content)).getexif().get(0x0112)
-    except (OSError, ValueError, SyntaxError):  # damaged metadata: leave the image as stored
-        return None
+    # Not with PIL.Image.open, which has a limit of its own.
+    with contextlib.suppress(Exception):  # damaged metadata, of which Pillow raises many kinds: leave it as stored
+        return PIL.JpegImagePlugin.JpegImageFile(io.BytesIO(content)).getexif().get(0x0112)
+    return None

@@ -14,6 +14,8 @@ from typing import Any, Sequence
 import mxnet as mx
 import numpy as np
 
+from a2net_gluon.data.decoding import DecodeError
+from a2net_gluon.environment import largest_image
 from a2net_gluon.errors import UsageError
 from a2net_gluon.fields import COUNT, CROP_RATIO, FRAMES, INPUT_SIZE, PIXEL, POSITIVE
 
@@ -99,7 +101,16 @@ class Preprocessing:
         return math.ceil(self.size / self.crop_ratio)
 
     def centre_crop(self, image: np.ndarray) -> np.ndarray:
-        """Resize and crop `image`, an RGB array (h, w, 3), for validation: a uint8 array (size, size, 3)."""
+        """Resize and crop `image`, an RGB array (h, w, 3), for validation: a uint8 array (size, size, 3).
+
+        Raises
+        ------
+        DecodeError
+            If the resized image would have more pixels than an image may have, as that of a line of pixels.
+        """
+        height, width = image.shape[:2]
+        if self.resize**2 * max(height, width) > largest_image() * min(height, width):
+            raise DecodeError(f"{width}×{height} pixels are too oblong to resize to {self.resize}")
         resized = mx.image.resize_short(mx.nd.array(image, dtype=np.uint8), self.resize, INTERPOLATION).asnumpy()
         y, x = (resized.shape[0] - self.size) // 2, (resized.shape[1] - self.size) // 2
         return resized[y : y + self.size, x : x + self.size]
