@@ -45,7 +45,6 @@ __all__ = [
     "read_symbol",
     "save_arrays",
     "scale_gradients",
-    "seek_record",
     "send_first_values",
     "set_optimizer_states",
     "symbol_block",
@@ -317,11 +316,6 @@ def take_worker_processes(loader: mx.gluon.data.DataLoader) -> list[typing.Any]:
     workers = list(pool._pool)
     pool._pool[:] = [types.SimpleNamespace(exitcode=None)] * len(workers)  # it looks for those that have exited
     return workers
-
-
-def seek_record(reader: mx.recordio.MXRecordIO, offset: int) -> None:
-    """Move a record reader to a byte offset; in MXNet 1.9.1 only MXIndexedRecordIO can, by keys of its own file."""
-    mx.base.check_call(mx.base._LIB.MXRecordIOReaderSeek(reader.handle, offset))
 
 
 # Training

@@ -440,21 +440,6 @@ def test_a_loader_without_workers_has_none_to_take():
     assert mxnet_fixes.take_worker_processes(loader(0)) == []
 
 
-def test_a_record_is_read_at_its_offset(tmp_path):
-    path, offsets = str(tmp_path / "x.rec"), []
-    writer = mx.recordio.MXIndexedRecordIO(str(tmp_path / "x.idx"), path, "w")
-    for number in range(5):
-        offsets.append(writer.tell())
-        writer.write(f"record {number}".encode() * (number + 1))
-    writer.close()
-    reader = mx.recordio.MXRecordIO(path, "r")
-    assert not hasattr(reader, "seek")  # MXIndexedRecordIO has it, for keys
-    for number in (3, 0, 4, 4, 1):
-        mxnet_fixes.seek_record(reader, offsets[number])
-        assert reader.read() == f"record {number}".encode() * (number + 1)
-    reader.close()
-
-
 # Training
 
 

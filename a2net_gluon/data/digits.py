@@ -7,12 +7,14 @@ The UCI "Optical Recognition of Handwritten Digits" test set: 1,797 grey images 
 from __future__ import annotations
 
 import os
+import pathlib
 
 import cv2
 import numpy as np
 
 from a2net_gluon.data.samples import Dataset, ImageSamples
-from a2net_gluon.files import folder_for_output
+from a2net_gluon.errors import FailureError
+from a2net_gluon.files import folder_for_output, staging_folder
 
 __all__ = ["CLASSES", "digits_dataset", "load_digits", "write_folder"]
 
@@ -47,11 +49,27 @@ def write_folder(folder: str | os.PathLike[str]) -> int:
     """
     folder = folder_for_output(folder)
     images, labels = load_digits()
-    for number, (image, label) in enumerate(zip(images, labels)):
-        parent = folder / ("train" if number < TRAIN_COUNT else "val") / str(label)
-        parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(parent / f"{number:04d}.png"), image)
+    try:
+        with staging_folder(folder) as staging:
+            for number, (image, label) in enumerate(zip(images, labels)):
+                parent = staging / ("train" if number < TRAIN_COUNT else "val") / str(label)
+                parent.mkdir(parents=True, exist_ok=True)
+                content = cv2.imencode(".png", image)[1]  # imwrite does not tell that the disk is full
+                (parent / f"{number:04d}.png").write_bytes(content.tobytes())
+            for part in ("val", "train"):
+                _move(staging / part, folder / part)
+    except OSError as error:
+        raise FailureError(f"{folder}: the digits cannot be written ({error.strerror})") from None
     return len(images)
+
+
+def _move(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Rename a folder, or its files one by one where the target is there already."""
+    if target.is_dir():
+        for entry in source.iterdir():
+            _move(entry, target / entry.name)
+    else:
+        os.replace(source, target)
 
 
 def _samples(images: np.ndarray, labels: np.ndarray, first: int) -> ImageSamples:

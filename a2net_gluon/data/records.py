@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import multiprocessing.pool
 import os
 import pathlib
-import struct
 import typing
+import weakref
 
 import mxnet as mx
 import numpy as np
-import PIL.Image
+import PIL.JpegImagePlugin
+import PIL.PngImagePlugin
 from tqdm import tqdm
 
-from a2net_gluon import mxnet_fixes
 from a2net_gluon.data.decoding import DecodeError, decode
+from a2net_gluon.data.recordio import FRAME, HEADER, WORD, ends, unframe
 from a2net_gluon.data.samples import Dataset, ImageSamples
+from a2net_gluon.environment import largest_image
 from a2net_gluon.errors import FailureError, UsageError
 
 __all__ = ["RecordFile", "class_names", "record_dataset"]
 
-_MAGIC = 0xCED7230A
-_LENGTH_BITS = 29
-_FRAME = 8  # bytes before a record: magic number and length
-_HEADER = 24  # bytes of im2rec's own header: flag, label, two numbers
 _CHECKED = 1 << 13  # bytes of an image in which its header should end
+_CLASSES = 1_000_000  # the most; a damaged label can be any number
 
 
 class RecordFile:
-    """A .rec file and its .idx, checked for completeness.
+    """A .rec file and its .idx, checked: the index lists each record once, and every record has one label.
 
     Parameters
     ----------
@@ -43,13 +41,15 @@ class RecordFile:
     ----------
     names : list of str
         Names of the records, in the order of the file.
+    labels : ndarray of int
 
     Raises
     ------
     UsageError
         If one of the files is missing.
     FailureError
-        If the index is damaged or names records the .rec file does not hold.
+        If the index is damaged, lists other records than the .rec file holds, or lists them twice, or if a label is
+        not a whole number from 0 to 999,999.
     """
 
     def __init__(self, rec: str | os.PathLike[str], idx: str | os.PathLike[str] | None = None) -> None:
@@ -66,93 +66,100 @@ class RecordFile:
             raise FailureError(f"{self.idx}: not a record index; pack the records again") from None
         if not places:
             raise FailureError(f"{self.idx}: lists no record; pack the records again")
-        self._offsets = [offset for offset, _ in places]
         self.names = [f"{self.rec}, record {key}" for _, key in places]
-        if self._offsets[0] < 0:
-            raise FailureError(f"{self.idx}: not a record index; pack the records again")
-        with open(self.rec, "rb") as file:
-            self._check_whole(file)
+        self._size = self.rec.stat().st_size
+        self._bounds = [*(offset for offset, _ in places), self._size]
+        self._file = os.open(self.rec, os.O_RDONLY)  # the readers share it: nothing moves its place
+        weakref.finalize(self, os.close, self._file)
+        self.labels = self._check()
 
     def __len__(self) -> int:
-        return len(self._offsets)
-
-    @functools.cached_property
-    def labels(self) -> np.ndarray:
-        """Label of every record, read from the records' headers."""
-        labels = np.empty(len(self), np.float32)
-        with open(self.rec, "rb") as file:
-            for number, offset in enumerate(self._offsets):
-                file.seek(offset + _FRAME)
-                flag, label = struct.unpack("<If", file.read(8))
-                if flag:
-                    raise FailureError(f"{self.rec}: records have {flag} labels each; one is needed for classification")
-                labels[number] = label
-        return labels
+        return len(self.names)
 
     def images(self) -> ImageSamples:
         """The records as samples that Python reads."""
-        return ImageSamples(self.names, self.labels.astype(int), self.read)
+        return ImageSamples(self.names, self.labels, self.read)
 
     def read(self, number: int) -> np.ndarray:
         """Decode the image of record `number`, in the file's order; raises `DecodeError`."""
-        try:
-            reader = _reader(str(self.rec), os.getpid())
-            mxnet_fixes.seek_record(reader, self._offsets[number])
-            record = reader.read()
-            if record is None:
-                raise DecodeError("the file ends before it")
-            return decode(mx.recordio.unpack(record)[1])
-        except (mx.MXNetError, OSError, struct.error):
-            raise DecodeError("not a record") from None
+        return decode(self._content(number))
 
     def undecodable(self, threads: int = 8) -> dict[str, str]:
-        """Find records whose images are damaged at the start or the end; returns their names and the reasons.
+        """Find images that are damaged at the start or the end; returns the names of their records and the reasons.
 
-        Only images with a wrong start or end are decoded. Damage in between is not found.
+        Only images with a wrong start or end are decoded, also by MXNet. Damage in between is not found.
         """
-        with open(self.rec, "rb") as file, multiprocessing.pool.ThreadPool(threads) as pool:
-            check = functools.partial(_looks_sound, file.fileno())
-            results = pool.imap(check, self._offsets, chunksize=256)
+        with multiprocessing.pool.ThreadPool(threads) as pool:
+            results = pool.imap(self._looks_sound, range(len(self)), chunksize=256)
             head = f"checking {self.rec.name}"  # about a minute for a million records
             sound = list(tqdm(results, head, len(self), unit=" records", leave=False, disable=None))
         found = {}
         for number in np.flatnonzero(~np.array(sound)):
             try:
                 self.read(number)
+                mx.image.imdecode(self._content(number)).wait_to_read()
             except DecodeError as error:
                 found[self.names[number]] = str(error)
+            except mx.MXNetError:
+                found[self.names[number]] = "not an image MXNet can decode"
         return found
 
-    def _check_whole(self, file: typing.BinaryIO) -> None:
-        size = self.rec.stat().st_size
-        file.seek(self._offsets[-1])
-        frame = file.read(_FRAME)
-        magic, field = struct.unpack("<II", frame) if len(frame) == _FRAME else (0, 0)
-        end = self._offsets[-1] + _FRAME + (field & ((1 << _LENGTH_BITS) - 1))
-        if magic != _MAGIC or end > size or size % 4:
-            raise FailureError(f"{self.rec}: truncated, or not the file {self.idx} belongs to; copy or pack it again")
+    def _content(self, number: int) -> bytes:
+        """The content of a record, an image file."""
+        start, end = self._bounds[number : number + 2]
+        try:
+            return unframe(os.pread(self._file, end - start, start))
+        except ValueError as error:
+            raise DecodeError(str(error)) from None
 
-
-@functools.lru_cache(maxsize=4)
-def _reader(path: str, process: int) -> typing.Any:
-    """MXNet's reader of a record file; every process has its own, since reading moves it."""
-    return mx.recordio.MXRecordIO(path, "r")
-
-
-def _looks_sound(file: int, offset: int) -> bool:
-    """Whether the record at `offset` starts and ends like an image."""
-    start = os.pread(file, _FRAME + _HEADER + _CHECKED, offset)
-    if len(start) <= _FRAME + _HEADER:
+    def _looks_sound(self, number: int) -> bool:
+        """Whether a record starts and ends like a JPEG or a PNG of a permitted size."""
+        start, end = self._bounds[number : number + 2]
+        content = os.pread(self._file, min(end - start, FRAME + HEADER + _CHECKED), start)[FRAME + HEADER :]
+        is_jpeg = content[:2] == b"\xff\xd8"
+        read_header = PIL.JpegImagePlugin.JpegImageFile if is_jpeg else PIL.PngImagePlugin.PngImageFile
+        with contextlib.suppress(Exception):  # Pillow raises many kinds for a damaged header
+            width, height = read_header(io.BytesIO(content)).size
+            return (
+                bool(self._framed[number])
+                and 0 < width * height <= largest_image()
+                and (not is_jpeg or b"\xff\xd9" in os.pread(self._file, 64, end - 64))
+            )
         return False
-    magic, field = struct.unpack_from("<II", start)
-    length = field & ((1 << _LENGTH_BITS) - 1)
-    if magic != _MAGIC or field >> _LENGTH_BITS:  # the latter: a record in several parts, rare
-        return False
-    content = start[_FRAME + _HEADER : _FRAME + length]
-    with contextlib.suppress(Exception):  # Pillow raises many kinds for a damaged header
-        kind = PIL.Image.open(io.BytesIO(content)).format
-        return kind == "PNG" or (kind == "JPEG" and b"\xff\xd9" in os.pread(file, 64, offset + _FRAME + length - 64))
-    return False
+
+    def _check(self) -> np.ndarray:
+        """Check that the index lists each record of the file once; returns the labels."""
+        starts, torn = self._bounds[:-1], f"{self.rec}: truncated, or not the file {self.idx} belongs to"
+        whole = starts[0] == 0 and starts[-1] + FRAME + HEADER <= self._size
+        if not whole or any(bound % WORD for bound in self._bounds):
+            raise FailureError(f"{torn}; copy or pack it again")
+        words = np.memmap(self.rec, "<u4", "r")
+        places = np.array(starts, np.int64) // WORD
+        found, nexts = ends(words, places), np.append(places[1:], len(words))
+        if not 0 < found[-1] <= len(words):
+            raise FailureError(f"{torn}; copy or pack it again")
+        self._framed = sound = found >= 0  # the others are named when they are read
+        for number in np.flatnonzero(sound & (found != nexts))[:1]:
+            raise FailureError(
+                f"{self.idx}: does not list each record of {self.rec} once: {self.names[number]} ends at byte "
+                f"{WORD * found[number]}, and what follows in the index, or the end of the file, is at byte "
+                f"{WORD * nexts[number]}; pack the records again"
+            )
+        return self._checked_labels(np.where(sound, words[places + 2], 0), np.where(sound, words[places + 3], 0))
+
+    def _checked_labels(self, flags: np.ndarray, bits: np.ndarray) -> np.ndarray:
+        """The labels of all records as whole numbers, from the words of their headers."""
+        for flag in flags[flags > 0][:1]:
+            raise FailureError(f"{self.rec}: records have {flag} labels each; one is needed for classification")
+        labels = bits.astype("<u4").view("<f4")
+        with np.errstate(invalid="ignore"):  # NaN
+            right = (labels >= 0) & (labels < _CLASSES) & (labels == np.floor(labels))
+        for number in np.flatnonzero(~right)[:1]:
+            raise FailureError(
+                f"{self.names[number]} has label {labels[number]:g}; labels are whole numbers from 0 to "
+                f"{_CLASSES - 1}: pack the records again"
+            )
+        return labels.astype(np.int64)
 
 
 def record_dataset(
@@ -195,14 +202,15 @@ def class_names(classes: int | typing.Sequence[str] | None, files: typing.Sequen
         return given
     names = next(iter(lists.values()))
     count = classes if isinstance(classes, int) else 0
-    count = count or (len(names) if names else int(max(file.labels.max() for file in files)) + 1)
+    count = count or (len(names) if names else max(int(file.labels.max()) for file in files) + 1)
     return names if names and len(names) == count else tuple(str(number) for number in range(count))
 
 
 def _names_in_list(path: pathlib.Path) -> tuple[str, ...] | None:
-    """Class names from the .lst file im2rec leaves beside the records: lines of number, label, class/file."""
+    """Class names from the list beside the records, as `packing.pack_folder` and im2rec write it."""
     try:
-        rows = [line.split("\t") for line in path.read_text().splitlines()]
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        rows = [line.split("\t") for line in text.rstrip("\n").split("\n")]
         names = {int(float(row[1])): pathlib.PurePath(row[-1]).parts[0] for row in rows}
     except (OSError, ValueError, IndexError):
         return None

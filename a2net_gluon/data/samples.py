@@ -20,6 +20,7 @@ __all__ = [
     "Dataset",
     "ImageSamples",
     "Labels",
+    "OnSkip",
     "Problems",
     "Samples",
     "Shard",
@@ -30,6 +31,7 @@ __all__ = [
 
 
 Labels = typing.Union[typing.Sequence[int], np.ndarray]
+OnSkip = typing.Callable[[str, str], object]  # of the name of what cannot be read, and the reason
 
 
 class Batch(typing.NamedTuple):

@@ -140,7 +140,7 @@ def parse_tables(arguments: Arguments, prog: str | None = None) -> argparse.Name
 
 def parse_pack(arguments: Arguments, prog: str | None = None) -> argparse.Namespace:
     """Parse the options of ``a2net pack``."""
-    parser = Parser(prog=prog, description="Pack an image folder as RecordIO with MXNet's im2rec.")
+    parser = Parser(prog=prog, description="Pack an image folder as RecordIO, to the bytes of MXNet's im2rec.")
     parser.add_argument("folder", help="holds <class>/ folders with images, e.g. DIR/train")
     parser.add_argument("prefix", help="writes PREFIX.rec, PREFIX.idx and PREFIX.lst")
     return parser.parse_args(arguments)
