@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import multiprocessing.util
 import os
 import signal
@@ -14,8 +15,9 @@ import cv2
 from a2net_gluon import mxnet_fixes
 from a2net_gluon.environment import end_with_parent
 from a2net_gluon.errors import FailureError
+from a2net_gluon.terminal import libraries_silenced
 
-__all__ = ["binding_readers", "check_readers", "end_readers", "take_readers", "wait_for_batch"]
+__all__ = ["check_readers", "end_readers", "reader_failure", "starting_readers", "take_readers", "wait_for_batch"]
 
 _TIMEOUT = 600  # seconds for one batch
 # Seconds before an ended reader is reported. A signal that is sent to all processes also reaches this one, and should
@@ -71,30 +73,70 @@ def end_readers(owner: int, readers: typing.Sequence[typing.Any]) -> None:
             process.kill()
 
 
+_SOCKET_PATH = 107  # bytes of the longest path of a socket on Linux
+# What to do about an error of the system when readers start or hand over a batch.
+_FIXES = {
+    errno.ENOSPC: "free or enlarge /dev/shm (docker run --shm-size=1g), or lower --num-data-workers",
+    errno.EMFILE: "allow more open files (ulimit -n), or lower --num-data-workers",
+    errno.EAGAIN: "allow more processes (ulimit -u), or lower --num-data-workers",
+    errno.ENOMEM: "lower --num-data-workers",
+}
+
+
+def reader_failure(what: str, error: BaseException) -> FailureError:
+    """Return the error for the user, with a fix, where the system refuses what readers need."""
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    folder = os.environ.get("TMPDIR", "/tmp")
+    fix = f"check that /dev/shm and {folder} (TMPDIR names it) are there and can be written"
+    return FailureError(f"{what} ({reason}): {_FIXES.get(getattr(error, 'errno', None) or 0, fix)}")
+
+
 _making_readers = False
 
 
 @contextlib.contextmanager
-def binding_readers() -> typing.Iterator[None]:
-    """Make every process that is forked in this context a reader, see `_begin_reader`."""
+def starting_readers(count: int) -> typing.Iterator[None]:
+    """Make every process that is forked in this context one of `count` readers, see `_begin_reader`.
+
+    Raises
+    ------
+    FailureError
+        If shared memory or temporary files are not to be had.
+    """
     global _making_readers
-    # Readers inherit this folder, which Python removes when this process exits. Otherwise each would make its own for
-    # the socket that it hands batches over, and leave it behind when it is killed.
-    multiprocessing.util.get_temp_dir()
     _making_readers = True
     try:
+        if count:
+            _make_place_for_sockets()
         yield
+    except OSError as error:
+        raise reader_failure(f"{count} processes that read images cannot be started", error) from None
     finally:
         _making_readers = False
 
 
-def _begin_reader() -> None:
-    """Make this reader end with its parent, for which it would otherwise wait forever, and use one thread.
+def _make_place_for_sockets() -> None:
+    """Make the folder for the sockets of all readers, which hand over batches there; this process removes it.
 
-    The number of readers is the number of processors to use, and OpenCV's threads do not survive a fork.
+    A reader that made its own would leave it behind when it is killed.
+    """
+    folder = multiprocessing.util.get_temp_dir()
+    if len(os.fsencode(os.path.join(folder, "listener-12345678"))) > _SOCKET_PATH:  # as multiprocessing names them
+        raise FailureError(
+            f"{os.path.dirname(folder)}: too long a path for the sockets of processes that read images: set TMPDIR to "
+            "a folder with a shorter one, such as /tmp"
+        )
+
+
+def _begin_reader() -> None:
+    """Make this reader end with its parent, for which it would otherwise wait forever, use one thread, and be silent.
+
+    The number of readers is the number of processors to use, and OpenCV's threads do not survive a fork. What a reader
+    has to say comes with its batch; Python would print the error of a reader that is ended while it hands over one.
     """
     end_with_parent()
     cv2.setNumThreads(0)
+    libraries_silenced().__enter__()
 
 
 os.register_at_fork(after_in_child=lambda: _begin_reader() if _making_readers else None)

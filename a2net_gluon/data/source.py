@@ -14,15 +14,20 @@ from a2net_gluon import mxnet_fixes
 from a2net_gluon.data.augmentation import Augmentation
 from a2net_gluon.data.decoding import DecodeError
 from a2net_gluon.data.preprocessing import Preprocessing
-from a2net_gluon.data.readers import binding_readers, check_readers, end_readers, take_readers, wait_for_batch
-from a2net_gluon.data.samples import Batch, Dataset, Problems, Samples, Shard, check_batch_size
+from a2net_gluon.data.readers import (
+    check_readers,
+    end_readers,
+    reader_failure,
+    starting_readers,
+    take_readers,
+    wait_for_batch,
+)
+from a2net_gluon.data.samples import Batch, Dataset, OnSkip, Problems, Samples, Shard, check_batch_size
 from a2net_gluon.errors import FailureError
 
 __all__ = ["SampleSource"]
 
 _SPARES = 16  # samples tried in place of one that cannot be read, before the run stops
-
-OnSkip = typing.Callable[[str, str], object]
 
 
 class SampleSource:
@@ -113,7 +118,7 @@ class SampleSource:
         seed: int | None,
     ) -> tuple[_EpochSampler, typing.Any, list[typing.Any]]:
         sampler = _EpochSampler(len(samples.names), self.batch_size, seed, self._shard)
-        with binding_readers():
+        with starting_readers(workers):
             loader = mx.gluon.data.DataLoader(
                 _Crops(samples, preprocessing, augmentation, seed),
                 batch_sampler=sampler,
@@ -133,11 +138,11 @@ class SampleSource:
                 pixels, labels, count, skipped, enlarged = next(loaded)
             except StopIteration:
                 return
-            except (OSError, EOFError):  # the reader that made a batch hands over its memory
+            except (OSError, EOFError) as error:  # the reader that made a batch hands over its memory
                 for reader in readers:
                     reader.join(0.1)  # its connections end before it does
                 check_readers(readers)
-                raise
+                raise reader_failure("a batch cannot be handed over", error) from None
             new = self.problems.add(skipped, enlarged)
             if self._on_skip:
                 for name, reason in new.items():
@@ -204,11 +209,11 @@ class _Crops:
             rng = None if self._seed is None else np.random.default_rng((self._seed, epoch, first))
             try:
                 frames = self._samples.read(number, rng)
+                crop = self._crop(frames, rng)
             except DecodeError as error:
                 skipped[name] = str(error)
                 continue
-            small = min(frames.shape[1:3]) < self._preprocessing.size
-            return _Crop(self._crop(frames, rng), label, name, small, skipped)
+            return _Crop(crop, label, name, min(frames.shape[1:3]) < self._preprocessing.size, skipped)
         if self._spares:
             raise FailureError(
                 f"{len(skipped)} consecutive images cannot be read; the last one is {name} ({skipped[name]}): "

@@ -23,6 +23,7 @@ from a2net_gluon.data import (
     record_dataset,
 )
 from a2net_gluon.data.records import class_names
+from a2net_gluon.data.samples import OnSkip
 from a2net_gluon.distributed.communicator import Communicator
 from a2net_gluon.errors import UsageError
 from a2net_gluon.networks.description import Description
@@ -54,8 +55,6 @@ __all__ = [
     "steps_per_epoch",
     "training_preprocessing",
 ]
-
-OnSkip = typing.Callable[[str, str], object]
 
 
 @dataclasses.dataclass(frozen=True)

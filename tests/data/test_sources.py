@@ -1,11 +1,16 @@
 """Folders, records, digits and synthetic batches."""
 
+import errno
 import itertools
 import multiprocessing
+import multiprocessing.resource_sharer
+import multiprocessing.util
+import os
 import shutil
 import struct
 
 import cv2
+import mxnet as mx
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
@@ -357,7 +362,7 @@ def test_an_epoch_can_begin_in_the_middle(kind, image_folder, records):
 def damage_record(file, number, how):
     """Overwrite the image of a record, the frame stays."""
     content = bytearray(file.rec.read_bytes())
-    offset = file._offsets[number]
+    offset = sorted(int(line.split("\t")[1]) for line in file.idx.read_text().splitlines())[number]
     length = struct.unpack_from("<I", content, offset + 4)[0]
     start, end = offset + 32, offset + 8 + length
     if how == "header":
@@ -467,4 +472,64 @@ def test_reader_that_ended_is_not_replaced(image_folder):
     first.join(60)
     list(source.validation())
     assert set(multiprocessing.active_children()) - others == readers - {first}
+    source.close()
+
+
+def test_a_reader_says_nothing_by_itself():
+    """Python and image libraries would, on the standard error, also when a reader is ended while it hands over."""
+    nowhere = os.stat(os.devnull).st_rdev
+    silent = ImageSamples(["image"], [0], lambda number: np.full((8, 8, 3), os.fstat(2).st_rdev == nowhere, np.uint8))
+    source = SampleSource(Dataset("silent", ("class",), None, silent), **options(size=8, batch_size=1, workers=1))
+    (batch,) = source.validation()
+    source.close()
+    assert (batch.pixels == 1).asnumpy().all()
+    assert os.fstat(2).st_rdev != nowhere
+
+
+def test_readers_share_the_folder_of_their_sockets():
+    """One of its own would be left behind by each, since readers are killed."""
+    mine = multiprocessing.util.get_temp_dir()
+    same = ImageSamples(
+        ["image"], [0], lambda number: np.full((8, 8, 3), multiprocessing.util.get_temp_dir() == mine, np.uint8)
+    )
+    source = SampleSource(Dataset("same", ("class",), None, same), **options(size=8, batch_size=1, workers=1))
+    (batch,) = source.validation()
+    source.close()
+    assert (batch.pixels == 1).asnumpy().all()
+
+
+def test_a_long_path_for_temporary_files_is_named_with_the_fix(image_folder, monkeypatch):
+    long = f"/tmp/{'x' * 80}/pymp-12345678"
+    monkeypatch.setattr(multiprocessing.util, "get_temp_dir", lambda: long)
+    with pytest.raises(FailureError, match=f"{os.path.dirname(long)}: too long a path for the sockets .*: set TMPDIR"):
+        folder_source(image_folder, **options(workers=1))
+    folder_source(image_folder, **options(workers=0))
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.ENOSPC, r"2 processes that read images cannot be started \(No space left on device\): .* /dev/shm"),
+        (errno.EAGAIN, "Resource temporarily unavailable.*ulimit -u.*lower --num-data-workers"),
+        (errno.ENOENT, "No such file or directory.*check that /dev/shm and .*TMPDIR"),
+    ],
+)
+def test_what_readers_need_and_do_not_get_is_named_with_the_fix(number, message, image_folder, monkeypatch):
+    def refuse(*arguments, **options):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(mx.gluon.data, "DataLoader", refuse)
+    with pytest.raises(FailureError, match=message):
+        folder_source(image_folder, **options(workers=2))
+
+
+def test_a_folder_of_sockets_that_is_gone_is_named_with_the_fix(image_folder, monkeypatch):
+    source = folder_source(image_folder, **options(workers=1))
+
+    def gone(*arguments):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    monkeypatch.setattr(multiprocessing.resource_sharer.DupFd, "detach", gone)
+    with pytest.raises(FailureError, match="a batch cannot be handed over .No such file or directory.: check that"):
+        list(source.validation())
     source.close()
