@@ -19,7 +19,7 @@ import platform
 import subprocess
 import sys
 
-from a2net_gluon import cli
+from a2net_gluon import program
 from a2net_gluon.environment import thread_count
 from a2net_gluon.files import folder_for_output
 from a2net_gluon.options.types import Parser, count
@@ -35,7 +35,7 @@ SIZES = ("network", "size", "batch", "rounds", "runs", "square", "turns", "chann
 
 def main(arguments=None):
     """Run the scenarios that the command line names; returns the exit code."""
-    return cli.run(_speed, sys.argv[1:] if arguments is None else arguments, prog="python -m benchmarks.speed")
+    return program.run(_speed, sys.argv[1:] if arguments is None else arguments, prog="python -m benchmarks.speed")
 
 
 def _speed(arguments, prog):
