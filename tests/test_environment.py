@@ -37,9 +37,9 @@ def test_spinning_is_limited_unless_the_user_chose():
 
 
 def test_temporary_space_is_there_once_unless_the_user_chose():
-    """Sorting needs some: tens of MB here."""
+    """Sorting this array needs 32 MB or more."""
     script = (
-        "import a2net_gluon, mxnet as mx, re; x = mx.nd.ones((1 << 22,)); "
+        "import a2net_gluon, mxnet as mx, re; x = mx.nd.ones((1 << 23,)); "
         "[mx.nd.sort(x).wait_to_read() for _ in range(4)]; "
         "print(re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read()).group(1))"
     )

@@ -6,12 +6,14 @@ import subprocess
 import sys
 import time
 
+from a2net_gluon.environment import THREADS, threads_are_free
+
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
 def usual_environment():
-    """The environment of a user's shell; this process has set OMP_NUM_THREADS for itself."""
-    return {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    """The environment of a user's shell, without the number of threads that the package has set in this process."""
+    return {name: value for name, value in os.environ.items() if name != THREADS or not threads_are_free()}
 
 
 def start(*arguments, **kwargs):

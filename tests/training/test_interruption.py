@@ -74,7 +74,7 @@ def test_second_interrupt_stops_at_once():
 
 def test_killed_reader_ends_the_run_with_a_sentence(tmp_path):
     run = tmp_path / "run"
-    flags = ("--num-epochs", "1000", "-j", "1", "--save-dir", run)
+    flags = ("--num-epochs", "1000", "--input-size", "8", "--batch-size", "128", "-j", "1", "--save-dir", run)
     process = start(*flags, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         assert wait_until((run / "best.params").exists, process), process.stdout.read()
