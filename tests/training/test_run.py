@@ -315,13 +315,13 @@ def test_full_size_photographs_through_the_papers_network(real_data, tmp_path, c
 @pytest.mark.slow
 def test_small_network_learns_real_photographs(real_data, tmp_path, capsys):
     """One short epoch on Tiny-ImageNet-20 is already far above chance, which is 5 %."""
-    flags = ("--model", "a2net_resnet20_small", "--input-size", "32", "--num-epochs", "1", "--lr", "0.05", "-j", "1")
+    flags = ("--model", "a2net_resnet20_small", "--input-size", "16", "--num-epochs", "1", "--lr", "0.05", "-j", "1")
     real, folder = real_data("tiny_imagenet20.tar.xz"), tmp_path / "images"
     (folder / "train").mkdir(parents=True)
     (folder / "val").symlink_to(real / "val")
-    for name in (real / "train").iterdir():  # 100 of 500 of each class
+    for name in (real / "train").iterdir():  # 200 of 500 of each class
         (folder / "train" / name.name).mkdir()
-        for path in sorted(name.iterdir())[:100]:
+        for path in sorted(name.iterdir())[:200]:
             (folder / "train" / name.name / path.name).symlink_to(path)
     said = run_here(capsys, "--data-dir", folder, *flags, "--save-dir", tmp_path / "run")
     best = float(re.search(r"best validation top-1 ([0-9.]+) %", said).group(1))
