@@ -25,6 +25,8 @@ from a2net_gluon.terminal import libraries_silenced
 __all__ = ["DecodeError", "decode"]
 
 _CLOSE = 16  # grey levels that two decoders may differ by on average; they differ in the colours at edges
+_PNG = b"\x89PNG\r\n\x1a\n"
+_CHUNK = 12  # bytes of a PNG's chunk besides its content: length, kind, checksum
 
 
 class DecodeError(Exception):
@@ -42,6 +44,8 @@ def decode(content: bytes) -> np.ndarray:
     # libjpeg fills the missing part of a truncated file with grey and only warns. A preview inside ends earlier.
     if _is_jpeg(content) and content.rfind(b"\xff\xd9", segments.get(_SCAN, 0)) < 0:
         raise DecodeError("truncated JPEG")
+    if content.startswith(_PNG) and _is_cut_png(content):
+        raise DecodeError("truncated PNG")
     with libraries_silenced():
         if content[:4] in (b"II*\0", b"MM\0*") and _is_cut_tiff(content):  # libtiff fills what is missing with black
             raise DecodeError("truncated TIFF")
@@ -59,6 +63,15 @@ def _decode_with_opencv(content: bytes) -> np.ndarray | None:
         return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:  # larger than it allows
         return None
+
+
+def _is_cut_png(content: bytes) -> bool:
+    """Whether a PNG ends before one of its chunks does, for which OpenCV allocates up to 4 GB."""
+    place, kind = len(_PNG), b""
+    while kind != b"IEND" and place < len(content):
+        kind = content[place + 4 : place + 8]
+        place += _CHUNK + int.from_bytes(content[place : place + 4], "big")
+    return place > len(content)
 
 
 def _is_cut_tiff(content: bytes) -> bool:

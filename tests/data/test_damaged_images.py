@@ -7,7 +7,6 @@ import re
 import struct
 import zlib
 
-import cv2
 import mxnet as mx
 import numpy as np
 import PIL.Image
@@ -15,45 +14,7 @@ import pytest
 
 from a2net_gluon.data import Preprocessing
 from a2net_gluon.data.decoding import DecodeError, decode
-from tests.helpers.processes import ROOT
-
-PHOTO = PIL.Image.open(ROOT / "docs" / "cat.jpg").convert("RGB").resize((90, 70))
-
-
-def encoded(picture, kind, **options):
-    file = io.BytesIO()
-    picture.save(file, kind, **options)
-    return file.getvalue()
-
-
-def half_the_lines_of_colour():
-    """A JPEG with 4:4:0 sampling, which MXNet has to decode: that of a 4:2:2 photograph turned without loss."""
-    content = cv2.imencode(".jpg", np.asarray(PHOTO), [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x121111])[1].tobytes()
-    assert b"\x12\x00\x02\x11" in content  # the sampling factors of the frame
-    return content
-
-
-IMAGES = {
-    "jpeg": encoded(PHOTO, "JPEG"),
-    "jpeg-440": half_the_lines_of_colour(),
-    "jpeg-cmyk": encoded(PHOTO.convert("CMYK"), "JPEG"),
-    "png": encoded(PHOTO, "PNG"),
-    "png-palette": encoded(PHOTO.convert("P"), "PNG"),
-    "png-grey": encoded(PHOTO.convert("L"), "PNG"),
-    "png-alpha": encoded(PHOTO.convert("RGBA"), "PNG"),
-    "png-bits": encoded(PHOTO.convert("1"), "PNG"),
-    "png-16-bit": cv2.imencode(".png", np.asarray(PHOTO).astype(np.uint16) * 257)[1].tobytes(),
-    "bmp": encoded(PHOTO, "BMP"),
-    "bmp-palette": encoded(PHOTO.convert("P"), "BMP"),
-    "tiff": encoded(PHOTO, "TIFF", compression="tiff_lzw"),
-    "tiff-palette": encoded(PHOTO.convert("P"), "TIFF", compression="tiff_lzw"),
-    "tiff-plain": encoded(PHOTO, "TIFF"),
-    "tiff-jpeg": encoded(PHOTO, "TIFF", compression="jpeg"),
-    "ppm": encoded(PHOTO, "PPM"),
-    "pgm": encoded(PHOTO.convert("L"), "PPM"),
-    "jpeg-progressive": encoded(PHOTO, "JPEG", progressive=True),
-    "webp": encoded(PHOTO, "WEBP"),
-}
+from tests.helpers.encoded import IMAGES, PHOTO, encoded
 
 
 def damaged(content, count=30):
@@ -116,6 +77,12 @@ def png(width, height, pixels=b""):
     )
 
 
+def with_large_chunk(content):
+    """A PNG with a chunk of text that declares four gigabytes."""
+    place = content.index(b"IDAT") - 4
+    return content[:place] + struct.pack(">I", 2**32 - 2**24) + b"tEXt" + content[place:]
+
+
 def large_jpeg(width=60_000, height=50_000):
     """A small JPEG that declares this size, with the orientation in EXIF."""
     exif = PIL.Image.Exif()
@@ -131,13 +98,24 @@ def large_jpeg(width=60_000, height=50_000):
         (png(0, 10), "not an image OpenCV can decode"),
         (png(10, 0), "not an image OpenCV can decode"),
         (png(0, 0), "not an image OpenCV can decode"),
-        (png(10, 10)[:20], "not an image OpenCV can decode"),
+        (png(10, 10)[:20], "truncated PNG"),
         (png(10, 10)[:33], "not an image OpenCV can decode"),
         (png(100_000, 100_000), "declares 100000×100000 pixels, more than 178,956,970 (OPENCV_IO_MAX_IMAGE_PIXELS"),
         (png(2**31 - 1, 2**31 - 1), "declares 2147483647×2147483647 pixels, more than 178,956,970"),
+        (with_large_chunk(IMAGES["png"]), "truncated PNG"),
         (large_jpeg(), "declares 60000×50000 pixels, more than 178,956,970"),
     ],
-    ids=["no width", "no height", "no size", "lost size", "no pixels", "large png", "largest png", "large jpeg"],
+    ids=[
+        "no width",
+        "no height",
+        "no size",
+        "lost size",
+        "no pixels",
+        "large png",
+        "largest png",
+        "large chunk",
+        "large jpeg",
+    ],
 )
 def test_sizes_that_no_image_has(content, reason, capfd):
     with pytest.raises(DecodeError, match=re.escape(reason)):
