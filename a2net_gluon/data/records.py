@@ -7,6 +7,7 @@ import io
 import multiprocessing.pool
 import os
 import pathlib
+import re
 import typing
 import weakref
 
@@ -24,6 +25,8 @@ from a2net_gluon.errors import FailureError, UsageError
 
 __all__ = ["RecordFile", "class_names", "record_dataset"]
 
+# Keys and places. MXNet's iterator does not check that they are numbers, and ends the process if they are not.
+_INDEX = re.compile(r"(?:[0-9]{1,18}\t[0-9]{1,18}(?:\n|\Z))*")
 _CHECKED = 1 << 13  # bytes of an image in which its header should end
 _CLASSES = 1_000_000  # the most; a damaged label can be any number
 
@@ -59,11 +62,11 @@ class RecordFile:
             raise UsageError(f"{self.rec}: no such record file")
         if not self.idx.is_file():
             raise UsageError(f"{self.idx}: no such index; pack the records with im2rec.py, which writes it")
-        try:
-            rows = [line.split("\t") for line in self.idx.read_text().splitlines()]
-            places = sorted((int(row[1]), row[0]) for row in rows)
-        except (ValueError, IndexError):
-            raise FailureError(f"{self.idx}: not a record index; pack the records again") from None
+        text = self.idx.read_text(encoding="ascii", errors="replace")
+        if not _INDEX.fullmatch(text):
+            raise FailureError(f"{self.idx}: not a record index; pack the records again")
+        words = text.split()
+        places = sorted((int(place), key) for key, place in zip(words[::2], words[1::2]))
         if not places:
             raise FailureError(f"{self.idx}: lists no record; pack the records again")
         self.names = [f"{self.rec}, record {key}" for _, key in places]

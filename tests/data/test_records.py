@@ -37,7 +37,14 @@ INDEXES = {
     "all twice": (lambda lines: lines * 2, "does not list each record .* once"),
     "one twice": (lambda lines: [*lines, lines[3]], "does not list each record .* once"),
     "not at a word": (lambda lines: [*lines[:-1], "99\t77\n"], "truncated, or not the file"),
-    "too large for a number": (lambda lines: [*lines[:-1], f"99\t{10**40}\n"], "truncated, or not the file"),
+    "too large for a number": (lambda lines: [*lines[:-1], f"99\t{10**40}\n"], "not a record index"),
+    **{
+        f"the key {key!r}": (
+            lambda lines, key=key: [key + lines[0].lstrip("0123456789"), *lines[1:]],
+            "not a record index",
+        )
+        for key in ("\0", "", "one", "-1", "1_0", "²", "1\x1c", str(10**40))
+    },
 }
 
 
