@@ -1,6 +1,7 @@
 # make quickstart   environment, training on handwritten digits, export, a prediction
 # make test         environment, all tests
 # make lint         style, formatting, types, import rules
+# make fuzz         mutated input for every command; FUZZ="--seed 1 --cases 200 --only images" passes options on
 # make bench        speed and memory beside PyTorch, in runs/speed; BENCH="--quick" passes options on
 # PYTHON=python3.10 chooses the Python of a new environment.
 
@@ -9,10 +10,11 @@ BIN := $(VENV)/bin
 RUN := runs/quickstart
 PEERS := .venv-bench
 BENCH :=
+FUZZ :=
 # Two processes of tests; more would need as many cores and 4 GB each.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: venv quickstart test test-fast lint format bench peers clean
+.PHONY: venv quickstart test test-fast fuzz lint format bench peers clean
 
 venv: $(VENV)/.installed
 
@@ -37,6 +39,9 @@ test: venv
 
 test-fast: venv
 	$(PYTEST) -m "not slow"
+
+fuzz: venv
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 lint: venv
 	$(BIN)/ruff check .

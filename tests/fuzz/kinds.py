@@ -1,0 +1,181 @@
+"""The kinds of cases. Each is a function that makes a case with random numbers from the material."""
+
+from __future__ import annotations
+
+import json
+
+from tests.fuzz import answers
+from tests.fuzz.case import Case
+from tests.fuzz.commands import DATA, EVALUATE, PREDICT, RECORDS, STOP, TRAIN, options
+from tests.fuzz.material import EPOCHS, MODEL, START
+from tests.fuzz.mutations import mutated, pick, repaired_png, restructured
+from tests.helpers.encoded import IMAGES
+
+__all__ = ["KINDS"]
+
+# Recipes and descriptions
+
+
+_RECIPE = {"model": MODEL, "num-epochs": 1, "lr": 0.05, "lr-decay-epoch": [1, 2], "mixup": True, "batch-size": 4}
+_RECIPE = {**_RECIPE, "input-size": 8, "lr-mode": "cosine", "warmup-epochs": 0, "num-data-workers": 1}
+_YAML = [b"&a [*a]", b"*a", b"!!python/object:os.system x", b"!", b"{", b"[", b"---\n", b"<<: ", b"? ", b"|\n"]
+
+
+def recipes(rng, material):
+    """Recipes of YAML."""
+    lines = "".join(f"{name}: {json.dumps(value)}\n" for name, value in _RECIPE.items()).encode()
+    text = mutated(rng, lines, _YAML) if rng.random() < 0.6 else restructured(rng, _RECIPE)
+    words = ("a2net", "train", "--recipe", "r.yaml", *DATA, "--save-dir", "run")
+    return Case(words, {**material.data, "r.yaml": text}, stop=STOP)
+
+
+def descriptions(rng, material):
+    """Descriptions of networks in run folders and exports."""
+    name, words = pick(rng, (("x.json", PREDICT), ("run/model.json", (*EVALUATE, *DATA))))
+    files = {**material.data, **material.run, **material.export}
+    return Case(words, {**files, name: _changed_json(rng, files[name])}, twice=True)
+
+
+def _changed_json(rng, content):
+    return restructured(rng, json.loads(content)) if rng.random() < 0.7 else mutated(rng, content)
+
+
+# Run folders
+
+
+def runs(rng, material):
+    """Run folders, and the checkpoints in them, that are resumed: to the same bits, or not at all."""
+    run = dict(material.run)
+    for _ in range(rng.integers(1, 3)):
+        name = pick(rng, run)
+        change = rng.integers(8)
+        if change == 0:
+            del run[name]
+        elif change == 1:
+            run[name] = run[pick(rng, run)]
+        elif name.endswith(".json"):
+            run[name] = _changed_json(rng, run[name]) if _is_json(run[name]) else mutated(rng, run[name])
+        else:
+            run[name] = mutated(rng, run[name])
+    words = ("a2net", *START, *DATA, "--num-epochs", str(EPOCHS), "--save-dir", "run", "--resume")
+    return Case(words, {**material.data, **run}, writes_into=("run/",), same=material.finished)
+
+
+def _is_json(content):
+    try:
+        return bool(json.loads(content))
+    except ValueError:
+        return False
+
+
+# Images and records
+
+
+_ENDINGS = {"jpeg": ".jpg", "tiff": ".tif"}
+
+
+def images(rng, material):
+    """Image files of every format."""
+    files = {}
+    for number in range(8):
+        kind = pick(rng, IMAGES)
+        content = mutated(rng, IMAGES[kind])
+        if content.startswith(b"\x89PNG") and rng.random() < 0.5:
+            content = repaired_png(content)
+        form = kind.split("-")[0]
+        files[f"data/val/cat/m{number}{_ENDINGS.get(form, '.' + form)}"] = content
+    words, more = pick(
+        rng,
+        (
+            *[(("pixels", *files), {})] * 3,
+            (("a2net", "predict", "x", *files, "--json"), material.export),
+            ((*EVALUATE, *DATA), material.run),
+            (
+                ("a2net", "attention", *files, "--params", "run/best.params", "--input-size", "32", "--output", "a"),
+                material.run,
+            ),
+            (("a2net", "pack", "data/val", "packed"), {}),
+        ),
+    )
+    return Case(words, {**material.data, **more, **files}, twice=True, tells_each=True)
+
+
+def records(rng, material):
+    """Record files, with their labels, and their indices."""
+    files = dict(material.records)
+    name = pick(rng, ("val.rec", "val.rec", "val.idx"))
+    native = ("--native-reader",) if name == "val.idx" else ()  # which ends the process at an image it cannot decode
+    labels = (b"\x00\x00\xc0\x7f", b"\x00\x00\x80\x7f", b"\x00\x00\x20\x40", b"\x00\x00\x80\xbf", b"\x0a\x23\xd7\xce")
+    files[name] = mutated(rng, files[name], (*labels, b"1\t0\n", b"9" * 30))
+    if rng.random() < 0.2:
+        del files["val.lst"]
+    words, more = pick(
+        rng,
+        (
+            *[((*EVALUATE, *RECORDS, *native), material.run)] * 2,
+            ((*TRAIN, "--test-io", "--rec-train", "val.rec", "--rec-val", "val.rec", *native), {}),
+        ),
+    )
+    return Case(words, {**files, **more}, twice=words[1] == "evaluate")
+
+
+# Parameters and graphs
+
+
+def parameters(rng, material):
+    """Parameter files of runs and exports, and pickled states of trainers."""
+    files = {**material.data, **material.run, **material.export, **material.states}
+    resume = ("a2net", *START, *DATA, "--num-epochs", "2", "--save-dir", "new", "--resume-params", "run/best.params")
+    name, words, twice = pick(
+        rng,
+        (
+            ("run/best.params", (*EVALUATE, *DATA), True),
+            ("x-0000.params", (*PREDICT, "--form", pick(rng, ("symbol", "optimized"))), True),
+            ("gluon.states", (*resume, "--resume-epoch", "1", "--resume-states", "gluon.states"), False),
+        ),
+    )
+    return Case(words, {**files, name: mutated(rng, files[name])}, twice=twice)
+
+
+def graphs(rng, material):
+    """Symbol files."""
+    form = pick(rng, ("symbol", "optimized"))
+    name = "x-symbol.json" if form == "symbol" else "x-optimized-symbol.json"
+    files = {**material.data, **material.export}
+    return Case((*PREDICT, "--form", form), {**files, name: _changed_json(rng, files[name])}, twice=True)
+
+
+def onnx(rng, material):
+    """ONNX files."""
+    files = {**material.data, **material.export}
+    return Case((*PREDICT, "--form", "onnx"), {**files, "x.onnx": mutated(rng, files["x.onnx"])}, twice=True)
+
+
+# Other machines
+
+
+_SSH = b"#!/bin/sh\necho 'ssh: connect to host: Connection refused' >&2\nexit 255\n"
+_SHELL = [b"$(touch injected)", b";touch injected;", b"`touch injected`", b"-oProxyCommand=x ", b"\n", b"@", b":22"]
+
+
+def hosts(rng, material):
+    """Files of hosts; whatever they hold, ssh is told no more than a host, and no shell sees it."""
+    text = mutated(rng, b"alpha\nme@beta-1.example.org:2222\n[fe80::1]:22 slots=8\n10.0.0.1\n", _SHELL)
+    words = ("a2net", "launch", "-n", "2", "-s", "1", "-H", "hosts", "--log-dir", "logs", "--", "false")
+    path = {"PATH": "{folder}/bin:/usr/bin:/bin"}
+    return Case(words, {"hosts": text, "bin/ssh": _SSH}, path, tells_each=True)
+
+
+def store(rng, material):
+    """Answers of a server of parameter files."""
+    answer, digits = answers.make(rng, material.run["run/best.params"])
+    environment = {"MXNET_GLUON_REPO": answers.serve(answer), "MXNET_HOME": "{folder}"}
+    words = ("a2net", "evaluate", MODEL, "--params", digits, "--input-size", "8", "-j", "1", *DATA)
+    path = f"models/{MODEL}-{digits[:8]}.params"
+    return Case(words, material.data, environment, same={path: material.run["run/best.params"]})
+
+
+KINDS = {
+    kind.__name__: kind
+    for kind in (options, recipes, descriptions, runs, images, records, parameters, graphs, onnx, hosts, store)
+}

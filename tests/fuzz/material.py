@@ -1,0 +1,93 @@
+"""What is mutated: small data, a run folder, an export, records, made once by the commands themselves."""
+
+from __future__ import annotations
+
+import typing
+
+import numpy as np
+import PIL.Image
+
+from tests.fuzz.case import Case
+from tests.helpers.encoded import encoded
+
+__all__ = ["EPOCHS", "MODEL", "START", "Material", "make_material"]
+
+MODEL = "a2net_resnet20_small"
+_SMALL = ("--model", MODEL, "--input-size", "8", "--batch-size", "4", "--warmup-epochs", "0", "--augmentation", "none")
+START = ("train", *_SMALL, "--lr", "0.01", "--seed", "3", "-j", "1", "--log-interval", "1")
+EPOCHS = 3
+# Momentum of a trainer of Gluon, pickled.
+_STATES = """
+import sys, mxnet as mx
+from a2net_gluon import get_model
+net = get_model("a2net_resnet20_small", pretrained=True)
+trainer = mx.gluon.Trainer(net.collect_params(), "nag", {"momentum": 0.9, "learning_rate": 0.1})
+with mx.autograd.record():
+    loss = net(mx.nd.ones((1, 3, 32, 32))).sum()
+loss.backward()
+trainer.step(1)
+trainer.save_states("gluon.states")
+"""
+
+Files = typing.Dict[str, bytes]
+
+
+class Material(typing.NamedTuple):
+    """Files by their path, in groups.
+
+    Attributes
+    ----------
+    data : dict
+        ``data/``, an image folder.
+    records : dict
+        The same images as ``train.*`` and ``val.*``.
+    run : dict
+        ``run/``: two of the three epochs of a run.
+    finished : dict
+        The files of the uninterrupted run that a resumed one must write too.
+    export : dict
+        ``x.json``, ``x-symbol.json``, …: an export of every form but that of 8 bits.
+    states : dict
+        ``gluon.states``
+    """
+
+    data: Files
+    records: Files
+    run: Files
+    finished: Files
+    export: Files
+    states: Files
+
+
+def make_material(zygote, folder):
+    """Make all files in a folder, with a `Zygote`."""
+
+    def call(files, *words):
+        outcome = zygote.run(Case(words, files, writes_into=("",)), folder)
+        if outcome.code:
+            raise RuntimeError(f"{words}: {outcome.errors}")
+        made = {str(path.relative_to(folder / "here")): path for path in (folder / "here").rglob("*") if path.is_file()}
+        return {name: path.read_bytes() for name, path in made.items() if name not in files}
+
+    data = _image_folder()
+    records = {}
+    for part in ("train", "val"):
+        records.update(call(data, "a2net", "pack", f"data/{part}", part))
+    start = ("a2net", *START, "--data-dir", "data", "--save-dir", "run", "--num-epochs")
+    run = call(data, *start, str(EPOCHS - 1))
+    last = f"run/checkpoints/epoch-{EPOCHS:04}"
+    finished = call(data, *start, str(EPOCHS))
+    finished = {name: finished[name] for name in ("run/best.params", f"{last}/net.params", f"{last}/optimizer.params")}
+    options = ("--params", "run/best.params", "--output", "x", "--input-size", "8", "--onnx", "--optimize")
+    export = call(run, "a2net", "export", MODEL, *options)
+    return Material(data, records, run, finished, export, call({}, "python", _STATES))
+
+
+def _image_folder():
+    rng, files = np.random.default_rng(0), {}
+    for part, count in (("train", 6), ("val", 2)):
+        for name, level in (("cat", 60), ("dog", 160)):
+            for number in range(count):
+                pixels = rng.normal(level, 40, (12, 12, 3)).clip(0, 255).astype(np.uint8)
+                files[f"data/{part}/{name}/{number}.png"] = encoded(PIL.Image.fromarray(pixels), "PNG")
+    return files
