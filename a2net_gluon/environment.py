@@ -109,10 +109,11 @@ IMAGE_LIMIT = "OPENCV_IO_MAX_IMAGE_PIXELS"
 
 
 def limit_images() -> None:
-    """Make both copies of OpenCV, opencv-python's and MXNet's, refuse images of more than 178,956,970 pixels.
+    """Make OpenCV refuse images of more than 178,956,970 pixels.
 
     It is Pillow's limit. OpenCV's own allows six times as many, and a file of a hundred bytes can declare them. A
-    number that the user has set stays. OpenCV reads the variable once, when it is loaded.
+    number that the user has set stays. OpenCV reads the variable once, when it is loaded. The copy in MXNet has no
+    such limit; images are decoded with opencv-python before.
     """
     os.environ.setdefault(IMAGE_LIMIT, "178956970")
 

@@ -9,7 +9,7 @@ import tarfile
 import pytest
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes of tests, which share the cores
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ["OMP_NUM_THREADS"] = "1"  # the process that started it has set the number of cores
 
 import a2net_gluon  # noqa: F401  (prepares the process before anything imports mxnet)
 from tests.helpers.images import make_image_folder
