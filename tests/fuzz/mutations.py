@@ -19,11 +19,15 @@ def pick(rng, choices):
 
 
 def mutated(rng, content, words=()):
-    """Change `content` in one to four places; some changes insert one of `words`."""
+    """Change `content` in one to four places; half of the results have the same length, and get further.
+
+    Some changes insert one of `words`.
+    """
     content = bytearray(content)
-    for _ in range(rng.integers(1, 5)):
+    changes = pick(rng, (_BYTES, _SAME_LENGTH))
+    for _ in range(pick(rng, (1, 1, 2, 4))):
         start, end = sorted(int(place) for place in rng.integers(0, len(content) + 1, 2))
-        pick(rng, _BYTES)(rng, content, start, min(end, start + 4096), words)
+        pick(rng, changes)(rng, content, start, min(end, start + pick(rng, (1, 16, 4096))), words)
     return bytes(content)
 
 
@@ -64,7 +68,8 @@ def _set_length(rng, content, start, end, words):
     content[start : start + size] = (int(pick(rng, _LENGTHS)) % 256**size).to_bytes(size, order)
 
 
-_BYTES = (_flip, _replace, _cut, _remove, _insert, _double, _fill, _set_length, _set_length)
+_SAME_LENGTH = (_flip, _replace, _fill, _set_length)
+_BYTES = (*_SAME_LENGTH, _cut, _remove, _insert, _double)
 
 
 def repaired_png(content):
@@ -102,9 +107,9 @@ class _Twice(dict):
 
 
 def restructured(rng, value):
-    """JSON text of `value`, an object or a list, changed in one to three places."""
+    """JSON text of `value`, an object or a list, changed in one to four places."""
     value = copy.deepcopy(value)
-    for _ in range(rng.integers(1, 4)):
+    for _ in range(pick(rng, (1, 1, 2, 4))):
         holder, key = pick(rng, _places(value))
         holder[key] = _Twice(holder[key]) if _is_object(holder[key]) and rng.random() < 0.3 else holder[key]
         change = rng.integers(5)
