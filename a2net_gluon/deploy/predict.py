@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from importlib.util import find_spec
 from typing import Iterable, Iterator, NamedTuple
 
@@ -14,7 +15,7 @@ from a2net_gluon.data.folder import read_image
 from a2net_gluon.deploy.forms import check_files, exported_files, load_form, written_forms
 from a2net_gluon.deploy.inputs import graph_input
 from a2net_gluon.devices import check_contexts
-from a2net_gluon.errors import FailureError, UsageError, check_counts
+from a2net_gluon.errors import FailureError, UsageError, check_counts, reason_of
 from a2net_gluon.files import AnyPath
 from a2net_gluon.insight.memory import check_memory, inference_memory
 from a2net_gluon.mxnet_fixes import read_symbol
@@ -58,7 +59,7 @@ class Predictor:
     """
 
     def __init__(self, prefix: AnyPath, form: str | None = None, ctx: mx.Context | None = None) -> None:
-        self._prefix, self._ctx = prefix, ctx
+        self._ctx = ctx
         self.form = form or _fastest(prefix, ctx)
         if ctx:
             check_contexts(ctx)
@@ -70,14 +71,14 @@ class Predictor:
         if frames:
             raise UsageError(f"{prefix} takes clips of {frames} frames; this classifies images")
         try:
+            self._memory = self._estimate_memory(exported_files(prefix)[0])
             self._check_memory(1)
             self._forward = load_form(prefix, self.form, ctx)
             self._check()
         except (ModuleNotFoundError, UsageError):
             raise
         except Exception as error:  # on damaged files mxnet raises anything from KeyError to MXNetError
-            reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-            raise FailureError(f"{prefix}: the export is damaged ({reason[0][:200]}); export it again") from None
+            raise FailureError(f"{prefix}: the export is damaged ({reason_of(error)}); export it again") from None
 
     def predict(self, paths: Iterable[AnyPath], top: int = 5, batch_size: int = 32) -> Iterator[Prediction]:
         """Yield a `Prediction` for each image file in `paths`, in their order.
@@ -103,12 +104,19 @@ class Predictor:
         for start in range(0, len(paths), batch_size):
             yield from self._predict_batch(paths[start : start + batch_size], top)
 
+    def _estimate_memory(self, graph: pathlib.Path) -> tuple[int, int]:
+        """The result of `inference_memory`; zeros if the graph is not there to tell it."""
+        if not graph.is_file():
+            return 0, 0
+        size = self.description.preprocessing.size
+        layout = (size, size, 3) if self.description.input == "pixels" else (3, size, size)
+        return inference_memory(read_symbol(graph), layout)
+
     def _check_memory(self, images: int) -> None:
-        """Compare the memory for a batch of `images` with what is free, as far as the graph is there to tell it."""
-        path, size = exported_files(self._prefix)[0], self.description.preprocessing.size
-        if images and path.is_file():
-            layout = (size, size, 3) if self.description.input == "pixels" else (3, size, size)
-            check_memory(inference_memory(read_symbol(path), (images, *layout)), [self._ctx or mx.cpu()])
+        """Compare the memory for a batch of `images` with what is free."""
+        parameters, image = self._memory
+        if images:
+            check_memory(parameters + images * image, [self._ctx or mx.cpu()])
 
     def _check(self) -> None:
         """Run one black image, to find files that do not belong together before any real image is read."""

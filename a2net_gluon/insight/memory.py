@@ -44,26 +44,27 @@ def training_memory(net: mx.gluon.HybridBlock, shape: Sequence[int], half: bool 
     return (2 if half else 4) * activations + 4 * copies * parameters
 
 
-def inference_memory(symbol: mx.sym.Symbol, shape: Sequence[int]) -> int:
-    """Estimate the bytes that one device needs to run a graph: its parameters, and the operator that needs most.
+def inference_memory(symbol: mx.sym.Symbol, shape: Sequence[int]) -> tuple[int, int]:
+    """Estimate the bytes that a graph needs on a device: for its parameters, and for each image of a batch.
 
-    MXNet keeps no more activations than it must; this is what the operator with the largest inputs and output takes.
+    MXNet keeps no more activations than it must; an image takes what the operator with the largest inputs and output
+    does.
 
     Parameters
     ----------
     symbol : mxnet.sym.Symbol
         With the input ``data``.
     shape : tuple of int
-        Of a batch.
+        Of an image.
     """
-    graph, largest, parameters = Graph(lambda data: symbol, shape[1:]), 0, 0
+    graph, largest, parameters = Graph(lambda data: symbol, shape), 0, 0
     for node in graph.nodes:
         if node["op"] == "null":
             parameters += math.prod(graph.shape(node)) if node["name"] != "data" else 0
         else:
             arrays = [node, *(one for one in graph.inputs(node) if one["op"] != "null" or one["name"] == "data")]
             largest = max(largest, sum(math.prod(graph.shape(one)) for one in arrays))
-    return 4 * (parameters + shape[0] * largest)
+    return 4 * parameters, 4 * largest
 
 
 def check_memory(needed: int, contexts: Sequence[mx.Context]) -> str:
