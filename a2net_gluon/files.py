@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import itertools
 import os
 import pathlib
@@ -18,6 +19,7 @@ from a2net_gluon.errors import FailureError
 
 __all__ = [
     "AnyPath",
+    "checksum",
     "flush",
     "folder_for_output",
     "output_folder",
@@ -170,6 +172,15 @@ def remove(path: pathlib.Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def checksum(path: AnyPath, algorithm: str) -> str:
+    """Return the checksum of file `path` in hexadecimal digits; `algorithm` is a name that `hashlib` knows."""
+    digest = hashlib.new(algorithm)
+    with open(path, "rb") as file:
+        for part in iter(lambda: file.read(1 << 20), b""):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def flush(path: AnyPath) -> None:

@@ -21,7 +21,7 @@ import zipfile
 import zlib
 
 from a2net_gluon.errors import FailureError, UsageError
-from a2net_gluon.files import folder_for_output, replacing
+from a2net_gluon.files import checksum, folder_for_output, replacing
 
 __all__ = ["MODEL_FOLDER", "PRETRAINED", "Pretrained", "find_weights"]
 
@@ -124,11 +124,7 @@ def _by_checksum(name: str, tag: str, root: pathlib.Path) -> pathlib.Path:
 
 
 def _has_checksum(path: pathlib.Path, sha1: str) -> bool:
-    digest = hashlib.sha1()  # GluonCV's choice; no protection from an attacker
-    with open(path, "rb") as file:
-        for part in iter(lambda: file.read(_PART), b""):
-            digest.update(part)
-    return digest.hexdigest().startswith(sha1)
+    return checksum(path, "sha1").startswith(sha1)  # GluonCV's choice; no protection from an attacker
 
 
 def _fetch(path: pathlib.Path, sha1: str) -> pathlib.Path:

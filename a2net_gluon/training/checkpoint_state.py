@@ -11,6 +11,7 @@ import json
 import pathlib
 import typing
 
+from a2net_gluon.files import checksum
 from a2net_gluon.formats.bounded_json import read_json
 from a2net_gluon.training.learner_state import AVERAGE, NET
 from a2net_gluon.training.shapes import ANY, COUNT, NUMBER, OBJECT, TEXT, Shape, check_shape
@@ -43,7 +44,7 @@ def checkpoint_name(epoch: int, batch: int) -> str:
 
 def write_state(folder: pathlib.Path, state: typing.Mapping[str, typing.Any]) -> None:
     """Write `state` to a checkpoint whose other files are complete."""
-    sums = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
+    sums = {path.name: checksum(path, "sha256") for path in sorted(folder.iterdir())}
     content = json.loads(json.dumps({**state, "sha256": sums, "format": _FORMAT}))  # as it will be read
     (folder / _STATE).write_text(json.dumps({**content, "checksum": _checksum(content)}, indent=1))
 
@@ -83,17 +84,9 @@ def _check_files(folder: pathlib.Path, state: State) -> None:
     if (AVERAGE in present) != ("ema_steps" in state["learner"]):
         raise ValueError(f"{AVERAGE} and ema_steps do not go together")
     for name, path in present.items():
-        if not path.is_file() or _sha256(path) != state["sha256"][name]:
+        if not path.is_file() or checksum(path, "sha256") != state["sha256"][name]:
             raise ValueError(f"{name} is damaged")
 
 
 def _checksum(content: State) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def _sha256(path: pathlib.Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
