@@ -18,7 +18,7 @@ import mxnet as mx
 import numpy as np
 from mxnet.gluon import nn
 
-from a2net_gluon.errors import FailureError, UsageError
+from a2net_gluon.errors import FailureError, UsageError, reason_of
 from a2net_gluon.formats.arrays import check_array_file
 from a2net_gluon.formats.graph import read_graph
 
@@ -169,7 +169,7 @@ def read_symbol(path: str | os.PathLike[str]) -> mx.sym.Symbol:
     try:
         return mx.sym.load_json(read_graph(path))
     except (OSError, ValueError, mx.MXNetError) as error:
-        raise FailureError(f"{path}: not a graph that may be run ({str(error).splitlines()[-1]})") from None
+        raise FailureError(f"{path}: not a graph that may be run ({reason_of(error)})") from None
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, mx.nd.NDArray]:

@@ -22,7 +22,7 @@ import PIL.TiffImagePlugin
 from a2net_gluon.environment import IMAGE_LIMIT, largest_image
 from a2net_gluon.terminal import libraries_silenced
 
-__all__ = ["DecodeError", "decode"]
+__all__ = ["DecodeError", "decode", "is_jpeg"]
 
 _CLOSE = 16  # grey levels that two decoders may differ by on average; they differ in the colours at edges
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -42,7 +42,7 @@ def decode(content: bytes) -> np.ndarray:
         raise DecodeError("empty file")
     segments = dict(_jpeg_segments(content))
     # libjpeg fills the missing part of a truncated file with grey and only warns. A preview inside ends earlier.
-    if _is_jpeg(content) and content.rfind(b"\xff\xd9", segments.get(_SCAN, 0)) < 0:
+    if is_jpeg(content) and content.rfind(b"\xff\xd9", segments.get(_SCAN, 0)) < 0:
         raise DecodeError("truncated JPEG")
     if content.startswith(_PNG) and _is_cut_png(content):
         raise DecodeError("truncated PNG")
@@ -52,7 +52,7 @@ def decode(content: bytes) -> np.ndarray:
         image = _decode_with_opencv(content)
         if image is None or not image.size:
             raise DecodeError(_too_large(content, segments) or "not an image OpenCV can decode")
-        if _is_jpeg(content) and not _decodes_alike(content, segments):
+        if is_jpeg(content) and not _decodes_alike(content, segments):
             image = _decode_as_mxnet(content, image)
         turn = _TURNS.get(_orientation(content) or 1)
     return np.ascontiguousarray(turn(image)) if turn else image
@@ -121,7 +121,8 @@ def _decodes_alike(content: bytes, segments: typing.Mapping[int, int]) -> bool:
     return count == 1 or (count == 3 and luma in _ALIKE and chroma == [0x11, 0x11])
 
 
-def _is_jpeg(content: bytes) -> bool:
+def is_jpeg(content: bytes) -> bool:
+    """Whether `content` begins as a JPEG does."""
     return content[:2] == b"\xff\xd8"
 
 
@@ -131,7 +132,7 @@ _FRAMES = (0xC0, 0xC1, 0xC2)  # of the size and the components: baseline, extend
 
 def _jpeg_segments(content: bytes) -> typing.Iterator[tuple[int, int]]:
     """The markers of a JPEG up to its first scan, each with the place of what follows its length."""
-    place = 2 if _is_jpeg(content) else len(content)
+    place = 2 if is_jpeg(content) else len(content)
     while place + 4 <= len(content) and content[place] == 0xFF:
         yield content[place + 1], place + 4
         if content[place + 1] == _SCAN:
@@ -172,7 +173,7 @@ _TURNS: dict[int, typing.Callable[[np.ndarray], np.ndarray]] = {
 
 def _orientation(content: bytes) -> typing.Any:
     """Value of the EXIF tag Orientation of an encoded image, or None."""
-    if not _is_jpeg(content) or b"Exif\x00" not in content[:4096]:
+    if not is_jpeg(content) or b"Exif\x00" not in content[:4096]:
         return None
     # Not with PIL.Image.open, which has a limit of its own.
     with contextlib.suppress(Exception):  # damaged metadata, of which Pillow raises many kinds: leave it as stored

@@ -17,7 +17,7 @@ import PIL.JpegImagePlugin
 import PIL.PngImagePlugin
 from tqdm import tqdm
 
-from a2net_gluon.data.decoding import DecodeError, decode
+from a2net_gluon.data.decoding import DecodeError, decode, is_jpeg
 from a2net_gluon.data.recordio import FRAME, HEADER, WORD, ends, unframe
 from a2net_gluon.data.samples import Dataset, ImageSamples
 from a2net_gluon.environment import largest_image
@@ -99,8 +99,9 @@ class RecordFile:
         found = {}
         for number in np.flatnonzero(~np.array(sound)):
             try:
-                self.read(number)
-                mx.image.imdecode(self._content(number)).wait_to_read()
+                content = self._content(number)
+                decode(content)
+                mx.image.imdecode(content).wait_to_read()
             except DecodeError as error:
                 found[self.names[number]] = str(error)
             except mx.MXNetError:
@@ -119,14 +120,14 @@ class RecordFile:
         """Whether a record starts and ends like a JPEG or a PNG of a permitted size."""
         start, end = self._bounds[number : number + 2]
         content = os.pread(self._file, min(end - start, FRAME + HEADER + _CHECKED), start)[FRAME + HEADER :]
-        is_jpeg = content[:2] == b"\xff\xd8"
-        read_header = PIL.JpegImagePlugin.JpegImageFile if is_jpeg else PIL.PngImagePlugin.PngImageFile
+        jpeg = is_jpeg(content)
+        read_header = PIL.JpegImagePlugin.JpegImageFile if jpeg else PIL.PngImagePlugin.PngImageFile
         with contextlib.suppress(Exception):  # Pillow raises many kinds for a damaged header
             width, height = read_header(io.BytesIO(content)).size
             return (
                 bool(self._framed[number])
                 and 0 < width * height <= largest_image()
-                and (not is_jpeg or b"\xff\xd9" in os.pread(self._file, 64, end - 64))
+                and (not jpeg or b"\xff\xd9" in os.pread(self._file, 64, end - 64))
             )
         return False
 
