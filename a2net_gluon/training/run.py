@@ -206,7 +206,7 @@ class _Run:
                 on_batch(progress)
                 return self._stops(progress.batches // self.accumulate)
 
-            batches = self.source.train(number, progress.batches)
+            batches = itertools.islice(self.source.train(number, progress.batches), self._batches - progress.batches)
             first_step = self.epoch * self.steps_per_epoch + 1
             self.learner.train_epoch(self._watch(batches), progress, self._rate, first_step, on_step)
         if self._stops():
@@ -218,7 +218,6 @@ class _Run:
         row = self._row(number, progress)
         if row is None:
             self._leave()
-            return
         self.history.append(row)
         self.epoch, self.progress = number, self._new_progress()
         self.report.epoch_end(row, self.learner.meter, self.source.val_count)
@@ -237,7 +236,6 @@ class _Run:
 
     def _watch(self, batches: typing.Iterable[Batch]) -> typing.Iterable[Batch]:
         """The batches, until a signal comes; processes of a job have to stop together, see `_stops`."""
-        batches = itertools.islice(batches, self._batches - self.progress.batches)
         return self.interruption.watch(batches) if self.communicator.size == 1 else batches
 
     def _stops(self, step: int = 0) -> bool:
@@ -262,17 +260,13 @@ class _Run:
         for prefix, average in (("val", False), ("val_ema", True)):
             if average and not self.learner.average:
                 continue
-            measured = self.learner.validate(self._watch_validation(), average)
+            measured = self.learner.validate(self._watch(self.source.validation()), average)
             if self.communicator.size == 1 and self.interruption.signal:
                 return None
             check_count(measured)
             row.update({f"{prefix}_{name}": value for name, value in measured.metrics.items()})
             row[f"{prefix}_count"] = measured.count
         return row
-
-    def _watch_validation(self) -> typing.Iterable[Batch]:
-        batches = self.source.validation()
-        return self.interruption.watch(batches) if self.communicator.size == 1 else batches
 
     def _write(self, folder: pathlib.Path) -> dict[str, typing.Any]:
         """Write the files of a checkpoint; returns the rest of the learner's state."""

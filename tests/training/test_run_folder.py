@@ -37,18 +37,9 @@ def digits(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(digits, tmp_path_factory):
     """A run of one epoch on the digits."""
-    training = settings.Training(
-        data=settings.ImageFolder(digits),
-        network=settings.Network(SMALL),
-        input=settings.Input(size=8),
-        epochs=1,
-        batch_size=10,
-        workers=1,
-        optimization=settings.Optimization(lr=0.01),
-        schedule=settings.Schedule(warmup_epochs=0),
-        save_dir=tmp_path_factory.mktemp("trained") / "run",
-    )
-    return a2.train(training).folder
+    rate = {"optimization": settings.Optimization(lr=0.01), "schedule": settings.Schedule(warmup_epochs=0)}
+    training = training_on(digits, tmp_path_factory.mktemp("trained") / "run", **rate)
+    return a2.train(dataclasses.replace(training, epochs=1)).folder
 
 
 @pytest.fixture
