@@ -1,4 +1,4 @@
-"""What reaches the terminal: escaped names, output that cannot be written, lines that libraries print by themselves."""
+"""Output to the terminal: escapes names, detects output that cannot be written, silences libraries."""
 
 from __future__ import annotations
 
