@@ -27,7 +27,7 @@ def main(arguments: Arguments | None = None) -> int:
 def _help(arguments: Arguments, prog: str) -> None:
     print("usage: a2net COMMAND …\n\nA²-Nets: Double Attention Networks for MXNet/Gluon\n\ncommands:")
     for command, function in COMMANDS.items():
-        print(f"  {command:<10} {function.__doc__}")
+        print(f"  {command:<12} {function.__doc__}")
     print("\na2net COMMAND --help lists the options.")
 
 
@@ -38,9 +38,17 @@ def _unknown(arguments: Arguments, prog: str) -> typing.NoReturn:
 # Subcommands import what they need when they run: mxnet takes seconds to load, and --help should not.
 
 
-def train(arguments: Arguments, prog: str) -> int | None:
-    """train a network"""
-    command = options.parse_training(arguments, prog)
+def train(arguments: Arguments, prog: str) -> None:
+    """train a network on images"""
+    _train(options.parse_training(arguments, prog))
+
+
+def train_video(arguments: Arguments, prog: str) -> None:
+    """train a network on video clips"""
+    _train(options.parse_training(arguments, prog, options.FOR_CLIPS))
+
+
+def _train(command: options.TrainingCommand) -> None:
     training = command.training
     environment.set_thread_count(training.devices.cpu_contexts)
     from a2net_gluon import training as commands
@@ -51,13 +59,15 @@ def train(arguments: Arguments, prog: str) -> int | None:
         _evaluate(command.evaluation())
     else:
         commands.train(training, verbose=True)
-    return None
 
 
 def check(arguments: Arguments, prog: str) -> int:
     """check data, devices and disk before a long run"""
+    kinds = {"train": options.FOR_IMAGES, "train-video": options.FOR_CLIPS}
+    kind = arguments[0] if arguments and arguments[0] in kinds else "train"
+    rest = arguments[1:] if arguments[:1] == [kind] else arguments
     try:
-        training = options.parse_training(arguments, prog).training
+        training = options.parse_training(rest, prog, kinds[kind]).training
     except UsageError as error:  # settings that contradict each other
         say(f"FAIL options and data: {error}")
         return 1
@@ -105,12 +115,13 @@ def _evaluate(evaluation: settings.Evaluation) -> None:
     from a2net_gluon.training.report import problems_in_words
 
     result = training.evaluate(evaluation, on_skip=_say_skipped)
-    for text in problems_in_words(result.problems):
+    noun = evaluation.data.kind.noun
+    for text in problems_in_words(result.problems, noun):
         say(text)
     columns = sorted(ClassificationMeter.columns, key=lambda column: not column.fraction)  # accuracies first
     print(
         f"{evaluation.network.name}: {in_words(columns, result.metrics, digits=4)} "
-        f"on {result.count:,} of {result.total:,} images"
+        f"on {result.count:,} of {result.total:,} {noun}"
     )
 
 
@@ -230,6 +241,7 @@ def pack(arguments: Arguments, prog: str) -> None:
 
 COMMANDS: dict[str, Command] = {
     "train": train,
+    "train-video": train_video,
     "evaluate": evaluate,
     "export": export,
     "predict": predict,

@@ -294,7 +294,7 @@ def test_resolved_defaults(data, expected):
     assert settings.Training(data=data).epochs is None  # the original is as it was
     evaluation = settings.Evaluation(data=data, network=settings.Network("resnet50"), params="x").resolved()
     assert (evaluation.workers, evaluation.network.name) == (expected[-1], "resnet50")
-    assert data.crop_ratio == (1.0 if isinstance(data, settings.Digits) else 0.875)
+    assert data.kind.crop_ratio == (1.0 if isinstance(data, settings.Digits) else 0.875)
 
 
 def test_given_values_are_not_replaced():

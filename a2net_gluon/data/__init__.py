@@ -5,8 +5,10 @@ device. Pixels are transferred as bytes, and all sources use one normalization.
 """
 
 from a2net_gluon.data.augmentation import AUGMENTATIONS, Augmentation, Draws
+from a2net_gluon.data.clips import Sampling, Video, VideoSamples
 from a2net_gluon.data.digits import digits_dataset
 from a2net_gluon.data.folder import find_images, folder_dataset, list_images
+from a2net_gluon.data.moving_digits import moving_digits_dataset
 from a2net_gluon.data.native import NativeSource
 from a2net_gluon.data.packing import pack_folder
 from a2net_gluon.data.preprocessing import NORMALIZATIONS, Preprocessing
@@ -29,13 +31,17 @@ __all__ = [
     "RecordFile",
     "SampleSource",
     "Samples",
+    "Sampling",
     "Shard",
     "Source",
     "SyntheticSource",
+    "Video",
+    "VideoSamples",
     "digits_dataset",
     "find_images",
     "folder_dataset",
     "list_images",
+    "moving_digits_dataset",
     "pack_folder",
     "record_dataset",
 ]

@@ -1,4 +1,4 @@
-"""Random crop, mirror and colour jitter of training images."""
+"""Random crop, mirror and colour jitter of training images and clips."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import numpy as np
 
 from a2net_gluon.data.preprocessing import INTERPOLATION
 
-__all__ = ["AUGMENTATIONS", "Augmentation", "Draws"]
+__all__ = ["AUGMENTATIONS", "Augmentation", "CornerCrops", "Draws", "ScaledCrops"]
+
+Box = typing.Tuple[int, int, int, int]  # left, top, width and height, in pixels
 
 
 class Draws(typing.NamedTuple):
@@ -26,7 +28,7 @@ class Draws(typing.NamedTuple):
         Of hue, lightness and saturation, on OpenCV's 8-bit HLS scale.
     """
 
-    box: tuple[int, int, int, int]
+    box: Box
     mirrored: bool
     shifts: tuple[int, ...] | None
 
@@ -79,7 +81,7 @@ class Augmentation:
             crop = cv2.flip(crop, 1)
         return crop if draws.shifts is None else _shift_colours(crop, draws.shifts)
 
-    def _crop_box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    def _crop_box(self, width: int, height: int, rng: np.random.Generator) -> Box:
         for _ in range(10):  # ten tries, as in the random resized crops of MXNet and torchvision
             area = rng.uniform(self.min_area, 1.0) * width * height
             ratio = rng.uniform(1 / self.aspect, self.aspect)
@@ -90,6 +92,55 @@ class Augmentation:
         return (width - side) // 2, (height - side) // 2, side, side
 
 
+@dataclasses.dataclass(frozen=True)
+class ScaledCrops(Augmentation):
+    """Crops of frames that are first scaled at random, as in the video code of the paper's first author.
+
+    A frame is stretched by a random aspect, its shorter edge is resized to a random length, and a crop of the network's
+    input size is taken anywhere in it. `min_area` is not used.
+
+    Attributes
+    ----------
+    scales : tuple of float
+        Smallest and largest length of the shorter edge, relative to the input size.
+    """
+
+    scales: tuple[float, float] = (1.0, 1.0)
+
+    def _crop_box(self, width: int, height: int, rng: np.random.Generator) -> Box:
+        aspect = rng.uniform(1.0, self.aspect)
+        if rng.random() < 0.5:
+            aspect = 1 / aspect
+        side = min(width * aspect, height) / rng.uniform(*self.scales)
+        w, h = max(int(side / aspect), 1), max(int(side), 1)
+        return int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1)), w, h
+
+
+@dataclasses.dataclass(frozen=True)
+class CornerCrops(Augmentation):
+    """Crops of fixed sizes at fixed places, as in temporal segment networks and GluonCV's action recognition.
+
+    Width and height are the shorter edge times one of `ratios` each, which are equal or neighbours in the list; the
+    place is one of 13. `min_area` and `aspect` are not used.
+
+    Attributes
+    ----------
+    ratios : tuple of float
+    """
+
+    ratios: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
+
+    def _crop_box(self, width: int, height: int, rng: np.random.Generator) -> Box:
+        sides = [max(int(min(width, height) * ratio), 1) for ratio in self.ratios]
+        pairs = [(w, h) for i, w in enumerate(sides) for j, h in enumerate(sides) if abs(i - j) <= 1]
+        w, h = pairs[rng.integers(len(pairs))]
+        column, row = _PLACES[rng.integers(len(_PLACES))]
+        return (width - w) * column // 4, (height - h) * row // 4, w, h
+
+
+# Columns and rows of the places of `CornerCrops`, in quarters of the space beside a crop: corners, centre, the middles
+# of the edges, and the middles between centre and corners.
+_PLACES = ((0, 0), (4, 0), (0, 4), (4, 4), (2, 2), (0, 2), (4, 2), (2, 0), (2, 4), (1, 1), (3, 1), (1, 3), (3, 3))
 _LARGEST_HUE = 180
 
 
@@ -107,5 +158,12 @@ AUGMENTATIONS: dict[str, Augmentation | None] = {
     "small": Augmentation(min_area=0.5, aspect=4 / 3, mirror=True),
     # For digits and other signs, which mirroring would change.
     "shift": Augmentation(min_area=0.5, aspect=4 / 3),
+    # For clips. From the video code of the paper's first author (GloRe), without its noise on single pixels: shorter
+    # edge 224 to 340 for crops of 224, aspect 4/5 to 5/4, mirror, HSL jitter 15, 25, 35.
+    "author": ScaledCrops(scales=(1.0, 340 / 224), aspect=1.25, mirror=True, hue=15, saturation=25, lightness=35),
+    # GluonCV's for action recognition, without its change of the aspect to 340×256.
+    "gluoncv": CornerCrops(mirror=True),
+    # torchvision's reference training for videos: crops of 112 from a shorter edge of 128.
+    "torchvision": ScaledCrops(scales=(128 / 112, 128 / 112), mirror=True),
     "none": None,
 }

@@ -17,7 +17,7 @@ from a2net_gluon.data.augmentation import Augmentation
 from a2net_gluon.data.preprocessing import INTERPOLATION, Preprocessing
 from a2net_gluon.data.records import RecordFile
 from a2net_gluon.data.samples import Batch, Problems, Samples, Shard, check_batch_size
-from a2net_gluon.errors import FailureError
+from a2net_gluon.errors import FailureError, UsageError
 
 __all__ = ["NativeSource"]
 
@@ -38,7 +38,7 @@ class NativeSource:
     Raises
     ------
     UsageError
-        If the records do not fill one batch of each process.
+        If the records do not fill one batch of each process, or MXNet does not have the crops of `augmentation`.
     FailureError
         If a record is visibly damaged, so that the iterator cannot decode it.
 
@@ -61,6 +61,8 @@ class NativeSource:
         seed: int,
         shard: Shard = Shard(),  # noqa: B008  (immutable)
     ) -> None:
+        if augmentation is not None and type(augmentation) is not Augmentation:
+            raise UsageError("--native-reader has no such crops: choose another --augmentation, e.g. dpn, or omit it")
         for file in (train, val):
             if file is not None:
                 _check_decodable(file)

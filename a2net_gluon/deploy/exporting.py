@@ -53,7 +53,7 @@ def export(options: Export) -> dict[str, Proof]:
         If a file is damaged or cannot be written, or a form differs from the live network.
     """
     images, calibration = find_images(options.images), find_images(options.int8)
-    net, description, _ = load_trained(options, classes=options.classes, clips=True)
+    net, description, _ = load_trained(options, classes=options.classes)
     wishes = {"onnx": options.onnx, "optimized": options.optimize, "int8": bool(options.int8)}
     forms = [form for form, wished in wishes.items() if wished]
     return export_network(net, str(options.output), description, forms, images, calibration, options.pixels)

@@ -77,6 +77,14 @@ _RESNET50 = _image_resnet(3, 4, 6, 3)
 _RESNET152 = _image_resnet(3, 8, 36, 3)
 # For small images, 32 to 64 pixels: no reduction before the first stage. Not in the paper.
 _RESNET20_SMALL = Architecture(16, (3, 3), (1, 1), None, image_stages((2, 2, 2), (64, 128, 256)))
+# Its twin for clips of the same size: the time is halved where the size is.
+_RESNET20_SMALL_3D = Architecture(
+    16,
+    (3, 3, 3),
+    (1, 1, 1),
+    None,
+    clip_stages(((3, 1),) * 3, (64, 128, 256), ((1, 1, 1), (2, 2, 2), (2, 2, 2))),
+)
 _RESNET26_3D = _small_clip_resnet(2, 2, 2, 2)
 _RESNET29_3D = _small_clip_resnet(2, 2, 3, 2)
 # Table 1: k is 3 in every unit of conv2, then in every second unit. conv3_1 halves the time.
@@ -117,6 +125,10 @@ NETWORKS = {
     "mobilenet_v2": NamedNetwork(MOBILENET_V2, 1000, _IMAGE, reduction=1, family=MobileNetV2),
     "a2net_mobilenet_v2": NamedNetwork(
         MOBILENET_V2, 1000, _IMAGE, "a2", _EVERY_SECOND_UNIT, reduction=1, family=MobileNetV2
+    ),
+    "resnet20_small_3d": NamedNetwork(_RESNET20_SMALL_3D, 8, (3, 8, 32, 32)),
+    "a2net_resnet20_small_3d": NamedNetwork(
+        _RESNET20_SMALL_3D, 8, (3, 8, 32, 32), "a2", {"conv3": (2,), "conv4": (2,)}
     ),
     "resnet26_3d": NamedNetwork(_RESNET26_3D, 400, _SMALL_CLIP, reduction=4),
     "a2net_resnet26_3d": NamedNetwork(_RESNET26_3D, 400, _SMALL_CLIP, "a2", _ONE_BLOCK, reduction=4),

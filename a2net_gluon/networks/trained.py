@@ -14,9 +14,11 @@ from a2net_gluon.networks.description import Description
 from a2net_gluon.networks.store import find_weights
 from a2net_gluon.networks.weights import ParameterFile
 from a2net_gluon.networks.zoo import get_model, input_shape, list_models
-from a2net_gluon.settings import Input, Trained
+from a2net_gluon.settings import Input, Kind, Trained
 
 __all__ = ["TrainedNetwork", "fast_options", "load_trained", "preprocessing_of"]
+
+_ANY = Kind("samples", clips=True, stride=8)
 
 
 class TrainedNetwork(typing.NamedTuple):
@@ -40,9 +42,7 @@ def fast_options(preprocessing: Preprocessing) -> dict[str, typing.Any]:
     return {"association": "auto", "input_size": preprocessing.size}
 
 
-def preprocessing_of(
-    options: Input, model: str, kept: Preprocessing | None = None, crop_ratio: float = 0.875, clips: bool = False
-) -> Preprocessing:
+def preprocessing_of(options: Input, model: str, kept: Preprocessing | None = None, kind: Kind = _ANY) -> Preprocessing:
     """Work out the preprocessing of a network.
 
     Parameters
@@ -52,30 +52,36 @@ def preprocessing_of(
         Name of the network, which has a size of its own.
     kept : Preprocessing, optional
         The one kept beside the parameters; it holds where `options` are open.
-    crop_ratio : float
-        Default where neither says one.
-    clips : bool
-        Accept networks that take clips.
+    kind : Kind
+        Of the samples to read: its crop ratio and stride hold where neither says one.
 
     Raises
     ------
     UsageError
-        If there is no such network, or it takes clips and `clips` is False.
+        If there is no such network, or it takes clips and the samples, or `options`, are for images.
     """
-    frames, size = _frames_and_size(model, clips)
-    base = kept or Preprocessing(size=size, crop_ratio=crop_ratio)
+    frames, size = _frames_and_size(model, kind)
+    if options.frames and not frames:
+        raise UsageError(f"--clip-length is {options.frames}, {model} takes images: omit it")
+    stride = kind.stride if frames else 1
+    base = kept or Preprocessing(size=size, crop_ratio=kind.crop_ratio, stride=stride)
     if base.frames is None:  # an image network may have been inflated
-        base = dataclasses.replace(base, frames=frames)
-    given: dict[str, typing.Any] = {"size": options.size, "crop_ratio": options.crop_ratio}
+        base = dataclasses.replace(base, frames=frames, stride=stride)
+    given: dict[str, typing.Any] = {
+        "size": options.size,
+        "crop_ratio": options.crop_ratio,
+        "frames": options.frames,
+        "stride": options.stride,
+    }
     if options.normalization:
         given["mean"], given["scale"] = NORMALIZATIONS[options.normalization]
     return dataclasses.replace(base, **{name: value for name, value in given.items() if value is not None})
 
 
-def _frames_and_size(model: str, clips: bool) -> tuple[int | None, int]:
+def _frames_and_size(model: str, kind: Kind) -> tuple[int | None, int]:
     _, *frames, _, size = input_shape(model)
-    if frames and not clips:
-        raise UsageError(f"{model} takes clips; this command reads images: give {', '.join(list_models(ndim=2))}")
+    if frames and not kind.clips:
+        raise UsageError(f"{model} takes clips, the data are images: give {', '.join(list_models(ndim=2))}")
     return (frames[0] if frames else None), size
 
 
@@ -83,8 +89,7 @@ def load_trained(
     options: Trained,
     contexts: typing.Sequence[mx.Context] | None = None,
     classes: int | None = None,
-    crop_ratio: float = 0.875,
-    clips: bool = False,
+    kind: Kind = _ANY,
 ) -> TrainedNetwork:
     """Build a network and load its parameters; classes, blocks and preprocessing kept beside them are used.
 
@@ -96,8 +101,8 @@ def load_trained(
         Default: the CPU.
     classes : int, optional
         Width of the output of a network without parameters; otherwise it must be theirs.
-    crop_ratio, clips
-        As for `preprocessing_of`.
+    kind : Kind
+        Of the samples to read, as for `preprocessing_of`; default: any.
 
     Raises
     ------
@@ -107,11 +112,11 @@ def load_trained(
         If a file is damaged.
     """
     model, contexts = str(options.network.name), list(contexts or [mx.cpu()])
-    _frames_and_size(model, clips)  # an unknown network is reported before a missing file
+    _frames_and_size(model, kind)  # an unknown network is reported before a missing file
     named = options.params or options.pretrained
     file = ParameterFile(find_weights(model, options.params or True)) if named else None
     kept = Description.beside(file.path) if file else None
-    preprocessing = preprocessing_of(options.input, model, kept.preprocessing if kept else None, crop_ratio, clips)
+    preprocessing = preprocessing_of(options.input, model, kept.preprocessing if kept else None, kind)
     blocks = {**(kept.options if kept else {}), **options.network.blocks}
     count = file.classes if file and file.classes else classes
     net = get_model(model, classes=count, **blocks, **fast_options(preprocessing))

@@ -13,9 +13,11 @@ from a2net_gluon.options.commands import (
     parse_tables,
 )
 from a2net_gluon.options.recipes import shipped_recipes
-from a2net_gluon.options.training import TrainingCommand, parse_training, training_parser
+from a2net_gluon.options.training import FOR_CLIPS, FOR_IMAGES, TrainingCommand, parse_training, training_parser
 
 __all__ = [
+    "FOR_CLIPS",
+    "FOR_IMAGES",
     "TrainingCommand",
     "network_of",
     "parse_attention",

@@ -8,7 +8,7 @@ import typing
 from a2net_gluon import settings
 from a2net_gluon.fields import BATCH_SIZE, CLASSES, FRAMES, INPUT_SIZE, PROCESSES, RESTARTS
 from a2net_gluon.options.arguments import add_settings, build, given
-from a2net_gluon.options.data import add_data_options, data_of
+from a2net_gluon.options.data import CLIPS, IMAGES, add_data_options, data_of
 from a2net_gluon.options.types import Parser, count, number
 
 __all__ = [
@@ -50,14 +50,16 @@ def parse_evaluation(arguments: Arguments, prog: str | None = None) -> settings.
     parser = Parser(prog=prog, description="Evaluate a network on validation data, every image exactly once.")
     _add_network(parser)
     _add_parameters(parser)
-    add_data_options(parser)
+    add_data_options(parser, IMAGES, CLIPS)
     add_settings(parser, settings.Evaluation, "batches", ("batch_size", "workers"))
     add_settings(parser, settings.Input, "preprocessing")
     add_settings(parser, settings.Devices, "devices (default: the CPU)")
     values = given(parser.parse_args(arguments))
     if not (values.get("params") or values.get("use_pretrained")):
         parser.error("one of the arguments --params --use-pretrained is required")
-    return build(settings.Evaluation, values, data=data_of(values), network=network_of(values))
+    network = network_of(values)
+    videos = network.takes_clips or any(values.get(name) for name in ("val_list", "ucf_split"))
+    return build(settings.Evaluation, values, data=data_of(values, CLIPS if videos else IMAGES), network=network)
 
 
 def network_of(values: typing.Mapping[str, typing.Any]) -> settings.Network:

@@ -1,4 +1,4 @@
-"""The options of data: an image folder, record files, a synthetic batch, or the embedded digits."""
+"""The options of data: what images or clips are read from, or the embedded digits."""
 
 from __future__ import annotations
 
@@ -10,20 +10,52 @@ from a2net_gluon.errors import UsageError
 from a2net_gluon.options.arguments import add_option, build
 from a2net_gluon.options.types import Parser
 
-__all__ = ["add_data_options", "data_of"]
+__all__ = ["CLIPS", "IMAGES", "DataOptions", "add_data_options", "data_of"]
+
+# The switches of kinds of data whose fields do not name them.
+_SWITCHES: dict[type, tuple[str, str]] = {
+    settings.Records: ("--use-rec", "read record files"),
+    settings.Synthetic: ("--benchmark", "train on one synthetic batch, repeated"),
+}
 
 
-def add_data_options(parser: Parser) -> None:
-    """Add the flags that name the data."""
-    group = parser.add_argument_group("data (default: the handwritten digits of scikit-learn)")
+class DataOptions(typing.NamedTuple):
+    """The kinds of data that a command reads.
+
+    Attributes
+    ----------
+    default : type
+        Settings of the data that are read without a flag.
+    default_words : str
+    kinds : dict of str to type
+        The other kinds, by the flag that names them.
+    """
+
+    default: type
+    default_words: str
+    kinds: typing.Mapping[str, type]
+
+
+IMAGES = DataOptions(
+    settings.Digits,
+    "the handwritten digits of scikit-learn",
+    {"--data-dir": settings.ImageFolder, "--use-rec": settings.Records, "--benchmark": settings.Synthetic},
+)
+CLIPS = DataOptions(
+    settings.MovingDigits,
+    "digits that move in eight directions",
+    {"--data-dir": settings.Videos, "--benchmark": settings.Synthetic},
+)
+
+
+def add_data_options(parser: Parser, *data: DataOptions) -> None:
+    """Add the flags that name the data of a command, which reads one kind of samples or several."""
+    group = parser.add_argument_group(f"data (default: {', or '.join(one.default_words for one in data)})")
     added: set[str] = set()
-    for kind in (settings.ImageFolder, settings.Records, settings.Synthetic):
-        if kind is settings.Records:
-            group.add_argument("--use-rec", action="store_true", default=None, help="read record files")
-        if kind is settings.Synthetic:
-            group.add_argument(
-                "--benchmark", action="store_true", default=None, help="train on one synthetic batch, repeated"
-            )
+    for kind in dict.fromkeys(kind for one in data for kind in one.kinds.values()):
+        if kind in _SWITCHES:
+            flag, text = _SWITCHES[kind]
+            group.add_argument(flag, action="store_true", default=None, help=text)
         for field in dataclasses.fields(kind):
             one = field.metadata["option"]
             if one.name not in added:
@@ -31,8 +63,8 @@ def add_data_options(parser: Parser) -> None:
                 added.add(one.name)
 
 
-def data_of(values: typing.Mapping[str, typing.Any]) -> settings.Data:
-    """Make the settings of the data that parsed values name.
+def data_of(values: typing.Mapping[str, typing.Any], data: DataOptions) -> settings.Data:
+    """Make the settings of the data that parsed values name, of one of the kinds in `data`.
 
     Raises
     ------
@@ -40,12 +72,8 @@ def data_of(values: typing.Mapping[str, typing.Any]) -> settings.Data:
         If they name two kinds of data.
     """
     records = values.get("use_rec") or values.get("rec_train") or values.get("rec_val")
-    kinds: dict[str, tuple[typing.Any, type]] = {
-        "--data-dir": (values.get("data_dir"), settings.ImageFolder),
-        "--use-rec": (records, settings.Records),
-        "--benchmark": (values.get("benchmark"), settings.Synthetic),
-    }
-    named = [flag for flag, (value, _) in kinds.items() if value]
+    given = {"--data-dir": values.get("data_dir"), "--use-rec": records, "--benchmark": values.get("benchmark")}
+    named = [flag for flag in data.kinds if given[flag]]
     if len(named) > 1:
         raise UsageError(f"{named[0]} and {named[1]} both name the data: give one of them")
-    return build(kinds[named[0]][1] if named else settings.Digits, values)
+    return build(data.kinds[named[0]] if named else data.default, values)

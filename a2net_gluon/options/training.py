@@ -8,11 +8,11 @@ from a2net_gluon import settings
 from a2net_gluon.errors import UsageError
 from a2net_gluon.fields import options_of
 from a2net_gluon.options.arguments import add_settings, build, given
-from a2net_gluon.options.data import add_data_options, data_of
+from a2net_gluon.options.data import CLIPS, IMAGES, DataOptions, add_data_options, data_of
 from a2net_gluon.options.recipes import read_recipe
 from a2net_gluon.options.types import Parser, truth
 
-__all__ = ["TrainingCommand", "parse_training", "training_parser"]
+__all__ = ["FOR_CLIPS", "FOR_IMAGES", "TrainingCommand", "TrainingOptions", "parse_training", "training_parser"]
 
 # The groups of settings, in the order of the help text.
 _GROUPS: tuple[tuple[type, str, tuple[str, ...]], ...] = (
@@ -29,6 +29,30 @@ _GROUPS: tuple[tuple[type, str, tuple[str, ...]], ...] = (
     (settings.Training, "run folder", ("save_dir",)),
     (settings.Run, "checkpoints, resumption and logs", ()),
 )
+
+
+_IMAGE_INPUT = ("size", "crop_ratio", "normalization")
+
+
+class TrainingOptions(typing.NamedTuple):
+    """What tells the training of images from that of clips on the command line.
+
+    Attributes
+    ----------
+    description : str
+        The first line of the help text.
+    data : DataOptions
+    input : tuple of str
+        The fields of `settings.Input`; empty: all.
+    """
+
+    description: str
+    data: DataOptions
+    input: tuple[str, ...]
+
+
+FOR_IMAGES = TrainingOptions("Train an image network, by default A²-Net ResNet-50.", IMAGES, _IMAGE_INPUT)
+FOR_CLIPS = TrainingOptions("Train a network on video clips, by default A²-Net ResNet-50 for clips.", CLIPS, ())
 
 
 class TrainingCommand(typing.NamedTuple):
@@ -62,15 +86,16 @@ class TrainingCommand(typing.NamedTuple):
         )
 
 
-def training_parser(prog: str | None = None) -> Parser:
-    """Make the parser of ``train_imagenet.py``, ``a2net train`` and ``a2net check``; see also `parse_training`."""
-    parser = Parser(prog=prog, description="Train an image network, by default A²-Net ResNet-50.")
+def training_parser(prog: str | None = None, options: TrainingOptions = FOR_IMAGES) -> Parser:
+    """Make the parser of the training of images or of clips, and of ``a2net check``; see also `parse_training`."""
+    parser = Parser(prog=prog, description=options.description)
     parser.add_argument(
         "--recipe",
         help="YAML file with flags and values, or paper, modern, one-gpu, cifar10; flags take precedence over it",
     )
-    add_data_options(parser)
+    add_data_options(parser, options.data)
     for kind, title, only in _GROUPS:
+        only = options.input if kind is settings.Input else only
         add_settings(parser, kind, title, only, switches=True)
     group = parser.add_argument_group("instead of training")
     for flag, text in (
@@ -81,7 +106,9 @@ def training_parser(prog: str | None = None) -> Parser:
     return parser
 
 
-def parse_training(arguments: typing.Sequence[str], prog: str | None = None) -> TrainingCommand:
+def parse_training(
+    arguments: typing.Sequence[str], prog: str | None = None, options: TrainingOptions = FOR_IMAGES
+) -> TrainingCommand:
     """Parse `arguments`; the values of a ``--recipe`` replace the defaults.
 
     Raises
@@ -89,11 +116,11 @@ def parse_training(arguments: typing.Sequence[str], prog: str | None = None) -> 
     UsageError
         If the recipe cannot be read, or the values contradict each other.
     """
-    parser = training_parser(prog)
+    parser = training_parser(prog, options)
     values = given(parser.parse_args(arguments))
     if "recipe" in values:
         values = {**_without(values, read_recipe(values["recipe"], parser)), **values}
-    training = build(settings.Training, values, data=data_of(values))
+    training = build(settings.Training, values, data=data_of(values, options.data))
     return TrainingCommand(training, values.get("evaluate", False), values.get("test_io", False))
 
 

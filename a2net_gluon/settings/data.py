@@ -11,13 +11,52 @@ from a2net_gluon.fields import (
     CLASSES,
     COUNT,
     PROCESSES,
+    UCF_SPLIT,
     Path,
     Settings,
     documented,
     option,
 )
 
-__all__ = ["DEFAULTS", "Data", "Digits", "ImageFolder", "Records", "Synthetic", "defaults_of"]
+__all__ = [
+    "BATCH",
+    "DEFAULTS",
+    "WORKERS",
+    "Data",
+    "Digits",
+    "ImageFolder",
+    "Kind",
+    "MovingDigits",
+    "Records",
+    "Synthetic",
+    "Videos",
+    "defaults_of",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What the samples of data are, and the defaults of their preprocessing.
+
+    Attributes
+    ----------
+    noun : str
+        The samples in messages.
+    clips : bool
+        Networks for clips can take them. A network for images takes one frame of a clip.
+    crop_ratio : float
+        For validation.
+    stride : int
+        Distance in the video from one frame of a clip to the next.
+    """
+
+    noun: str
+    clips: bool
+    crop_ratio: float = 0.875
+    stride: int = 1
+
+
+_IMAGES = Kind("images", clips=False)
 
 _CLASSES: dict[str, typing.Any] = {"rule": CLASSES, "help": "number of classes", "default_words": "that of the data"}
 
@@ -27,7 +66,7 @@ _CLASSES: dict[str, typing.Any] = {"rule": CLASSES, "help": "number of classes",
 class Digits(Settings):
     """The handwritten digits of scikit-learn: 1,437 training and 360 validation images, without a download."""
 
-    crop_ratio: typing.ClassVar[float] = 1.0  # for validation; default without a trained network's own
+    kind: typing.ClassVar[Kind] = Kind("images", clips=False, crop_ratio=1.0)
 
     classes: int | None = option(None, "--classes", **_CLASSES)
 
@@ -37,7 +76,7 @@ class Digits(Settings):
 class ImageFolder(Settings):
     """A folder of images, ``train/<class>/…`` and ``val/<class>/…``."""
 
-    crop_ratio: typing.ClassVar[float] = 0.875  # for validation; default without a trained network's own
+    kind: typing.ClassVar[Kind] = _IMAGES
 
     path: Path = option(None, "--data-dir", help="image folder with train/<class>/ and val/<class>/", required=True)
     classes: int | None = option(None, "--classes", **_CLASSES)
@@ -48,7 +87,7 @@ class ImageFolder(Settings):
 class Records(Settings):
     """RecordIO files, as im2rec and ``a2net pack`` write them."""
 
-    crop_ratio: typing.ClassVar[float] = 0.875  # for validation; default without a trained network's own
+    kind: typing.ClassVar[Kind] = _IMAGES
 
     train: Path | None = option(None, "--rec-train", help="training records (.rec)")
     train_index: Path | None = option(
@@ -67,25 +106,62 @@ class Records(Settings):
 class Synthetic(Settings):
     """One random batch, repeated: measures the network without reading data."""
 
-    crop_ratio: typing.ClassVar[float] = 0.875  # for validation; default without a trained network's own
+    kind: typing.ClassVar[Kind] = Kind("samples", clips=True)
 
     batches: int = option(50, "--benchmark-batches", help="batches of an epoch of --benchmark", rule=COUNT)
     classes: int | None = option(None, "--classes", **{**_CLASSES, "default_words": "1000"})
 
 
-Data = typing.Union[Digits, ImageFolder, Records, Synthetic]
+@documented
+@dataclasses.dataclass(frozen=True)
+class MovingDigits(Settings):
+    """Handwritten digits of scikit-learn that move in one of eight directions: 1,437 training and 360 validation clips.
 
-IMAGES: dict[str, typing.Any] = {"rule": BATCH_SIZE, "help": "images per device and step"}
+    The class is the direction, which no single frame shows.
+    """
+
+    kind: typing.ClassVar[Kind] = Kind("clips", clips=True, crop_ratio=1.0)
+
+    classes: int | None = option(None, "--classes", **_CLASSES)
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class Videos(Settings):
+    """Video files or folders of frames: a folder of classes, list files, or a split of UCF-101."""
+
+    kind: typing.ClassVar[Kind] = Kind("clips", clips=True, stride=8)
+
+    path: Path = option(
+        None,
+        "--data-dir",
+        help="folder of videos: train/<class>/ and val/<class>/, or the root of the paths in lists",
+        required=True,
+    )
+    train_list: Path | None = option(None, "--train-list", metavar="FILE", help="list of the training videos")
+    val_list: Path | None = option(None, "--val-list", metavar="FILE", help="list of the validation videos")
+    ucf_split: int | None = option(
+        None, "--ucf-split", rule=UCF_SPLIT, metavar="N", help="split of UCF-101: 1, 2 or 3, as its own lists define it"
+    )
+    annotations: Path | None = option(
+        None, "--annotations", metavar="DIR", help="folder with the lists of --ucf-split", default_words="--data-dir"
+    )
+    classes: int | None = option(None, "--classes", **_CLASSES)
+
+
+Data = typing.Union[Digits, ImageFolder, Records, Synthetic, MovingDigits, Videos]
+
+BATCH: dict[str, typing.Any] = {"rule": BATCH_SIZE, "help": "images or clips per device and step"}
 WORKERS: dict[str, typing.Any] = {
     "rule": PROCESSES,
-    "help": "processes or threads that read images",
+    "help": "processes or threads that read images or clips",
     "default_words": "4; digits 1",
     "name": "num_workers",
     "incidental": True,
 }
 
-# Defaults of options that are None: one set for the embedded digits, one for all other data.
-_IMAGES = {
+# Defaults of options that are None: one set for embedded data, one for all other data of a kind.
+_OTHER = {
     "model": "a2net_resnet50",
     "num_epochs": 100,
     "lr": 0.1,
@@ -108,9 +184,21 @@ DEFAULTS: dict[type, dict[str, typing.Any]] = {
         "log_interval": 10,
         "num_workers": 1,
     },
-    ImageFolder: _IMAGES,
-    Records: _IMAGES,
-    Synthetic: {**_IMAGES, "num_epochs": 1},
+    MovingDigits: {
+        "model": "a2net_resnet20_small_3d",
+        "num_epochs": 8,
+        "lr": 0.05,
+        "wd": 5e-4,
+        "lr_mode": "cosine",
+        "warmup_epochs": 1,
+        "augmentation": "none",
+        "log_interval": 10,
+        "num_workers": 1,
+    },
+    Videos: {**_OTHER, "model": "a2net_resnet50_3d", "augmentation": "author"},
+    ImageFolder: _OTHER,
+    Records: _OTHER,
+    Synthetic: {**_OTHER, "num_epochs": 1},
 }
 
 

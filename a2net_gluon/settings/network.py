@@ -11,6 +11,7 @@ from a2net_gluon.fields import (
     COUNT,
     CROP_RATIO,
     DEVICES,
+    FRAMES,
     INPUT_SIZE,
     Settings,
     documented,
@@ -43,7 +44,7 @@ class Network(Settings):
         None,
         "--model",
         help="name of the network; an unknown one lists all",
-        default_words="a2net_resnet50; for digits a2net_resnet20_small",
+        default_words="a2net_resnet50; for digits a2net_resnet20_small; for videos the same with _3d",
     )
     context: str | None = option(
         None,
@@ -70,6 +71,11 @@ class Network(Settings):
             raise UsageError(f"placement is {self.placement!r}; it must be a dict, e.g. {{'conv4': (2,)}}")
 
     @property
+    def takes_clips(self) -> bool:
+        """Whether it is a network for clips, whose names end in _3d; a test compares this with the networks."""
+        return str(self.name).endswith("_3d")
+
+    @property
     def blocks(self) -> dict[str, typing.Any]:
         """The options of `get_model` that differ from the network's own."""
         given = {"context": self.context, "placement": self.placement, "reduction": self.reduction}
@@ -79,7 +85,7 @@ class Network(Settings):
 @documented
 @dataclasses.dataclass(frozen=True)
 class Input(Settings):
-    """Size, crop and normalization of the input; the description beside a parameter file replaces the defaults."""
+    """Size, crop, normalization and frames of the input; the description beside parameters replaces the defaults."""
 
     size: int | None = option(None, "--input-size", rule=INPUT_SIZE, help="height and width of the input", **_OWN)
     crop_ratio: float | None = option(
@@ -95,6 +101,17 @@ class Input(Settings):
         choices=("dpn", "torchvision", "gluoncv"),
         help="mean and scale",
         default_words="dpn",
+    )
+    frames: int | None = option(
+        None, "--new-length", "--clip-length", rule=FRAMES, help="frames of a clip; for networks for clips", **_OWN
+    )
+    stride: int | None = option(
+        None,
+        "--new-step",
+        "--frame-interval",
+        rule=COUNT,
+        help="distance in the video from one frame of a clip to the next",
+        default_words="8; moving digits 1",
     )
 
 

@@ -16,7 +16,7 @@ from a2net_gluon.fields import (
     option,
     with_defaults,
 )
-from a2net_gluon.settings.data import IMAGES, WORKERS, Data, Digits, defaults_of
+from a2net_gluon.settings.data import BATCH, WORKERS, Data, Digits, defaults_of
 from a2net_gluon.settings.network import Devices, Input, Network
 
 __all__ = ["Attention", "Evaluation", "Export", "Trained"]
@@ -48,7 +48,7 @@ class Evaluation(Trained):
     """The measurement of a trained network on validation data; see `a2net_gluon.evaluate`."""
 
     data: Data = Digits()
-    batch_size: int = option(32, "--batch-size", **IMAGES)
+    batch_size: int = option(32, "--batch-size", **BATCH)
     workers: int | None = option(None, "-j", "--num-data-workers", **WORKERS)
     devices: Devices = Devices()
 

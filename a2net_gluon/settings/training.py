@@ -17,7 +17,17 @@ from a2net_gluon.fields import (
     option,
     with_defaults,
 )
-from a2net_gluon.settings.data import IMAGES, WORKERS, Data, Digits, ImageFolder, Records, Synthetic, defaults_of
+from a2net_gluon.settings.data import (
+    BATCH,
+    WORKERS,
+    Data,
+    Digits,
+    ImageFolder,
+    Records,
+    Synthetic,
+    Videos,
+    defaults_of,
+)
 from a2net_gluon.settings.network import Devices, Input, Network
 from a2net_gluon.settings.optimization import Loss, Optimization, Schedule, Start
 
@@ -51,7 +61,7 @@ class Run(Settings):
     tensorboard: bool = option(False, "--tensorboard", help="write files for TensorBoard too", incidental=True)
 
 
-AUGMENTATIONS = ("dpn", "small", "shift", "none")
+AUGMENTATIONS = ("dpn", "small", "shift", "author", "gluoncv", "torchvision", "none")
 
 
 @documented
@@ -63,16 +73,16 @@ class Training(Settings):
     network: Network = Network()
     input: Input = Input()
     epochs: int | None = option(
-        None, "--num-epochs", rule=EPOCHS, help="epochs of the run", default_words="100; digits 12"
+        None, "--num-epochs", rule=EPOCHS, help="epochs of the run", default_words="100; digits 12; moving digits 8"
     )
-    batch_size: int = option(32, "--batch-size", **IMAGES)
+    batch_size: int = option(32, "--batch-size", **BATCH)
     workers: int | None = option(None, "-j", "--num-data-workers", **WORKERS)
     augmentation: str | None = option(
         None,
         "--augmentation",
         choices=AUGMENTATIONS,
-        help="augmentation of training images",
-        default_words="dpn; digits shift",
+        help="augmentation of training images, or of the frames of training clips, which share one draw",
+        default_words="dpn; for digits shift; for videos author; for moving digits none",
     )
     devices: Devices = Devices()
     kv_store: str | None = option(
@@ -144,7 +154,7 @@ def changed_options(
     """
     if before.get("benchmark"):  # a run of version 0.1.0, which had no other number of batches
         before = {"benchmark_batches": Synthetic().batches, **before}
-    groups = [Training(), ImageFolder("."), Records(), Synthetic()]
+    groups = [Training(), ImageFolder("."), Records(), Synthetic(), Videos(".")]
     defaults = {name: value for group in groups for name, value in flat(group, incidental=False).items()}
     defaults["data_dir"] = defaults["benchmark_batches"] = None  # there are none where the data are of another kind
     pairs = {name: (before.get(name, default), now.get(name, default)) for name, default in defaults.items()}

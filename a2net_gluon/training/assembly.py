@@ -15,11 +15,13 @@ from a2net_gluon.data import (
     Preprocessing,
     RecordFile,
     SampleSource,
+    Sampling,
     Shard,
     Source,
     SyntheticSource,
     digits_dataset,
     folder_dataset,
+    moving_digits_dataset,
     record_dataset,
 )
 from a2net_gluon.data.records import class_names
@@ -31,9 +33,10 @@ from a2net_gluon.networks.trained import fast_options, preprocessing_of
 from a2net_gluon.networks.weights import ParameterFile
 from a2net_gluon.networks.zoo import get_model
 from a2net_gluon.settings import (
-    Digits,
+    Data,
     Evaluation,
     ImageFolder,
+    MovingDigits,
     Optimization,
     Records,
     Synthetic,
@@ -120,8 +123,8 @@ def assemble(
 
 
 def training_preprocessing(training: Training) -> Preprocessing:
-    """The preprocessing of a training run; UsageError for an unknown network, or one that takes clips."""
-    return preprocessing_of(training.input, str(training.network.name), crop_ratio=training.data.crop_ratio)
+    """The preprocessing of a training run; UsageError for an unknown network, or one that does not fit the data."""
+    return preprocessing_of(training.input, str(training.network.name), kind=training.data.kind)
 
 
 def open_source(
@@ -172,15 +175,19 @@ def open_source(
         train, val = _record_files(data, training is not None)
         names = class_names(classes or data.classes, [file for file in (train, val) if file is not None])
         return NativeSource(train, val, names, **reading)
-    return SampleSource(_dataset(data, training is not None, classes), on_skip=on_skip, **reading)
+    sampling = Sampling(preprocessing.frames or 1, preprocessing.stride)
+    return SampleSource(_dataset(data, training is not None, classes, sampling), on_skip=on_skip, **reading)
 
 
-def _dataset(data: Digits | ImageFolder | Records, training: bool, classes: typing.Sequence[str] | None) -> Dataset:
+def _dataset(data: Data, training: bool, classes: typing.Sequence[str] | None, sampling: Sampling) -> Dataset:
     if isinstance(data, Records):
         return record_dataset(*_record_files(data, training), classes=classes or data.classes)
-    dataset = (
-        folder_dataset(data.path, training, classes) if isinstance(data, ImageFolder) else digits_dataset(training)
-    )
+    if isinstance(data, ImageFolder):
+        dataset = folder_dataset(data.path, training, classes)
+    elif isinstance(data, MovingDigits):
+        dataset = moving_digits_dataset(sampling, training)
+    else:
+        dataset = digits_dataset(training)
     if data.classes not in (None, len(dataset.classes)):
         raise UsageError(f"--classes is {data.classes}, the data have {len(dataset.classes)}: leave --classes out")
     return dataset

@@ -59,7 +59,7 @@ def evaluate(evaluation: Evaluation, on_skip: typing.Callable[[str, str], object
     """
     evaluation = evaluation.resolved()
     contexts = contexts_of(evaluation.devices)
-    net, description, classes_known = load_trained(evaluation, contexts, crop_ratio=evaluation.data.crop_ratio)
+    net, description, classes_known = load_trained(evaluation, contexts, kind=evaluation.data.kind)
     trained = len(description.classes)
     known = description.classes if classes_known else None
     source = open_source(evaluation, description.preprocessing, len(contexts), known, on_skip)

@@ -268,6 +268,6 @@ def check_finite(meter: Meter) -> None:
     """Raise FailureError if training has diverged."""
     if not meter.finite:
         raise FailureError(
-            f"the training loss is not finite any more after {meter.count:,} images of the epoch: {_CURE}, "
+            f"the training loss is not finite any more after {meter.count:,} samples of the epoch: {_CURE}, "
             "or skip such steps with --skip-bad-steps N"
         )

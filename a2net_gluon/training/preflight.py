@@ -30,7 +30,7 @@ from a2net_gluon.training.scalars import check_tensorboard
 
 __all__ = ["Finding", "check", "check_training_memory"]
 
-_SAMPLES = 200  # images of each part that are decoded
+_SAMPLES = 200  # samples of each part that are decoded
 _GIGABYTE = 1e9
 
 
@@ -64,7 +64,8 @@ def check(training: Training) -> typing.Iterator[Finding]:
         preprocessing = training_preprocessing(training)
         with contextlib.closing(open_source(training, preprocessing, len(contexts))) as source:
             for part, samples in source.parts().items():
-                yield from _check_samples(part, samples, source.classes, preprocessing.size)
+                noun = training.data.kind.noun
+                yield from _check_samples(part, samples, source.classes, preprocessing.size, noun)
             yield Finding("ok", "preprocessing", _preprocessing_in_words(training, preprocessing))
             yield from _check_training(training, contexts, source, preprocessing)
     except (UsageError, FailureError) as error:
@@ -91,7 +92,9 @@ def _build() -> str:
     return "MXNet for CUDA 11.2" if environment.has_cuda_build() else "MXNet for the CPU"
 
 
-def _check_samples(part: str, samples: Samples, classes: typing.Sequence[str], size: int) -> typing.Iterator[Finding]:
+def _check_samples(
+    part: str, samples: Samples, classes: typing.Sequence[str], size: int, noun: str
+) -> typing.Iterator[Finding]:
     """Count the classes and decode some of the samples."""
     what, labels = f"{part} data", np.asarray(samples.labels)
     if labels.min() < 0:
@@ -101,17 +104,17 @@ def _check_samples(part: str, samples: Samples, classes: typing.Sequence[str], s
     yield Finding(
         "ok",
         what,
-        f"{len(samples.names):,} images, {len(classes)} classes of {counts.min():,} to {counts.max():,} images",
+        f"{len(samples.names):,} {noun}, {len(classes)} classes of {counts.min():,} to {counts.max():,}",
     )
     if len(counts) > len(classes):
         yield Finding("FAIL", what, f"label {len(counts) - 1} for {len(classes)} classes: set --classes")
     empty = [classes[number] for number in np.flatnonzero(counts[: len(classes)] == 0)]
     if empty:
-        yield Finding("warn", what, f"{len(empty)} classes without an image, e.g. {empty[0]}")
-    yield from _decode_some(what, samples, size)
+        yield Finding("warn", what, f"{len(empty)} classes without a sample, e.g. {empty[0]}")
+    yield from _decode_some(what, samples, size, noun)
 
 
-def _decode_some(what: str, samples: Samples, size: int) -> typing.Iterator[Finding]:
+def _decode_some(what: str, samples: Samples, size: int, noun: str) -> typing.Iterator[Finding]:
     numbers = np.unique(np.linspace(0, len(samples.names) - 1, _SAMPLES).astype(int))
     problems, small, start = {}, [], time.monotonic()
     for number in map(int, numbers):
@@ -121,7 +124,7 @@ def _decode_some(what: str, samples: Samples, size: int) -> typing.Iterator[Find
         except DecodeError as error:
             problems[samples.names[number]] = str(error)
     speed = len(numbers) / (time.monotonic() - start)
-    yield Finding("ok", what, f"{len(numbers)} images decoded at {speed:.0f} images/s by one reader")
+    yield Finding("ok", what, f"{len(numbers)} {noun} decoded at {speed:.0f} {noun}/s by one reader")
     if problems:
         name, reason = next(iter(problems.items()))
         yield Finding("warn", what, f"{len(problems)} of {len(numbers)} cannot be read, e.g. {name} ({reason})")

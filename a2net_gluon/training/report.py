@@ -72,7 +72,7 @@ class Report:
     ) -> None:
         self._on_lost = on_lost
         self._epochs, self._interval = training.epochs or 1, training.run.log_interval or 1
-        self._workers, self._quiet = training.workers, quiet
+        self._workers, self._quiet, self._noun = training.workers, quiet, training.data.kind.noun
         self._terminal = sys.stderr.isatty() and not quiet
         self._log = logging.getLogger("a2net_gluon.training")
         self._log.setLevel(logging.DEBUG)
@@ -104,7 +104,7 @@ class Report:
         self._log.info(printable(text))
 
     def skipped(self, name: str, reason: str) -> None:
-        """Log an image that cannot be read."""
+        """Log a sample that cannot be read."""
         self.line(f"skipped {name}: {reason}")
 
     def start(self, training: Training, learner: Learner, source: Source, description: Description) -> None:
@@ -121,7 +121,8 @@ class Report:
             f"input {'×'.join(map(str, shape))}, on {', '.join(str(context) for context in learner.contexts)}"
         )
         self.line(
-            f"{source.train_count:,} training images, {source.val_count:,} validation images, seed {training.seed}"
+            f"{source.train_count:,} training {self._noun}, {source.val_count:,} validation {self._noun}, "
+            f"seed {training.seed}"
         )
         self.line(
             f"learning rate {training.optimization.lr:g} ({training.schedule.mode}) for a total batch of {total:,} "
@@ -148,7 +149,7 @@ class Report:
                 bar.update(progress.batches - bar.n)
                 if progress.batches // self._interval > logged:
                     logged = progress.batches // self._interval
-                    text = _progress_in_words(progress)
+                    text = _progress_in_words(progress, self._noun)
                     bar.set_postfix_str(text)
                     self._log.debug(f"{head} batch {progress.batches}/{batches}: {text}")
                     if logged == HINT_AFTER:
@@ -166,8 +167,9 @@ class Report:
         skipped = f"; {row['skipped_steps']} steps skipped" if row["skipped_steps"] else ""
         self.line(
             f"epoch {row['epoch']}/{self._epochs}: training {in_words(meter.columns, row, 'train_')}; "
-            f"validation {in_words(accuracies, row, 'val_')} ({row['val_count']:,} of {val_count:,} images){average}; "
-            f"{row['images_per_second']:.0f} images/s, {percent(row['data_wait'])} waiting for data{skipped}"
+            f"validation {in_words(accuracies, row, 'val_')} ({row['val_count']:,} of {val_count:,} {self._noun})"
+            f"{average}; "
+            f"{row['images_per_second']:.0f} {self._noun}/s, {percent(row['data_wait'])} waiting for data{skipped}"
         )
         self._hint(row["data_wait"])
 
@@ -175,15 +177,15 @@ class Report:
         """Log a remedy if a run is input-bound."""
         if data_wait > INPUT_BOUND:
             self.line(
-                f"  training waits for images {percent(data_wait)} of the time: more readers (-j, now "
+                f"  training waits for {self._noun} {percent(data_wait)} of the time: more readers (-j, now "
                 f"{self._workers}), records (a2net pack) with --native-reader, or a faster disk would help"
             )
 
     def end(
         self, source: Source, best: typing.Mapping[str, typing.Any] | None, meter: type[Meter], folder: pathlib.Path
     ) -> None:
-        """Log the problems with images, the best epoch, and the contents of the run folder."""
-        for text in problems_in_words(source.problems):
+        """Log the problems with samples, the best epoch, and the contents of the run folder."""
+        for text in problems_in_words(source.problems, self._noun):
             self.line(text)
         if best:
             headline = [column for column in meter.columns if column.name == meter.headline]
@@ -191,19 +193,19 @@ class Report:
         self.line(f"run folder {folder}: best.params, checkpoints/, log.txt, metrics.csv, curves.png, run.json")
 
 
-def problems_in_words(problems: Problems) -> typing.Iterator[str]:
-    """Yield lines about images that were skipped or enlarged, if there were any."""
+def problems_in_words(problems: Problems, noun: str = "images") -> typing.Iterator[str]:
+    """Yield lines about images or clips, as `noun` says, that were skipped or enlarged, if there were any."""
     if problems.skipped:
-        yield f"{len(problems.skipped):,} unreadable images were skipped: {', '.join(sorted(problems.skipped)[:10])}"
+        yield f"{len(problems.skipped):,} unreadable {noun} were skipped: {', '.join(sorted(problems.skipped)[:10])}"
     if problems.enlarged:
         example = min(problems.enlarged)
-        yield f"{len(problems.enlarged):,} images are smaller than the input and were enlarged, e.g. {example}"
+        yield f"{len(problems.enlarged):,} {noun} are smaller than the input and were enlarged, e.g. {example}"
 
 
-def _progress_in_words(progress: Progress) -> str:
+def _progress_in_words(progress: Progress, noun: str) -> str:
     meter = progress.meter
     shown = [column for column in meter.columns if not column.fraction or column.name == meter.headline]
     return (
-        f"{in_words(shown, meter.metrics)}, {progress.images_per_second:.0f} images/s, "
+        f"{in_words(shown, meter.metrics)}, {progress.images_per_second:.0f} {noun}/s, "
         f"{percent(progress.data_wait)} waiting for data, learning rate {progress.learning_rate:.4g}"
     )

@@ -168,7 +168,8 @@ class _Run:
         before = state.get("data", data)  # version 0.1 did not store it at first
         changed = [part for part in {**before, **data} if before.get(part) != data.get(part)]
         for part in changed:
-            self.report.line(f"the {part} images or their labels are others than when this run was last started")
+            noun = self.training.data.kind.noun
+            self.report.line(f"the {part} {noun} or their labels are others than when this run was last started")
         if state["batches"] == self._batches_in_numbers() and "training" not in changed:
             self.progress = self._new_progress(state["progress"])
         elif state["batch"]:

@@ -27,7 +27,7 @@ def read_epoch(training: Training, tell: typing.Callable[[str], object]) -> floa
     Returns
     -------
     float
-        Images per second, without the first batch, during which readers start.
+        Samples per second, without the first batch, during which readers start.
 
     Raises
     ------
@@ -35,6 +35,7 @@ def read_epoch(training: Training, tell: typing.Callable[[str], object]) -> floa
         If settings and data do not fit, or there is only one batch.
     """
     training = training.resolved()
+    noun = training.data.kind.noun
     preprocessing, devices = training_preprocessing(training), len(contexts_of(training.devices))
     source = open_source(
         training, preprocessing, devices, on_skip=lambda name, reason: tell(f"skipped {name}: {reason}")
@@ -48,11 +49,11 @@ def read_epoch(training: Training, tell: typing.Callable[[str], object]) -> floa
                 continue
             speed = number * source.batch_size / (time.monotonic() - start)
             if (number + 1) % interval == 0:
-                tell(f"batch {number + 1}/{source.train_batches}: {speed:.0f} images/s")
-        for text in problems_in_words(source.problems):
+                tell(f"batch {number + 1}/{source.train_batches}: {speed:.0f} {noun}/s")
+        for text in problems_in_words(source.problems, noun):
             tell(text)
     if speed is None:
         raise UsageError(f"{source.train_batches} batch is too little to time: lower --batch-size")
-    images = f"{source.batch_size} images {preprocessing.size}×{preprocessing.size}"
-    tell(f"{source.train_batches} batches of {images}: {speed:.0f} images/s from the data alone")
+    samples = f"{source.batch_size} {noun} {'×'.join(map(str, preprocessing.input_shape[1:]))}"
+    tell(f"{source.train_batches} batches of {samples}: {speed:.0f} {noun}/s from the data alone")
     return speed
