@@ -97,7 +97,20 @@ def load_parameter(parameter: mx.gluon.Parameter, array: mx.nd.NDArray, contexts
     ``Parameter.set_data`` of MXNet 1.9.1 refuses a parameter that is not initialized, and ``load_parameters`` of a
     block reads a file whole. Its private step for one parameter does both.
     """
+    if array.ndim == 5 and has_values(parameter):  # a weight of a 3-D convolution
+        replace_values(parameter, array)
+        return
     parameter._load_init(array, list(contexts), cast_dtype=True, dtype_source="current")
+
+
+def replace_values(parameter: mx.gluon.Parameter, array: mx.nd.NDArray) -> None:
+    """Give an initialized parameter new arrays with the values of `array` on its devices.
+
+    ``Parameter.set_data`` of MXNet 1.9.1 writes into the arrays that are there. Inference on the CPU has left the
+    weights of 3-D convolutions in oneDNN's layout, and the next use of such a weight then fails ("Check failed:
+    to.IsDefaultData()").
+    """
+    parameter._init_impl(array.astype(parameter.dtype, copy=False), parameter.list_ctx())
 
 
 def wait_for_running_statistics() -> None:

@@ -41,6 +41,32 @@ def parameter_on_two_devices():
 # Parameters
 
 
+@pytest.mark.parametrize("mended", [False, True])
+def test_weights_of_3d_convolutions_cannot_be_set_after_inference(mended):
+    script = f"""
+import a2net_gluon, mxnet as mx, numpy as np
+from a2net_gluon import mxnet_fixes
+layer = mx.gluon.nn.Conv3D(16, 3, in_channels=16, use_bias=False)
+layer.initialize()
+layer.hybridize(static_alloc=True, static_shape=True)
+x = mx.nd.random.uniform(shape=(2, 16, 4, 8, 8))
+first = [layer(x).asnumpy() for _ in range(2)][-1]
+other = 2 * mx.nd.random.uniform(shape=layer.weight.shape)
+if {mended}:
+    mxnet_fixes.replace_values(layer.weight, other)
+else:
+    layer.weight.set_data(other)
+second = layer(x).asnumpy()
+fresh = mx.gluon.nn.Conv3D(16, 3, in_channels=16, use_bias=False)
+fresh.initialize()
+fresh.weight.set_data(other)
+assert np.array_equal(second, fresh(x).asnumpy()) and not np.array_equal(second, first)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) == mended, done.stderr
+    assert mended or "IsDefaultData" in done.stderr
+
+
 def test_collect_params_has_other_names_than_files(tmp_path):
     net = dense(in_units=4)
     net.initialize()

@@ -22,6 +22,8 @@ NEEDED = {
     settings.ImageFolder: {"path": "images"},
     settings.Records: {},
     settings.Synthetic: {},
+    settings.MovingDigits: {},
+    settings.Videos: {"path": "videos"},
     settings.Network: {},
     settings.Input: {},
     settings.Devices: {},
@@ -63,14 +65,18 @@ def parse(kind, words):
         return options.parse_export(["resnet50", "--output", "prefix", *words])
     if kind in (settings.Evaluation, settings.Trained):
         return options.parse_evaluation(["resnet50", "--params", "x.params", *words])
+    if kind in (settings.Input, settings.MovingDigits):
+        return options.parse_training(words, None, options.FOR_CLIPS).training
+    if kind is settings.Videos:
+        return options.parse_training(["--data-dir", "videos", *words], None, options.FOR_CLIPS).training
     return options.parse_training(words).training
 
 
 def test_every_class_of_settings_is_here():
     classes = {value for value in vars(settings).values() if isinstance(value, type)}
-    assert classes == set(NEEDED)
-    assert {*settings.__all__} == {kind.__name__ for kind in NEEDED} | {"Data"}
-    assert set(typing.get_args(settings.Data)) == set(list(NEEDED)[:4])
+    assert classes == {*NEEDED, settings.Kind}
+    assert {*settings.__all__} == {kind.__name__ for kind in NEEDED} | {"Data", "Kind"}
+    assert set(typing.get_args(settings.Data)) == set(list(NEEDED)[:6])
 
 
 @pytest.mark.parametrize("kind", NEEDED, ids=named)
@@ -273,6 +279,8 @@ DEFAULTS = [
     (settings.ImageFolder("x"), ("a2net_resnet50", 100, 0.1, 1e-4, "step", 0, "dpn", 50, 4)),
     (settings.Records(), ("a2net_resnet50", 100, 0.1, 1e-4, "step", 0, "dpn", 50, 4)),
     (settings.Synthetic(), ("a2net_resnet50", 1, 0.1, 1e-4, "step", 0, "dpn", 50, 4)),
+    (settings.MovingDigits(), ("a2net_resnet20_small_3d", 4, 0.05, 5e-4, "cosine", 1, "none", 10, 1)),
+    (settings.Videos("x"), ("a2net_resnet50_3d", 100, 0.1, 1e-4, "step", 0, "author", 50, 4)),
 ]
 
 
@@ -294,7 +302,7 @@ def test_resolved_defaults(data, expected):
     assert settings.Training(data=data).epochs is None  # the original is as it was
     evaluation = settings.Evaluation(data=data, network=settings.Network("resnet50"), params="x").resolved()
     assert (evaluation.workers, evaluation.network.name) == (expected[-1], "resnet50")
-    assert data.kind.crop_ratio == (1.0 if isinstance(data, settings.Digits) else 0.875)
+    assert data.kind.crop_ratio == (1.0 if isinstance(data, (settings.Digits, settings.MovingDigits)) else 0.875)
 
 
 def test_given_values_are_not_replaced():

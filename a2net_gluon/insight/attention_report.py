@@ -18,7 +18,7 @@ from a2net_gluon.insight.attention import AttentionProbe, BlockAttention
 from a2net_gluon.insight.attention_sheet import DPI, draw_sheet
 from a2net_gluon.networks import Description, list_models
 from a2net_gluon.networks.trained import load_trained
-from a2net_gluon.settings import Attention
+from a2net_gluon.settings import Attention, ImageFolder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,7 +56,7 @@ def attention(options: Attention) -> Iterator[Report]:
         If a file is damaged or cannot be written.
     """
     images = find_images(options.images)
-    net, description, _ = load_trained(options)
+    net, description, _ = load_trained(options, kind=ImageFolder.kind)
     output = str(options.output)
     return write_reports(net, description, images, output, options.blocks, options.maps, options.locations)
 

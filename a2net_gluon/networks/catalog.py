@@ -77,11 +77,11 @@ _RESNET50 = _image_resnet(3, 4, 6, 3)
 _RESNET152 = _image_resnet(3, 8, 36, 3)
 # For small images, 32 to 64 pixels: no reduction before the first stage. Not in the paper.
 _RESNET20_SMALL = Architecture(16, (3, 3), (1, 1), None, image_stages((2, 2, 2), (64, 128, 256)))
-# Its twin for clips of the same size: the time is halved where the size is.
+# Its twin for small clips. The stem halves the size, since a clip has many times the pixels of an image.
 _RESNET20_SMALL_3D = Architecture(
     16,
     (3, 3, 3),
-    (1, 1, 1),
+    (1, 2, 2),
     None,
     clip_stages(((3, 1),) * 3, (64, 128, 256), ((1, 1, 1), (2, 2, 2), (2, 2, 2))),
 )

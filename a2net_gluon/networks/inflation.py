@@ -12,7 +12,13 @@ import typing
 import mxnet as mx
 
 from a2net_gluon.errors import UsageError
-from a2net_gluon.mxnet_fixes import has_values, mean_over_devices, named_parameters, wait_for_running_statistics
+from a2net_gluon.mxnet_fixes import (
+    has_values,
+    mean_over_devices,
+    named_parameters,
+    replace_values,
+    wait_for_running_statistics,
+)
 from a2net_gluon.networks.weights import HEAD, is_context, remainder
 
 __all__ = ["InflationReport", "inflate"]
@@ -75,7 +81,7 @@ def inflate(net2d: mx.gluon.HybridBlock, net3d: mx.gluon.HybridBlock) -> Inflati
         array, target = mean_over_devices(sources[name]).astype("float32"), targets[name]
         if name in report.inflated:
             array = mx.nd.broadcast_to(array.expand_dims(2) / target.shape[2], target.shape)
-        target.set_data(array)
+        replace_values(target, array)
     return report
 
 

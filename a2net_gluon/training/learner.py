@@ -139,7 +139,7 @@ class Learner:
                 array = self.average.arrays[name]
             else:
                 array = mxnet_fixes.mean_over_devices(trained[name])
-            copied.set_data(array.astype(copied.dtype, copy=False))  # MXNet does not cast between devices
+            mxnet_fixes.replace_values(copied, array)
         return evaluate_batches(
             self._quick_copy,
             batches,

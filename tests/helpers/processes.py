@@ -16,9 +16,9 @@ def usual_environment():
     return {name: value for name, value in os.environ.items() if name != THREADS or not threads_are_free()}
 
 
-def start(*arguments, **kwargs):
-    """Start train_imagenet.py in the background, as from a user's shell."""
-    words = [sys.executable, "train_imagenet.py", *map(str, arguments)]
+def start(*arguments, script="train_imagenet.py", **kwargs):
+    """Start a training script in the background, as from a user's shell."""
+    words = [sys.executable, script, *map(str, arguments)]
     return subprocess.Popen(words, cwd=ROOT, env=usual_environment(), **kwargs)
 
 

@@ -20,8 +20,8 @@ def test_sound_run(capsys, image_folder, tmp_path):
     text = findings(capsys, 0, "--data-dir", image_folder, *SMALL, "--save-dir", tmp_path / "run")
     for part in (
         "devices: cpu(0)",
-        "training data: 12 images, 2 classes of 6 to 6 images",
-        "validation data: 10 images, 2 classes of 5 to 5 images",
+        "training data: 12 images, 2 classes of 6 to 6",
+        "validation data: 10 images, 2 classes of 5 to 5",
         "10 images decoded at",
         "validation resize 37, crop 32; mean 124, 117, 104; scale 0.0167",
         "100 epochs of 3 steps, total batch 4",

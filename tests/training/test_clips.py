@@ -1,0 +1,86 @@
+"""Training on clips: what images have, and that motion is what is learnt."""
+
+import signal
+import subprocess
+
+import pytest
+
+import a2net_gluon as a2
+from a2net_gluon import settings
+from a2net_gluon.data import SampleSource
+from a2net_gluon.errors import InterruptedRunError
+from tests.helpers.processes import start, wait_until
+
+SMALL = {"input": settings.Input(size=16, frames=4), "batch_size": 32, "workers": 1}
+
+
+def moving(tmp_path, name, **changes):
+    """Settings of a run on moving digits."""
+    return settings.Training(data=settings.MovingDigits(), save_dir=tmp_path / name, **{**SMALL, **changes})
+
+
+def test_names_tell_networks_for_clips():
+    for name in a2.list_models():
+        assert settings.Network(name).takes_clips == (name in a2.list_models(ndim=3))
+
+
+def test_motion_is_what_is_learnt(tmp_path):
+    """A network for images stays at chance on single frames; one for clips does not."""
+    images = {"network": settings.Network("resnet20_small"), "input": settings.Input(size=16)}
+    still = a2.train(moving(tmp_path, "still", **images, epochs=2))
+    clips = a2.train(moving(tmp_path, "clips", epochs=2))
+    # Chance is 1/8; 0.195 is four standard deviations above it, for 360 clips.
+    assert still.best["val_top1"] < 0.195 < 0.4 < clips.best["val_top1"]
+
+
+def stop_after(monkeypatch, epoch, batches):
+    """Send SIGTERM to this process when batch number `batches` of an epoch is read."""
+    read = SampleSource.train
+
+    def train(self, number, first=0):
+        for place, batch in enumerate(read(self, number, first), first):
+            if (number, place) == (epoch, batches):
+                signal.raise_signal(signal.SIGTERM)
+            yield batch
+
+    monkeypatch.setattr(SampleSource, "train", train)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of two epochs that is not stopped."""
+    return a2.train(moving(tmp_path_factory.mktemp("whole"), "run", epochs=2))
+
+
+def assert_same_end(resumed, whole):
+    """The same results and the same bits of all parameters."""
+    for one, other in zip(resumed.history, whole.history):
+        assert {name: one[name] for name in one if name.startswith(("train_", "val_"))} == {
+            name: other[name] for name in other if name.startswith(("train_", "val_"))
+        }
+    assert (resumed.folder / "best.params").read_bytes() == (whole.folder / "best.params").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("epoch", "batches"), [(1, 7), (2, 30)])
+def test_stopped_in_an_epoch_of_clips_ends_like_a_run_that_was_not(whole, tmp_path, monkeypatch, epoch, batches):
+    with monkeypatch.context() as patch:
+        stop_after(patch, epoch, batches)
+        with pytest.raises(InterruptedRunError):
+            a2.train(moving(tmp_path, "stopped", epochs=2))
+    resumed = a2.train(moving(tmp_path, "stopped", epochs=2, run=settings.Run(resume=True)))
+    assert_same_end(resumed, whole)
+
+
+@pytest.mark.slow
+def test_killed_in_an_epoch_of_clips_ends_like_a_run_that_was_not(whole, tmp_path):
+    flags = ("--num-epochs", 2, "--input-size", 16, "--clip-length", 4, "--log-interval", 5)
+    process = start(*flags, "--save-dir", tmp_path / "killed", script="train_video.py", stdout=subprocess.DEVNULL)
+    log = tmp_path / "killed" / "log.txt"
+    try:
+        assert wait_until(lambda: log.exists() and "epoch 2/2 batch 10/" in log.read_text(), process)
+    finally:
+        process.kill()
+        process.wait(60)
+    resumed = a2.train(moving(tmp_path, "killed", epochs=2, run=settings.Run(resume=True)))
+    assert_same_end(resumed, whole)
