@@ -1,4 +1,4 @@
-"""Data: folders, records, embedded digits, synthetic batches; decoding, augmentation and preprocessing.
+"""Data: folders, records, videos, embedded digits, synthetic batches; decoding, augmentation and preprocessing.
 
 Every source yields `Batch` objects of uint8 crops; `Preprocessing.normalize` turns them into a network's input on the
 device. Pixels are transferred as bytes, and all sources use one normalization.
@@ -16,6 +16,14 @@ from a2net_gluon.data.records import RecordFile, record_dataset
 from a2net_gluon.data.samples import Batch, Dataset, ImageSamples, Problems, Samples, Shard, Source
 from a2net_gluon.data.source import SampleSource
 from a2net_gluon.data.synthetic import SyntheticSource
+from a2net_gluon.data.video_lists import (
+    VideoList,
+    check_groups_apart,
+    check_same_classes,
+    folder_videos,
+    read_list,
+    ucf101_split,
+)
 
 __all__ = [
     "AUGMENTATIONS",
@@ -36,12 +44,18 @@ __all__ = [
     "Source",
     "SyntheticSource",
     "Video",
+    "VideoList",
     "VideoSamples",
+    "check_groups_apart",
+    "check_same_classes",
     "digits_dataset",
     "find_images",
     "folder_dataset",
+    "folder_videos",
     "list_images",
     "moving_digits_dataset",
     "pack_folder",
+    "read_list",
     "record_dataset",
+    "ucf101_split",
 ]

@@ -14,37 +14,45 @@ from a2net_gluon.data.decoding import DecodeError, decode
 from a2net_gluon.data.samples import Dataset, ImageSamples
 from a2net_gluon.errors import FailureError, UsageError
 
-__all__ = ["IMAGE_SUFFIXES", "find_images", "folder_dataset", "list_images", "read_image"]
+__all__ = ["IMAGE_SUFFIXES", "find_images", "folder_dataset", "list_classes", "list_images", "read_image"]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 
 
-def list_images(
-    folder: str | os.PathLike[str], classes: typing.Sequence[str] | None = None
-) -> tuple[tuple[str, ...], ImageSamples]:
-    """List the images of ``folder/<class>/``, classes and files in sorted order.
+def list_classes(
+    folder: str | os.PathLike[str],
+    classes: typing.Sequence[str] | None,
+    accepts: typing.Callable[[os.DirEntry[str]], bool],
+    kind: str,
+) -> tuple[tuple[str, ...], list[str], list[int]]:
+    """List what lies in ``folder/<class>/``, classes and entries in sorted order.
 
     Parameters
     ----------
     folder : str or Path
-    classes : sequence of str, optional
-        The classes to expect; default: the names of the sub-folders.
+    classes : sequence of str or None
+        The classes to expect; None: the names of the sub-folders.
+    accepts : callable
+        Whether an entry of a class is a sample.
+    kind : str
+        What samples are, for messages: "image", "video".
 
     Returns
     -------
     classes : tuple of str
-    images : ImageSamples
+    paths : list of str
+    labels : list of int
 
     Raises
     ------
     UsageError
         If the folder is missing or has no sub-folders, or has a class that is not in `classes`.
     FailureError
-        If a class has no image.
+        If a class has no sample.
     """
     folder = pathlib.Path(folder)
     if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder; image data lies in train/<class>/ and val/<class>/")
+        raise UsageError(f"{folder}: no such folder; {kind} data lies in train/<class>/ and val/<class>/")
     found = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
     if not found:
         raise UsageError(f"{folder}: has no sub-folders; there must be one for each class")
@@ -55,11 +63,25 @@ def list_images(
     paths: list[str] = []
     labels: list[int] = []
     for name in found:
-        files = sorted(entry.path for entry in os.scandir(folder / name) if entry.name.lower().endswith(IMAGE_SUFFIXES))
+        files = sorted(entry.path for entry in os.scandir(folder / name) if accepts(entry))
         if not files:
-            raise FailureError(f"{folder / name}: class {name!r} has no image; add some, or remove the folder")
+            raise FailureError(f"{folder / name}: class {name!r} has no {kind}; add some, or remove the folder")
         paths += files
         labels += [classes.index(name)] * len(files)
+    return classes, paths, labels
+
+
+def list_images(
+    folder: str | os.PathLike[str], classes: typing.Sequence[str] | None = None
+) -> tuple[tuple[str, ...], ImageSamples]:
+    """List the images of ``folder/<class>/``, as `list_classes` does; it names the parameters and the errors.
+
+    Returns
+    -------
+    classes : tuple of str
+    images : ImageSamples
+    """
+    classes, paths, labels = list_classes(folder, classes, _is_image, "image")
     return classes, ImageSamples(paths, labels, functools.partial(_read_numbered, paths))
 
 
@@ -127,6 +149,10 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     except OSError as error:
         raise DecodeError(error.strerror) from None
     return decode(content)
+
+
+def _is_image(entry: os.DirEntry[str]) -> bool:
+    return entry.name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def _read_numbered(paths: typing.Sequence[str], number: int) -> np.ndarray:
