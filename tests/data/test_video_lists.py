@@ -20,6 +20,7 @@ from a2net_gluon.data.video_lists import (
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.terminal import printable
 from tests.fuzz.mutations import mutated, pick
+from tests.helpers.processes import ROOT
 
 UCF = ("Archery/v_Archery_g01_c01.avi", "Archery/v_Archery_g08_c02.avi")
 UCF += ("HandstandPushups/v_HandStandPushups_g01_c01.avi", "HandstandPushups/v_HandStandPushups_g09_c04.avi")
@@ -31,6 +32,14 @@ def root(tmp_path):
     folder = tmp_path / "videos"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def listed(monkeypatch):
+    """The folders that are listed from now on."""
+    folders, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda folder: folders.append(str(folder)) or scandir(folder))
+    return folders
 
 
 def touch(root, *names):
@@ -181,6 +190,21 @@ def test_files_of_names_that_are_wrong(text, message, root):
         read(root, "a.mp4 1\n", label_names=write(root, text, "names.txt"))
 
 
+def test_lines_of_the_documentation(root):
+    """Each line in the table of docs/videos.md is of the form that the table names."""
+    page = (ROOT / "docs" / "videos.md").read_text(encoding="utf-8").split("### List files")[1]
+    rows = re.findall(r"^\| .* \| `([^`]+)` \| `([^`]+)` \|$", page, re.MULTILINE)
+    assert len(rows) == 8
+    touch(root, "archery/shot 1.mp4", "archery/shot 1.avi", "archery/abcdefghijk_000009_000019.mp4")
+    touch(root, "Archery/v_Archery_g08_c01.avi", "Archery/v_Archery_g01_c01.avi")
+    frames(root, "archery/shot_1")
+    write(root, "1 Archery\n", "classInd.txt")
+    for line, form in rows:
+        header = f"{','.join(COLUMNS)}\n" if "csv" in form else ""
+        found = read(root, header + line, classes=("archery",) if "name" in form else None)
+        assert (found.format, found.labels) == (form, (0,)), line
+
+
 # UCF-101
 
 
@@ -229,6 +253,8 @@ def test_ucf101_in_part(root):
     assert read(root, last).labels == (1, 1)
     assert read(root, last.replace(" 2", " 1")).labels == (1, 1)  # counted from 0
     (root.parent / "classInd.txt").unlink()
+    whole = read(root, official())
+    assert (whole.labels, whole.classes) == ((0, 0, 1, 1), ("Archery", "HandstandPushups"))
     assert read(root, last).classes == ("0", "1", "HandstandPushups")
     classes = ("HandstandPushups", "Archery")
     assert read(root, official(), classes=classes).labels == (1, 1, 0, 0)  # by name
@@ -468,6 +494,15 @@ def test_absolute_paths(root):
     assert found.paths == (f"{root}/a.mp4", f"{root.parent}/other/x y.mp4")
 
 
+@pytest.mark.parametrize("entry", ["../secret 1", "../secret 1 0", "x/../../secret 1 0", "../../ 1 0"])
+def test_nothing_is_looked_up_outside(entry, root, listed):
+    touch(root, "a 1 0.mp4", "x/a.mp4")
+    touch(root.parent, "secret.mp4", "secret 1.mp4")
+    with pytest.raises(UsageError, match="contains '..'; write the path without it"):
+        read(root, entry)
+    assert listed == []
+
+
 def test_relative_folder(root, monkeypatch):
     touch(root, "a.mp4", "x/b.mp4")
     text = write(root, "a.mp4 0\nx/b 1\n")
@@ -475,12 +510,10 @@ def test_relative_folder(root, monkeypatch):
     assert read_list(text, ".").paths == ("a.mp4", "x/b.mp4")
 
 
-def test_each_folder_is_listed_once(root, monkeypatch):
+def test_each_folder_is_listed_once(root, listed):
     names = [f"c{number % 4}/v{number}.mp4" for number in range(2000)]
     touch(root, *names)
     path = write(root, "\n".join(f"{name} {number % 4}" for number, name in enumerate(names)))
-    listed, scandir = [], os.scandir
-    monkeypatch.setattr(os, "scandir", lambda folder: listed.append(str(folder)) or scandir(folder))
     assert len(read_list(path, root).paths) == 2000
     assert sorted(listed) == [f"{root}/c{number}" for number in range(4)]
 
