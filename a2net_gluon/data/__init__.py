@@ -24,6 +24,7 @@ from a2net_gluon.data.video_lists import (
     read_list,
     ucf101_split,
 )
+from a2net_gluon.data.views import View, ViewGrid, ViewSamples
 
 __all__ = [
     "AUGMENTATIONS",
@@ -46,6 +47,9 @@ __all__ = [
     "Video",
     "VideoList",
     "VideoSamples",
+    "View",
+    "ViewGrid",
+    "ViewSamples",
     "check_groups_apart",
     "check_same_classes",
     "digits_dataset",

@@ -1,4 +1,4 @@
-"""Clips of videos as samples: which frames a clip takes, and the views of a video in an evaluation.
+"""Clips of videos as samples: which frames a clip takes. `a2net_gluon.data.views` has several views of each video.
 
 Where to look (`Sampling`), how to read (`Video`) and what to do with the frames (`Augmentation`, `Preprocessing`) are
 three things. A video shorter than a clip is repeated from its start.

@@ -74,6 +74,7 @@ class NativeSource:
         self.val_count = len(val)
         self.batch_size = batch_size
         self.problems = Problems()
+        self.split: str | None = None
         self._train, self._val = train, val
         self._preprocessing, self._augmentation = preprocessing, augmentation
         self._workers, self._seed = workers, seed

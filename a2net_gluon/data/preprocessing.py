@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from typing import Any, Sequence
+from typing import Any, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -19,8 +19,10 @@ from a2net_gluon.environment import largest_image
 from a2net_gluon.errors import UsageError
 from a2net_gluon.fields import COUNT, CROP_RATIO, FRAMES, INPUT_SIZE, PIXEL, POSITIVE
 
-__all__ = ["INTERPOLATION", "NORMALIZATIONS", "Preprocessing", "normalize"]
+__all__ = ["CENTRE", "INTERPOLATION", "NORMALIZATIONS", "Place", "Preprocessing", "normalize"]
 
+Place = Tuple[float, float]  # of a crop, from (0, 0) at the top left of the image to (1, 1) at the bottom right: (x, y)
+CENTRE: Place = (0.5, 0.5)
 INTERPOLATION = 2  # bicubic, in mxnet's and OpenCV's numbering; the DPN code's choice
 
 # Mean and factor for red, green, blue: input = (pixel - mean) * factor.
@@ -101,7 +103,18 @@ class Preprocessing:
         return math.ceil(self.size / self.crop_ratio)
 
     def centre_crop(self, image: np.ndarray) -> np.ndarray:
-        """Resize and crop `image`, an RGB array (h, w, 3), for validation: a uint8 array (size, size, 3).
+        """The crop for validation: `crop` at the centre."""
+        return self.crop(image, CENTRE)
+
+    def crop(self, image: np.ndarray, place: Place) -> np.ndarray:
+        """Resize `image`, an RGB array (h, w, 3), and crop it: a uint8 array (size, size, 3).
+
+        Parameters
+        ----------
+        image : ndarray (h, w, 3) of uint8
+        place : tuple of float
+            Of the crop within the space that it can move in, (x, y): (0, 0) is at the top left, (1, 1) at the bottom
+            right. The nearest pixel is taken, the smaller one of two.
 
         Raises
         ------
@@ -112,13 +125,18 @@ class Preprocessing:
         if self.resize**2 * max(height, width) > largest_image() * min(height, width):
             raise DecodeError(f"{width}×{height} pixels are too oblong to resize to {self.resize}")
         resized = mx.image.resize_short(mx.nd.array(image, dtype=np.uint8), self.resize, INTERPOLATION).asnumpy()
-        y, x = (resized.shape[0] - self.size) // 2, (resized.shape[1] - self.size) // 2
+        x, y = (_nearest(part * (edge - self.size)) for part, edge in zip(place, resized.shape[1::-1]))
         return resized[y : y + self.size, x : x + self.size]
 
     def normalize(self, pixels: mx.nd.NDArray) -> mx.nd.NDArray:
         """Normalize uint8 images (N, 3, h, w) or clips (N, 3, t, h, w) on their device, in float32."""
         mean, scale = (_per_channel(values, pixels.ndim, pixels.context) for values in (self.mean, self.scale))
         return normalize(mx.nd, pixels, mean, scale)
+
+
+def _nearest(position: float) -> int:
+    """The nearest whole number, the smaller one of two: half of an odd number is rounded down, as ``//`` does."""
+    return math.ceil(position - 0.5)
 
 
 @functools.lru_cache(maxsize=None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import types
 import typing
 
 import mxnet as mx
@@ -43,11 +44,15 @@ class Batch(typing.NamedTuple):
     labels : NDArray (N,), float32
     count : int
         Number of the first rows that are samples of their own; the rest are repetitions that fill the batch.
+    numbers : tuple of int
+        Numbers of the samples in these rows, ascending in validation, where samples that cannot be read leave gaps;
+        empty where the source does not know them.
     """
 
     pixels: mx.nd.NDArray
     labels: mx.nd.NDArray
     count: int  # type: ignore[assignment]  # hides tuple.count on purpose
+    numbers: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Shard:
     """The part of the data that process `index` of `count` reads.
 
     In training, the batches of all processes with one number make up one large batch: the one that a single process
-    would read. In validation each sample belongs to exactly one process.
+    would read. In validation each sample belongs to exactly one process, with all others of its group.
     """
 
     index: int = 0
@@ -139,12 +144,19 @@ class Dataset(typing.NamedTuple):
     training : Samples or None
         None where only validation is wanted.
     validation : Samples
+    unreadable : dict of str to str
+        Names of samples that are known to be unreadable, and the reasons.
+    split : str or None
+        Which of several divisions of a data set these parts are, e.g. "ucf101/1": the training part of one holds
+        samples of the validation part of another.
     """
 
     name: str
     classes: tuple[str, ...]
     training: Samples | None
     validation: Samples
+    unreadable: typing.Mapping[str, str] = types.MappingProxyType({})
+    split: str | None = None
 
     def parts(self) -> dict[str, Samples]:
         """The samples of each part: "training", where there are any, and "validation"."""
@@ -185,6 +197,8 @@ class Source(typing.Protocol):
         Samples of all processes.
     batch_size : int
     problems : Problems
+    split : str or None
+        That of the `Dataset`.
     """
 
     classes: tuple[str, ...]
@@ -192,6 +206,7 @@ class Source(typing.Protocol):
     val_count: int
     batch_size: int
     problems: Problems
+    split: str | None
 
     @property
     def train_batches(self) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from a2net_gluon import mxnet_fixes
 from a2net_gluon.data.augmentation import Augmentation
 from a2net_gluon.data.decoding import DecodeError
-from a2net_gluon.data.preprocessing import Preprocessing
+from a2net_gluon.data.preprocessing import CENTRE, Preprocessing
 from a2net_gluon.data.readers import (
     check_readers,
     end_readers,
@@ -23,6 +23,7 @@ from a2net_gluon.data.readers import (
     wait_for_batch,
 )
 from a2net_gluon.data.samples import Batch, Dataset, OnSkip, Problems, Samples, Shard, check_batch_size
+from a2net_gluon.data.views import ViewSamples
 from a2net_gluon.errors import FailureError
 
 __all__ = ["SampleSource"]
@@ -68,12 +69,13 @@ class SampleSource:
         if training is not None:
             check_batch_size(batch_size, len(training.names), dataset.name, shard)
         self._shard, self._dataset = shard, dataset
-        self.classes = dataset.classes
+        self.classes, self.split = dataset.classes, dataset.split
         self.train_count = len(training.names) if training is not None else 0
         self.val_count = len(validation.names)
         self.batch_size = batch_size
         self.problems = Problems()
         self._on_skip = on_skip
+        self._note(dataset.unreadable)
         self._readers: list[typing.Any] = []
         self._end_readers = weakref.finalize(self, end_readers, os.getpid(), self._readers)
         self._train = None
@@ -117,7 +119,7 @@ class SampleSource:
         workers: int,
         seed: int | None,
     ) -> tuple[_EpochSampler, typing.Any, list[typing.Any]]:
-        sampler = _EpochSampler(len(samples.names), self.batch_size, seed, self._shard)
+        sampler = _EpochSampler(samples, self.batch_size, seed, self._shard)
         with starting_readers(workers):
             loader = mx.gluon.data.DataLoader(
                 _Crops(samples, preprocessing, augmentation, seed),
@@ -129,13 +131,19 @@ class SampleSource:
         self._readers += readers
         return sampler, loader, readers
 
+    def _note(self, skipped: typing.Mapping[str, str], enlarged: typing.Iterable[str] = ()) -> None:
+        """Add problems, and tell of samples that are skipped for the first time."""
+        for name, reason in self.problems.add(skipped, enlarged).items():
+            if self._on_skip:
+                self._on_skip(name, reason)
+
     def _batches(self, loader: typing.Any, readers: list[typing.Any]) -> typing.Iterator[Batch]:
         loaded = mxnet_fixes.prefetching_iterator(loader)
         while True:
             try:
                 if readers:
                     wait_for_batch(loaded, readers)
-                pixels, labels, count, skipped, enlarged = next(loaded)
+                pixels, labels, numbers, skipped, enlarged = next(loaded)
             except StopIteration:
                 return
             except (OSError, EOFError) as error:  # the reader that made a batch hands over its memory
@@ -143,18 +151,16 @@ class SampleSource:
                     reader.join(0.1)  # its connections end before it does
                 check_readers(readers)
                 raise reader_failure("a batch cannot be handed over", error) from None
-            new = self.problems.add(skipped, enlarged)
-            if self._on_skip:
-                for name, reason in new.items():
-                    self._on_skip(name, reason)
-            yield Batch(pixels, labels, count)
+            self._note(skipped, enlarged)
+            yield Batch(pixels, labels, len(numbers), numbers)
 
 
 class _EpochSampler:
     """Batches of (epoch, number); shuffled and without a partial batch where there is a seed."""
 
-    def __init__(self, count: int, batch_size: int, seed: int | None, shard: Shard) -> None:
-        self.count, self.batch_size, self.seed, self.shard = count, batch_size, seed, shard
+    def __init__(self, samples: Samples, batch_size: int, seed: int | None, shard: Shard) -> None:
+        self.count, self.batch_size, self.seed, self.shard = len(samples.names), batch_size, seed, shard
+        self.groups = samples.groups
         self.epoch = self.first = 0
 
     def __iter__(self) -> typing.Iterator[list[tuple[int, int]]]:
@@ -170,7 +176,8 @@ class _EpochSampler:
         """The samples of this shard in order, and the distance between the starts of its batches."""
         index, count = self.shard.index, self.shard.count
         if self.seed is None:
-            return range(index, self.count, count), self.batch_size
+            groups = range(self.count) if self.groups is None else self.groups
+            return [number for number, group in enumerate(groups) if group % count == index], self.batch_size
         together = self.batch_size * count
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
         return order[index * self.batch_size : self.count - self.count % together], together
@@ -179,6 +186,7 @@ class _EpochSampler:
 class _Crop(typing.NamedTuple):
     """The frames of a sample (t, h, w, 3), None if it cannot be read; problems of it and of those tried before it."""
 
+    number: int
     frames: list[np.ndarray] | None
     label: int
     name: str
@@ -209,22 +217,24 @@ class _Crops:
             rng = None if self._seed is None else np.random.default_rng((self._seed, epoch, first))
             try:
                 frames = self._samples.read(number, rng)
-                crop = self._crop(frames, rng)
+                crop = self._crop(number, frames, rng)
             except DecodeError as error:
                 skipped[name] = str(error)
                 continue
-            return _Crop(crop, label, name, min(frames.shape[1:3]) < self._preprocessing.size, skipped)
+            return _Crop(number, crop, label, name, min(frames.shape[1:3]) < self._preprocessing.size, skipped)
         if self._spares:
             raise FailureError(
                 f"{len(skipped)} consecutive images cannot be read; the last one is {name} ({skipped[name]}): "
                 "check the data"
             )
-        return _Crop(None, label, name, False, skipped)
+        return _Crop(number, None, label, name, False, skipped)
 
-    def _crop(self, frames: np.ndarray, rng: np.random.Generator | None) -> list[np.ndarray]:
-        if self._augmentation is None or rng is None:
-            return [self._preprocessing.centre_crop(frame) for frame in frames]
+    def _crop(self, number: int, frames: np.ndarray, rng: np.random.Generator | None) -> list[np.ndarray]:
         height, width = frames.shape[1:3]
+        if self._augmentation is None or rng is None:
+            samples = self._samples
+            place = samples.place(number, width, height) if isinstance(samples, ViewSamples) else CENTRE
+            return [self._preprocessing.crop(frame, place) for frame in frames]
         draws = self._augmentation.draw(rng, width, height)  # one for all frames of a clip
         return [self._augmentation.apply(frame, draws, self._preprocessing.size) for frame in frames]
 
@@ -250,7 +260,8 @@ class _Batchify:
             labels[row] = crop.label
         skipped = {name: reason for crop in crops for name, reason in crop.skipped.items()}
         enlarged = [crop.name for crop in good if crop.enlarged]
-        return pixels, mx.nd.array(labels, ctx=ctx, dtype=np.float32), len(good), skipped, enlarged
+        numbers = tuple(crop.number for crop in good)
+        return pixels, mx.nd.array(labels, ctx=ctx, dtype=np.float32), numbers, skipped, enlarged
 
 
 def _write(crop: _Crop, memory: np.ndarray) -> None:

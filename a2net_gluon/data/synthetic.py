@@ -26,6 +26,7 @@ class SyntheticSource:
         self.train_count = batches * batch_size
         self.val_count = batch_size
         self.problems = Problems()
+        self.split: str | None = None
 
     @property
     def train_batches(self) -> int:
