@@ -28,7 +28,7 @@ __all__ = [
     "RELATIVE",
     "RESTARTS",
     "SEED",
-    "UCF_SPLIT",
+    "VIEWS",
     "WHOLE",
     "Option",
     "Path",
@@ -111,7 +111,7 @@ CONTEXTS = Rule(int, 1, 64)
 PROCESSES = Rule(int, 1, 256)
 RESTARTS = Rule(int, 0, 1000)
 FRAMES = Rule(int, 1, 1024)
-UCF_SPLIT = Rule(int, 1, 3)
+VIEWS = Rule(int, 1, 100)
 # Real numbers, all of which are finite, and 0 or normal numbers, in float32 too.
 RATE = Rule(float, 1e-12, 1e30, zero=True)
 POSITIVE = Rule(float, 1e-9, 1e6)

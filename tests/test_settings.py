@@ -35,6 +35,7 @@ NEEDED = {
     settings.Training: {},
     settings.Trained: {"network": settings.Network("resnet50")},
     settings.Evaluation: {"network": settings.Network("resnet50")},
+    settings.Views: {},
     settings.Export: {"network": settings.Network("resnet50"), "output": "prefix"},
     settings.Attention: {"images": ("cat.jpg",), "output": "folder"},
 }
@@ -63,7 +64,7 @@ def parse(kind, words):
         return options.parse_attention(["cat.jpg", "--output", "folder", *words])
     if kind is settings.Export:
         return options.parse_export(["resnet50", "--output", "prefix", *words])
-    if kind in (settings.Evaluation, settings.Trained):
+    if kind in (settings.Evaluation, settings.Trained, settings.Views):
         return options.parse_evaluation(["resnet50", "--params", "x.params", *words])
     if kind in (settings.Input, settings.MovingDigits):
         return options.parse_training(words, None, options.FOR_CLIPS).training

@@ -9,6 +9,7 @@ from a2net_gluon.settings.network import Devices, Input, Network
 from a2net_gluon.settings.optimization import Loss, Optimization, Schedule, Start
 from a2net_gluon.settings.trained import Attention, Evaluation, Export, Trained
 from a2net_gluon.settings.training import Run, Training
+from a2net_gluon.settings.views import Views
 
 __all__ = [
     "Attention",
@@ -32,4 +33,5 @@ __all__ = [
     "Trained",
     "Training",
     "Videos",
+    "Views",
 ]

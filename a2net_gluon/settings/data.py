@@ -48,12 +48,15 @@ class Kind:
         For validation.
     stride : int
         Distance in the video from one frame of a clip to the next.
+    videos : bool
+        The samples are of videos, of which an evaluation can take several views.
     """
 
     noun: str
     clips: bool
     crop_ratio: float = 0.875
     stride: int = 1
+    videos: bool = False
 
 
 _IMAGES = Kind("images", clips=False)
@@ -120,7 +123,7 @@ class MovingDigits(Settings):
     The class is the direction, which no single frame shows.
     """
 
-    kind: typing.ClassVar[Kind] = Kind("clips", clips=True, crop_ratio=1.0)
+    kind: typing.ClassVar[Kind] = Kind("clips", clips=True, crop_ratio=1.0, videos=True)
 
     classes: int | None = option(None, "--classes", **_CLASSES)
 
@@ -130,7 +133,7 @@ class MovingDigits(Settings):
 class Videos(Settings):
     """Video files or folders of frames: a folder of classes, list files, or a split of UCF-101."""
 
-    kind: typing.ClassVar[Kind] = Kind("clips", clips=True, stride=8)
+    kind: typing.ClassVar[Kind] = Kind("clips", clips=True, stride=8, videos=True)
 
     path: Path = option(
         None,

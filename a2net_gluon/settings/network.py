@@ -18,7 +18,9 @@ from a2net_gluon.fields import (
     option,
 )
 
-__all__ = ["Devices", "Input", "Network", "parse_placement"]
+__all__ = ["KV_STORES", "Devices", "Input", "Network", "parse_placement"]
+
+KV_STORES = ("local", "device", "nccl", "dist_sync", "dist_device_sync", "horovod")
 
 
 def parse_placement(text: str) -> dict[str, list[int]]:

@@ -14,10 +14,12 @@ from a2net_gluon.fields import (
     Settings,
     documented,
     option,
+    options_of,
     with_defaults,
 )
 from a2net_gluon.settings.data import BATCH, WORKERS, Data, Digits, defaults_of
-from a2net_gluon.settings.network import Devices, Input, Network
+from a2net_gluon.settings.network import KV_STORES, Devices, Input, Network
+from a2net_gluon.settings.views import Views
 
 __all__ = ["Attention", "Evaluation", "Export", "Trained"]
 
@@ -51,18 +53,38 @@ class Evaluation(Trained):
     batch_size: int = option(32, "--batch-size", **BATCH)
     workers: int | None = option(None, "-j", "--num-data-workers", **WORKERS)
     devices: Devices = Devices()
+    views: Views = Views()
+    scores: Path | None = option(
+        None, "--scores", metavar="FILE", help="write the probabilities of every view of every video, as CSV"
+    )
+    kv_store: str | None = option(
+        None,
+        "--kv-store",
+        choices=KV_STORES,
+        help="how the processes of a job add up their results, e.g. dist_sync for a2net launch",
+    )
 
     def resolved(self) -> Evaluation:
-        """Fill in the defaults that depend on the data.
+        """Fill in the defaults that depend on the data and on the views.
 
         Raises
         ------
         UsageError
-            If no parameters are named.
+            If no parameters are named, or views of samples that are no videos.
         """
         if not (self.params or self.pretrained):
             raise UsageError("no parameters to evaluate: name a file with --params, or --use-pretrained")
-        return with_defaults(self, defaults_of(self.data))
+        defaults = defaults_of(self.data)
+        if not self.data.kind.videos:
+            self._check_no_views()
+        return with_defaults(self, {**defaults, **self.views.defaults})
+
+    def _check_no_views(self) -> None:
+        options = {name: one.flags[-1] for name, one in options_of(self.views).items()}
+        given = [flag for name, flag in options.items() if getattr(self.views, name) != getattr(Views(), name)]
+        given += ["--scores"] if self.scores else []
+        if given:
+            raise UsageError(f"{given[0]} is for videos, the data are {self.data.kind.noun}: omit it")
 
 
 @documented

@@ -28,7 +28,7 @@ from a2net_gluon.settings.data import (
     Videos,
     defaults_of,
 )
-from a2net_gluon.settings.network import Devices, Input, Network
+from a2net_gluon.settings.network import KV_STORES, Devices, Input, Network
 from a2net_gluon.settings.optimization import Loss, Optimization, Schedule, Start
 
 __all__ = ["Run", "Training", "changed_options"]
@@ -88,7 +88,7 @@ class Training(Settings):
     kv_store: str | None = option(
         None,
         "--kv-store",
-        choices=("local", "device", "nccl", "dist_sync", "dist_device_sync", "horovod"),
+        choices=KV_STORES,
         help="how gradients are summed over devices and processes",
         default_words="device if there are several devices",
     )
