@@ -40,6 +40,9 @@ class Description:
     options : dict
         Further arguments of `a2net_gluon.get_model` where they differ from the network's own: ``context``,
         ``placement``, ``reduction``.
+    trained_on : str or None
+        The division of a data set whose training part the network was trained on, e.g. "ucf101/1"; None where the
+        data set has but one.
     """
 
     model: str
@@ -47,6 +50,7 @@ class Description:
     preprocessing: Preprocessing
     input: str = "normalized"
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    trained_on: str | None = None
 
     @property
     def network(self) -> str:
@@ -60,6 +64,8 @@ class Description:
         """
         fields = dataclasses.asdict(self)
         fields["frames"], stride = (fields["preprocessing"].pop(name) for name in ("frames", "stride"))
+        if fields["trained_on"] is None:
+            del fields["trained_on"]
         return fields if fields["frames"] is None else {**fields, "stride": stride}
 
     def save(self, path: AnyPath) -> None:
@@ -93,7 +99,10 @@ class Description:
                 raise ValueError(f"input is {graph_input!r}")
             options = dict(fields.get("options", {}))
             _check_options(options)
-            return cls(str(fields["model"]), classes, _preprocessing(fields), graph_input, options)
+            trained_on = fields.get("trained_on")
+            if not isinstance(trained_on, (str, type(None))):
+                raise ValueError(f"trained_on is {trained_on!r}")
+            return cls(str(fields["model"]), classes, _preprocessing(fields), graph_input, options, trained_on)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FailureError(f"{path}: not a description of a network ({error}); export the network again") from None
 

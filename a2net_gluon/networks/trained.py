@@ -130,4 +130,5 @@ def load_trained(
     if file and kept and len(kept.classes) != width:
         raise UsageError(f"{file.path} was trained for {width} classes, its description names {len(kept.classes)}")
     names = kept.classes if kept else tuple(str(number) for number in range(width))
-    return TrainedNetwork(net, Description(model, names, preprocessing, options=blocks), kept is not None)
+    description = Description(model, names, preprocessing, options=blocks, trained_on=kept.trained_on if kept else None)
+    return TrainedNetwork(net, description, kept is not None)
