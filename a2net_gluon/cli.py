@@ -111,18 +111,18 @@ def evaluate(arguments: Arguments, prog: str) -> None:
 
 def _evaluate(evaluation: settings.Evaluation) -> None:
     from a2net_gluon import training
-    from a2net_gluon.training.metrics import ClassificationMeter, in_words
+    from a2net_gluon.training.metrics import in_words
     from a2net_gluon.training.report import problems_in_words
 
     result = training.evaluate(evaluation, on_skip=_say_skipped)
     noun = evaluation.data.kind.noun
     for text in problems_in_words(result.problems, noun):
         say(text)
-    columns = sorted(ClassificationMeter.columns, key=lambda column: not column.fraction)  # accuracies first
-    print(
-        f"{evaluation.network.name}: {in_words(columns, result.metrics, digits=4)} "
-        f"on {result.count:,} of {result.total:,} {noun}"
-    )
+    if result.rank:  # the first process of a job shows what is that of all
+        return
+    columns = sorted(result.columns, key=lambda column: not column.fraction)  # accuracies first
+    measured = in_words(columns, result.metrics, digits=4)
+    print(f"{evaluation.network.name}: {measured} on {result.samples_in_words(noun)}")
 
 
 def _say_skipped(name: str, reason: str) -> None:

@@ -47,13 +47,18 @@ def _add_parameters(parser: Parser) -> None:
 
 def parse_evaluation(arguments: Arguments, prog: str | None = None) -> settings.Evaluation:
     """Parse the options of ``a2net evaluate``."""
-    parser = Parser(prog=prog, description="Evaluate a network on validation data, every image exactly once.")
+    parser = Parser(
+        prog=prog, description="Evaluate a network on validation data, every image or view of a video exactly once."
+    )
     _add_network(parser)
     _add_parameters(parser)
     add_data_options(parser, IMAGES, CLIPS)
     add_settings(parser, settings.Evaluation, "batches", ("batch_size", "workers"))
     add_settings(parser, settings.Input, "preprocessing")
+    add_settings(parser, settings.Views, "views of videos")
+    add_settings(parser, settings.Evaluation, "scores of videos", ("scores",))
     add_settings(parser, settings.Devices, "devices (default: the CPU)")
+    add_settings(parser, settings.Evaluation, "several processes", ("kv_store",))
     values = given(parser.parse_args(arguments))
     if not (values.get("params") or values.get("use_pretrained")):
         parser.error("one of the arguments --params --use-pretrained is required")

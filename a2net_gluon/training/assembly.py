@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing
 
 import mxnet as mx
@@ -19,12 +20,16 @@ from a2net_gluon.data import (
     Shard,
     Source,
     SyntheticSource,
+    VideoSamples,
+    ViewGrid,
+    ViewSamples,
     digits_dataset,
     folder_dataset,
     moving_digits_dataset,
     record_dataset,
 )
 from a2net_gluon.data.records import class_names
+from a2net_gluon.data.videos import INDEX, find_lists, video_dataset
 from a2net_gluon.data.samples import OnSkip
 from a2net_gluon.distributed.communicator import Communicator
 from a2net_gluon.errors import UsageError
@@ -41,6 +46,8 @@ from a2net_gluon.settings import (
     Records,
     Synthetic,
     Training,
+    Videos,
+    Views,
 )
 from a2net_gluon.training.learner import Learner
 from a2net_gluon.training.loss import ClassificationLoss
@@ -112,7 +119,7 @@ def assemble(
     """
     steps = steps_per_epoch(training, source)
     rate = make_rate(training, steps)
-    description = describe(training, source.classes, preprocessing)
+    description = describe(training, source.classes, preprocessing, source.split)
     net, validation_net, notes = make_networks(training, contexts, description)
     loss = make_loss(training, len(source.classes), steps)
     teacher = load_teacher(training.loss.teacher, contexts, description) if training.loss.teacher else None
@@ -134,6 +141,7 @@ def open_source(
     classes: typing.Sequence[str] | None = None,
     on_skip: OnSkip | None = None,
     shard: Shard = Shard(),  # noqa: B008  (immutable)
+    tell: typing.Callable[[str], object] = lambda line: None,
 ) -> Source:
     """Open the data of a training run, or the validation data of an evaluation.
 
@@ -150,6 +158,8 @@ def open_source(
         Called with name and reason of each image that cannot be read.
     shard : Shard
         The part of the data this process reads.
+    tell : callable, optional
+        Called with lines for the log about the data.
 
     Raises
     ------
@@ -176,7 +186,19 @@ def open_source(
         names = class_names(classes or data.classes, [file for file in (train, val) if file is not None])
         return NativeSource(train, val, names, **reading)
     sampling = Sampling(preprocessing.frames or 1, preprocessing.stride)
-    return SampleSource(_dataset(data, training is not None, classes, sampling), on_skip=on_skip, **reading)
+    if isinstance(data, Videos):
+        dataset = _video_dataset(data, training is not None, classes, sampling, options.workers or 0, tell)
+    else:
+        dataset = _dataset(data, training is not None, classes, sampling)
+    if isinstance(options, Evaluation) and isinstance(dataset.validation, VideoSamples):
+        dataset = dataset._replace(validation=ViewSamples(dataset.validation, _grid(options.views)))
+    return SampleSource(dataset, on_skip=on_skip, **reading)
+
+
+def _grid(views: Views) -> ViewGrid:
+    assert views.clips is not None  # resolved
+    assert views.crops is not None
+    return ViewGrid(views.clips, views.crops, views.protocol.clip_places, views.protocol.crop_places, views.seed)
 
 
 def _dataset(data: Data, training: bool, classes: typing.Sequence[str] | None, sampling: Sampling) -> Dataset:
@@ -188,9 +210,33 @@ def _dataset(data: Data, training: bool, classes: typing.Sequence[str] | None, s
         dataset = moving_digits_dataset(sampling, training)
     else:
         dataset = digits_dataset(training)
+    return _of_classes(dataset, data)
+
+
+def _of_classes(dataset: Dataset, data: Data) -> Dataset:
     if data.classes not in (None, len(dataset.classes)):
         raise UsageError(f"--classes is {data.classes}, the data have {len(dataset.classes)}: leave --classes out")
     return dataset
+
+
+def _video_dataset(
+    data: Videos,
+    training: bool,
+    classes: typing.Sequence[str] | None,
+    sampling: Sampling,
+    workers: int,
+    tell: typing.Callable[[str], object],
+) -> Dataset:
+    train, val = find_lists(data.path, data.train_list, data.val_list, data.ucf_split, classes)
+    if training and train is None:
+        raise UsageError(f"{data.path}: no training videos: name --train-list FILE, or put them in train/<class>/")
+    # The lengths of videos are kept where the user keeps the list.
+    index_files = {
+        part: f"{path}{INDEX}" if path else os.path.join(data.path, f"{part}{INDEX}")
+        for part, path in (("training", data.train_list), ("validation", data.val_list))
+    }
+    dataset = video_dataset(train if training else None, val, sampling, index_files, str(data.path), workers, tell)
+    return _of_classes(dataset, data)
 
 
 def _record_files(data: Records, training: bool) -> tuple[RecordFile | None, RecordFile]:
@@ -218,9 +264,12 @@ def make_rate(training: Training, steps: int) -> Rate:
     return make_schedule(training.schedule, training.optimization.lr, training.epochs, steps)
 
 
-def describe(training: Training, classes: typing.Sequence[str], preprocessing: Preprocessing) -> Description:
-    """The description to keep beside the parameters."""
-    return Description(str(training.network.name), tuple(classes), preprocessing, options=training.network.blocks)
+def describe(
+    training: Training, classes: typing.Sequence[str], preprocessing: Preprocessing, split: str | None = None
+) -> Description:
+    """The description to keep beside the parameters; `split` is that of the data."""
+    name, blocks = str(training.network.name), training.network.blocks
+    return Description(name, tuple(classes), preprocessing, options=blocks, trained_on=split)
 
 
 def make_networks(

@@ -7,7 +7,7 @@ import typing
 import mxnet as mx
 import numpy as np
 
-__all__ = ["Arrays", "ClassificationMeter", "Column", "Meter", "best_epoch", "in_words", "percent"]
+__all__ = ["Arrays", "ClassificationMeter", "Column", "Meter", "best_epoch", "in_words", "percent", "ranks"]
 
 Arrays = typing.Sequence[mx.nd.NDArray]  # one for each device
 
@@ -112,16 +112,26 @@ class ClassificationMeter:
             return
         logits, losses, labels = (np.concatenate([part.asnumpy() for part in parts]) for parts in batch[:3])
         count = batch[3]
-        rows, classes = np.arange(count), labels[:count].astype(int)
-        # The number of classes that score at least as high as the right one. Ties and NaN count against the network: a
-        # constant or broken output must not look like a good one.
-        own = logits[rows, classes][:, np.newaxis]
-        rank = np.sum(~(logits[:count] < own), axis=1)
+        rank = ranks(logits[:count], labels[:count].astype(int))
         self.count += count
         self._loss += float(losses[:count].sum())
         self._top1 += int(np.sum(rank <= 1))
         self._top5 += int(np.sum(rank <= 5))
         self.finite = self.finite and bool(np.isfinite(self._loss))
+
+
+def ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The number of classes that score at least as high as the right one, itself included: (N,).
+
+    Ties and NaN count against the network: a constant or broken output must not look like a good one.
+
+    Parameters
+    ----------
+    scores : ndarray (N, classes)
+    labels : ndarray (N,) of int
+    """
+    own = scores[np.arange(len(labels)), labels][:, np.newaxis]
+    return np.sum(~(scores < own), axis=1)
 
 
 def in_words(
