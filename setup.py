@@ -8,7 +8,8 @@ from setuptools import find_packages, setup
 HERE = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "a2net_gluon" / "__init__.py").read_text()).group(1)
 
-TEST = ["pytest>=7,<9", "pytest-xdist>=3.5,<4"]
+VIDEO = ["av>=12.3,<12.4"]  # the one version with wheels for Python 3.8 to 3.12
+TEST = ["pytest>=7,<9", "pytest-xdist>=3.5,<4", *VIDEO]
 # The last releases of mypy and import-linter for Python 3.8.
 LINT = ["ruff==0.8.6", "mypy==1.14.1", "import-linter==2.0", "types-PyYAML", "types-requests", "types-tqdm"]
 
@@ -56,6 +57,7 @@ setup(
         ],
         "onnx": ["onnx>=1.16,<1.17", "onnxruntime>=1.19,<1.20", "protobuf<5"],
         "tensorboard": ["tensorboardX>=2.5,<3"],
+        "video": VIDEO,
         "test": TEST,
         "dev": [*TEST, *LINT, "tensorboardX>=2.5,<3"],
     },
