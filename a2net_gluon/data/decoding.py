@@ -22,7 +22,7 @@ import PIL.TiffImagePlugin
 from a2net_gluon.environment import IMAGE_LIMIT, largest_image
 from a2net_gluon.terminal import libraries_silenced
 
-__all__ = ["DecodeError", "decode", "is_jpeg"]
+__all__ = ["DecodeError", "decode", "is_jpeg", "too_many_pixels"]
 
 _CLOSE = 16  # grey levels that two decoders may differ by on average; they differ in the colours at edges
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -30,7 +30,7 @@ _CHUNK = 12  # bytes of a PNG's chunk besides its content: length, kind, checksu
 
 
 class DecodeError(Exception):
-    """An image that cannot be decoded; the message says why."""
+    """An image or a video that cannot be decoded; the message says why."""
 
 
 def decode(content: bytes) -> np.ndarray:
@@ -147,13 +147,19 @@ def _frame_of(segments: typing.Mapping[int, int]) -> int | None:
 
 def _too_large(content: bytes, segments: typing.Mapping[int, int]) -> str | None:
     """The reason for which OpenCV refuses an image that declares too many pixels, or None."""
-    frame, limit = _frame_of(segments), largest_image()
+    frame = _frame_of(segments)
     if frame is not None:
         height, width = struct.unpack_from(">HH", content[frame + 1 : frame + 5].ljust(4, b"\0"))
     elif content[1:4] == b"PNG" and len(content) >= 24:
         width, height = struct.unpack_from(">II", content, 16)
     else:
         return None
+    return too_many_pixels(width, height)
+
+
+def too_many_pixels(width: int, height: int) -> str | None:
+    """The reason for which an image or a frame of this size is not decoded, or None."""
+    limit = largest_image()
     if width * height <= limit:
         return None
     return f"declares {width}×{height} pixels, more than {limit:,} ({IMAGE_LIMIT} sets the limit)"
