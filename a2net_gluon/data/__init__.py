@@ -16,6 +16,9 @@ from a2net_gluon.data.records import RecordFile, record_dataset
 from a2net_gluon.data.samples import Batch, Dataset, ImageSamples, Problems, Samples, Shard, Source
 from a2net_gluon.data.source import SampleSource
 from a2net_gluon.data.synthetic import SyntheticSource
+from a2net_gluon.data.video_cache import VideoIndexes
+from a2net_gluon.data.video_decoding import index_video, read_frames
+from a2net_gluon.data.video_index import VideoIndex
 from a2net_gluon.data.video_lists import (
     VideoList,
     check_groups_apart,
@@ -45,6 +48,8 @@ __all__ = [
     "Source",
     "SyntheticSource",
     "Video",
+    "VideoIndex",
+    "VideoIndexes",
     "VideoList",
     "VideoSamples",
     "View",
@@ -56,9 +61,11 @@ __all__ = [
     "find_images",
     "folder_dataset",
     "folder_videos",
+    "index_video",
     "list_images",
     "moving_digits_dataset",
     "pack_folder",
+    "read_frames",
     "read_list",
     "record_dataset",
     "ucf101_split",
