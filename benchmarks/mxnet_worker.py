@@ -110,7 +110,7 @@ def reading(task):
     Form "native" is MXNet's ImageRecordIter, "records" and "folder" are processes that read in Python. Epochs follow
     each other without a break, so that readers do not wait for the end of a turn.
     """
-    from a2net_gluon.training.assembly import open_source  # large: not in the memory of the others
+    from a2net_gluon.training.sources import open_source  # large: not in the memory of the others
 
     source = open_source(training_settings(task).resolved(), Preprocessing(size=task["size"]))
     epochs = itertools.chain.from_iterable(source.train(epoch) for epoch in itertools.count(1))

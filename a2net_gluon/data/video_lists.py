@@ -46,6 +46,8 @@ class VideoList:
         Videos that are listed but are not there; they are not among `paths`.
     frames : tuple of int, optional
         The number of frames that the list tells of each folder of frames; None where it tells none, or names files.
+    missing_labels : tuple of int
+        Labels of the missing videos.
     """
 
     paths: tuple[str, ...]
@@ -55,6 +57,7 @@ class VideoList:
     split: str | None = None
     missing: tuple[str, ...] = ()
     frames: tuple[int, ...] | None = None
+    missing_labels: tuple[int, ...] = ()
 
     def missing_in_words(self) -> str:
         """What the log says of missing videos; empty if none is missing."""
@@ -130,8 +133,8 @@ def read_list(
     found, missing = _looked_up(lines, rows, labels, files)
     if not found:
         raise UsageError(
-            f"{lines.name}: none of its {len(rows)} videos is there; it was read as {form}; {_absent(missing[0])}; "
-            "name the folder in which its paths begin"
+            f"{lines.name}: none of its {len(rows)} videos is there; it was read as {form}; "
+            f"{_absent(next(iter(missing)))}; name the folder in which its paths begin"
         )
     paths, labels, frames = zip(*found)
     if rows[0].frames is not None and None in frames:
@@ -188,9 +191,10 @@ def _labelled(
 
 def _looked_up(
     lines: Lines, rows: list[Row], labels: typing.Sequence[int], files: VideoFiles
-) -> tuple[list[tuple[str, int, int | None]], list[str]]:
-    """Path, label and number of frames of each video that is there, and the paths of those that are not."""
-    found, missing = [], []
+) -> tuple[list[tuple[str, int, int | None]], dict[str, int]]:
+    """Path, label and number of frames of each video that is there, and the labels of those that are not."""
+    found: list[tuple[str, int, int | None]] = []
+    missing: dict[str, int] = {}
     seen: dict[str, tuple[int, int]] = {}
     for row, label in zip(rows, labels):
         if ".." in row.places[0].split("/"):
@@ -203,7 +207,7 @@ def _looked_up(
         if video:
             found.append((path, label, row.frames if video.is_folder else None))
         else:
-            missing.append(path)
+            missing[path] = label
     return found, missing
 
 

@@ -11,7 +11,6 @@ from a2net_gluon.fields import (
     CLASSES,
     COUNT,
     PROCESSES,
-    UCF_SPLIT,
     Path,
     Settings,
     documented,
@@ -21,6 +20,7 @@ from a2net_gluon.fields import (
 __all__ = [
     "BATCH",
     "DEFAULTS",
+    "UCF_SPLITS",
     "WORKERS",
     "Data",
     "Digits",
@@ -128,6 +128,9 @@ class MovingDigits(Settings):
     classes: int | None = option(None, "--classes", **_CLASSES)
 
 
+UCF_SPLITS = ("1", "2", "3")
+
+
 @documented
 @dataclasses.dataclass(frozen=True)
 class Videos(Settings):
@@ -143,11 +146,11 @@ class Videos(Settings):
     )
     train_list: Path | None = option(None, "--train-list", metavar="FILE", help="list of the training videos")
     val_list: Path | None = option(None, "--val-list", metavar="FILE", help="list of the validation videos")
-    ucf_split: int | None = option(
-        None, "--ucf-split", rule=UCF_SPLIT, metavar="N", help="split of UCF-101: 1, 2 or 3, as its own lists define it"
-    )
-    annotations: Path | None = option(
-        None, "--annotations", metavar="DIR", help="folder with the lists of --ucf-split", default_words="--data-dir"
+    ucf_split: str | None = option(
+        None,
+        "--ucf-split",
+        choices=(*UCF_SPLITS, "all"),
+        help="split of UCF-101, as its own lists define it; all: three runs, and their mean",
     )
     classes: int | None = option(None, "--classes", **_CLASSES)
 

@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import typing
 
 import mxnet as mx
 from mxnet import gluon
 
 from a2net_gluon.data import (
-    AUGMENTATIONS,
-    Dataset,
-    NativeSource,
     Preprocessing,
-    RecordFile,
-    SampleSource,
-    Sampling,
-    Shard,
     Source,
-    SyntheticSource,
-    VideoSamples,
-    ViewGrid,
-    ViewSamples,
-    digits_dataset,
-    folder_dataset,
-    moving_digits_dataset,
-    record_dataset,
 )
-from a2net_gluon.data.records import class_names
-from a2net_gluon.data.videos import INDEX, find_lists, video_dataset
-from a2net_gluon.data.samples import OnSkip
 from a2net_gluon.distributed.communicator import Communicator
 from a2net_gluon.errors import UsageError
 from a2net_gluon.networks.description import Description
@@ -38,16 +19,8 @@ from a2net_gluon.networks.trained import fast_options, preprocessing_of
 from a2net_gluon.networks.weights import ParameterFile
 from a2net_gluon.networks.zoo import get_model
 from a2net_gluon.settings import (
-    Data,
-    Evaluation,
-    ImageFolder,
-    MovingDigits,
     Optimization,
-    Records,
-    Synthetic,
     Training,
-    Videos,
-    Views,
 )
 from a2net_gluon.training.learner import Learner
 from a2net_gluon.training.loss import ClassificationLoss
@@ -61,7 +34,6 @@ __all__ = [
     "make_loss",
     "make_networks",
     "make_rate",
-    "open_source",
     "steps_per_epoch",
     "training_preprocessing",
 ]
@@ -132,120 +104,6 @@ def assemble(
 def training_preprocessing(training: Training) -> Preprocessing:
     """The preprocessing of a training run; UsageError for an unknown network, or one that does not fit the data."""
     return preprocessing_of(training.input, str(training.network.name), kind=training.data.kind)
-
-
-def open_source(
-    options: Training | Evaluation,
-    preprocessing: Preprocessing,
-    devices: int = 1,
-    classes: typing.Sequence[str] | None = None,
-    on_skip: OnSkip | None = None,
-    shard: Shard = Shard(),  # noqa: B008  (immutable)
-    tell: typing.Callable[[str], object] = lambda line: None,
-) -> Source:
-    """Open the data of a training run, or the validation data of an evaluation.
-
-    Parameters
-    ----------
-    options : settings.Training or settings.Evaluation
-        Resolved.
-    preprocessing : Preprocessing
-    devices : int
-        A batch holds the batch size of the settings for each.
-    classes : sequence of str, optional
-        The classes that a network was trained on; default: those of the data.
-    on_skip : callable, optional
-        Called with name and reason of each image that cannot be read.
-    shard : Shard
-        The part of the data this process reads.
-    tell : callable, optional
-        Called with lines for the log about the data.
-
-    Raises
-    ------
-    UsageError
-        If data are missing, or the number of classes in the settings is not theirs.
-    FailureError
-        If data are damaged.
-    """
-    data, training = options.data, options if isinstance(options, Training) else None
-    batch_size, seed = options.batch_size * devices, training.seed if training else 0
-    if isinstance(data, Synthetic):
-        count = data.classes or len(classes or ()) or 1000
-        return SyntheticSource(count, preprocessing, batch_size, data.batches, seed)
-    reading: dict[str, typing.Any] = {
-        "preprocessing": preprocessing,
-        "augmentation": AUGMENTATIONS[str(training.augmentation)] if training else None,
-        "batch_size": batch_size,
-        "workers": options.workers,
-        "seed": seed,
-        "shard": shard,
-    }
-    if isinstance(data, Records) and data.native:
-        train, val = _record_files(data, training is not None)
-        names = class_names(classes or data.classes, [file for file in (train, val) if file is not None])
-        return NativeSource(train, val, names, **reading)
-    sampling = Sampling(preprocessing.frames or 1, preprocessing.stride)
-    if isinstance(data, Videos):
-        dataset = _video_dataset(data, training is not None, classes, sampling, options.workers or 0, tell)
-    else:
-        dataset = _dataset(data, training is not None, classes, sampling)
-    if isinstance(options, Evaluation) and isinstance(dataset.validation, VideoSamples):
-        dataset = dataset._replace(validation=ViewSamples(dataset.validation, _grid(options.views)))
-    return SampleSource(dataset, on_skip=on_skip, **reading)
-
-
-def _grid(views: Views) -> ViewGrid:
-    assert views.clips is not None  # resolved
-    assert views.crops is not None
-    return ViewGrid(views.clips, views.crops, views.protocol.clip_places, views.protocol.crop_places, views.seed)
-
-
-def _dataset(data: Data, training: bool, classes: typing.Sequence[str] | None, sampling: Sampling) -> Dataset:
-    if isinstance(data, Records):
-        return record_dataset(*_record_files(data, training), classes=classes or data.classes)
-    if isinstance(data, ImageFolder):
-        dataset = folder_dataset(data.path, training, classes)
-    elif isinstance(data, MovingDigits):
-        dataset = moving_digits_dataset(sampling, training)
-    else:
-        dataset = digits_dataset(training)
-    return _of_classes(dataset, data)
-
-
-def _of_classes(dataset: Dataset, data: Data) -> Dataset:
-    if data.classes not in (None, len(dataset.classes)):
-        raise UsageError(f"--classes is {data.classes}, the data have {len(dataset.classes)}: leave --classes out")
-    return dataset
-
-
-def _video_dataset(
-    data: Videos,
-    training: bool,
-    classes: typing.Sequence[str] | None,
-    sampling: Sampling,
-    workers: int,
-    tell: typing.Callable[[str], object],
-) -> Dataset:
-    train, val = find_lists(data.path, data.train_list, data.val_list, data.ucf_split, classes)
-    if training and train is None:
-        raise UsageError(f"{data.path}: no training videos: name --train-list FILE, or put them in train/<class>/")
-    # The lengths of videos are kept where the user keeps the list.
-    index_files = {
-        part: f"{path}{INDEX}" if path else os.path.join(data.path, f"{part}{INDEX}")
-        for part, path in (("training", data.train_list), ("validation", data.val_list))
-    }
-    dataset = video_dataset(train if training else None, val, sampling, index_files, str(data.path), workers, tell)
-    return _of_classes(dataset, data)
-
-
-def _record_files(data: Records, training: bool) -> tuple[RecordFile | None, RecordFile]:
-    needed = {"--rec-val": data.val, **({"--rec-train": data.train} if training else {})}
-    for flag, value in needed.items():
-        if not value:
-            raise UsageError(f"--use-rec needs {flag} FILE")
-    train = RecordFile(data.train, data.train_index) if training and data.train else None
-    return train, RecordFile(str(data.val), data.val_index)
 
 
 def steps_per_epoch(training: Training, source: Source) -> int:

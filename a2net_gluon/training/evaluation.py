@@ -16,9 +16,9 @@ from a2net_gluon.errors import UsageError
 from a2net_gluon.networks.description import Description
 from a2net_gluon.networks.trained import load_trained
 from a2net_gluon.settings import Evaluation
-from a2net_gluon.training.assembly import open_source
 from a2net_gluon.training.metrics import ClassificationMeter, Column
 from a2net_gluon.training.score_file import writing_scores
+from a2net_gluon.training.sources import open_source
 from a2net_gluon.training.validation import Answer, answers, check_count, evaluate_batches
 from a2net_gluon.training.video_scores import VideoScores
 

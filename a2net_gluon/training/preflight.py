@@ -23,10 +23,11 @@ from a2net_gluon.insight.memory import check_memory, training_memory
 from a2net_gluon.networks.trained import fast_options
 from a2net_gluon.networks.zoo import get_model
 from a2net_gluon.settings import Synthetic, Training
-from a2net_gluon.training.assembly import assemble, make_rate, open_source, steps_per_epoch, training_preprocessing
+from a2net_gluon.training.assembly import assemble, make_rate, steps_per_epoch, training_preprocessing
 from a2net_gluon.training.learner import Learner
 from a2net_gluon.training.run_folder import RunFolder
 from a2net_gluon.training.scalars import check_tensorboard
+from a2net_gluon.training.sources import open_source
 
 __all__ = ["Finding", "check", "check_training_memory"]
 

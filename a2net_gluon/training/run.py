@@ -18,7 +18,7 @@ from a2net_gluon.distributed.communicator import Communicator, make_communicator
 from a2net_gluon.errors import FailureError, InterruptedRunError
 from a2net_gluon.networks.description import FILE_NAME
 from a2net_gluon.settings import Training
-from a2net_gluon.training.assembly import Parts, assemble, open_source, training_preprocessing
+from a2net_gluon.training.assembly import Parts, assemble, training_preprocessing
 from a2net_gluon.training.interruption import Interruption
 from a2net_gluon.training.learner import Learner
 from a2net_gluon.training.learner_state import restore_learner, save_learner
@@ -29,6 +29,7 @@ from a2net_gluon.training.progress import Progress
 from a2net_gluon.training.report import Report
 from a2net_gluon.training.run_folder import RunFolder
 from a2net_gluon.training.scalars import Scalars, check_tensorboard
+from a2net_gluon.training.sources import open_source
 from a2net_gluon.training.validation import check_count
 
 __all__ = ["Result", "train"]
@@ -95,7 +96,14 @@ def train(training: Training, *, on_epoch: OnEpoch | None = None, verbose: bool 
     interruption = Interruption()
     report = Report(training, quiet=communicator.rank > 0 or not verbose, on_lost=interruption.stop)
     with folder.hold(), report, interruption:
-        source = open_source(training, preprocessing, len(contexts), on_skip=report.skipped, shard=communicator.shard)
+        source = open_source(
+            training,
+            preprocessing,
+            len(contexts),
+            on_skip=report.skipped,
+            shard=communicator.shard,
+            tell=report.line,
+        )
         with contextlib.closing(source):
             mx.random.seed(training.seed)
             np.random.seed(training.seed)

@@ -9,8 +9,9 @@ import typing
 from a2net_gluon.devices import contexts_of
 from a2net_gluon.errors import UsageError
 from a2net_gluon.settings import Training
-from a2net_gluon.training.assembly import open_source, training_preprocessing
+from a2net_gluon.training.assembly import training_preprocessing
 from a2net_gluon.training.report import problems_in_words
+from a2net_gluon.training.sources import open_source
 
 __all__ = ["read_epoch"]
 

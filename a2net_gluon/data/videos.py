@@ -1,0 +1,259 @@
+"""Video files and folders of frames as labelled samples: folders of classes, list files, splits of UCF-101."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import typing
+
+import numpy as np
+
+from a2net_gluon.data.clips import Sampling, Video, VideoSamples
+from a2net_gluon.data.decoding import DecodeError
+from a2net_gluon.data.folder import read_image
+from a2net_gluon.data.samples import Dataset
+from a2net_gluon.data.video_cache import VideoIndexes
+from a2net_gluon.data.video_decoding import index_video, read_frames
+from a2net_gluon.data.video_files import frame_files
+from a2net_gluon.data.video_index import VideoIndex
+from a2net_gluon.data.video_lists import (
+    VideoList,
+    check_groups_apart,
+    check_same_classes,
+    folder_videos,
+    read_list,
+    ucf101_split,
+)
+from a2net_gluon.errors import FailureError, UsageError
+
+__all__ = ["INDEX", "FrameFolder", "VideoFile", "find_lists", "open_video", "video_dataset"]
+
+Tell = typing.Callable[[str], object]
+
+INDEX = ".video-index"  # ending of the name of a file of counted lengths
+_TOLD = 1000  # videos that are counted between two lines of the log
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoFile:
+    """A `Video` in a file.
+
+    Attributes
+    ----------
+    path : str
+    index : VideoIndex
+    """
+
+    path: str
+    index: VideoIndex
+
+    def length(self) -> int:
+        """Number of frames, as counted."""
+        return self.index.frames
+
+    def read(self, numbers: np.ndarray) -> np.ndarray:
+        """Read frames by number, see `read_frames`."""
+        return read_frames(self.path, numbers.tolist(), self.index)
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameFolder:
+    """A `Video` as a folder of images, in the order of the numbers in their names.
+
+    Attributes
+    ----------
+    path : str
+    listed : int, optional
+        Number of frames that a list tells.
+    """
+
+    path: str
+    listed: int | None = None
+
+    def length(self) -> int:
+        """Number of images; `DecodeError` if they are fewer than a list tells, or none."""
+        count = len(self._frames())
+        if count < (self.listed or 1):
+            listed = f", the list says {self.listed}" if self.listed else " such as img_00001.jpg"
+            raise DecodeError(f"a folder of {count} frames{listed}")
+        return count
+
+    def read(self, numbers: np.ndarray) -> np.ndarray:
+        """Read frames by number; `DecodeError` if one is damaged, or has another size than the others."""
+        files = self._frames()
+        frames = {int(number): self._read(files[number]) for number in np.unique(numbers)}
+        clip = [frames[int(number)] for number in numbers]
+        if len({frame.shape for frame in clip}) > 1:
+            raise DecodeError("its frames differ in size")
+        return np.stack(clip)
+
+    def _frames(self) -> typing.Sequence[str]:
+        try:
+            return frame_files(self.path)
+        except OSError as error:
+            raise DecodeError(error.strerror) from None
+
+    def _read(self, path: str) -> np.ndarray:
+        try:
+            return read_image(path)
+        except DecodeError as error:
+            raise DecodeError(f"{os.path.basename(path)}: {error}") from None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Unreadable:
+    """A `Video` that cannot be read, for the reason."""
+
+    reason: str
+
+    def length(self) -> int:
+        raise DecodeError(self.reason)
+
+    def read(self, numbers: np.ndarray) -> np.ndarray:
+        raise DecodeError(self.reason)
+
+
+def open_video(path: str | os.PathLike[str]) -> Video:
+    """Open a video file, whose frames are counted, or a folder of frames.
+
+    Raises
+    ------
+    DecodeError
+        If it is not there, or cannot be read.
+    """
+    path = os.fspath(path)
+    return FrameFolder(path) if os.path.isdir(path) else VideoFile(path, index_video(path))
+
+
+def find_lists(
+    root: str | os.PathLike[str],
+    train_list: str | os.PathLike[str] | None = None,
+    val_list: str | os.PathLike[str] | None = None,
+    ucf_split: str | None = None,
+    classes: typing.Sequence[str] | None = None,
+) -> tuple[VideoList | None, VideoList]:
+    """Find the training videos, where there are any, and the validation videos.
+
+    Parameters
+    ----------
+    root : str or Path
+        Holds ``train/<class>/`` and ``val/<class>/``; with lists, the folder in which their paths begin; with a split,
+        see `ucf101_split`.
+    train_list, val_list : str or Path, optional
+        See `read_list`.
+    ucf_split : {"1", "2", "3"}, optional
+    classes : sequence of str, optional
+        The classes in the order of the network's outputs; default: those of the data.
+
+    Raises
+    ------
+    UsageError
+        If the flags contradict each other, a folder or a list is missing or wrong, the lists do not fit each other, or
+        videos of one group of UCF-101 are in both.
+    """
+    if ucf_split is not None:
+        if train_list or val_list:
+            raise UsageError("--ucf-split and lists of videos both name the videos: give one of them")
+        return ucf101_split(root, int(ucf_split))
+    if train_list or val_list:
+        if not val_list:
+            raise UsageError("--train-list needs --val-list FILE too: the videos to validate on")
+        train = read_list(train_list, root, classes) if train_list else None
+        val = read_list(val_list, root, classes or (train.classes if train and not _numbered(train) else None))
+    else:
+        folder = pathlib.Path(root)
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: no such folder")
+        train = folder_videos(folder / "train", classes) if (folder / "train").is_dir() else None
+        val = folder_videos(folder / "val", classes or (train.classes if train else None))
+    if train:
+        check_same_classes(train, val)
+        check_groups_apart(train, val)
+    return train, val
+
+
+def _numbered(videos: VideoList) -> bool:
+    """Whether the classes of a list have no names."""
+    return videos.classes == tuple(map(str, range(len(videos.classes))))
+
+
+def video_dataset(
+    train: VideoList | None,
+    val: VideoList,
+    sampling: Sampling,
+    index_files: typing.Mapping[str, str | os.PathLike[str]],
+    name: str,
+    workers: int = 0,
+    tell: Tell = lambda line: None,
+) -> Dataset:
+    """Open listed videos: count their frames, and leave out of training those that cannot be read.
+
+    Parameters
+    ----------
+    train, val : VideoList
+        `train` is None where only validation is wanted. Validation keeps videos that cannot be read, to count them.
+    sampling : Sampling
+    index_files : dict of str to str or Path
+        File in which the counts are kept, by the part: "training", "validation".
+    name : str
+        The data in messages.
+    workers : int
+        Processes that count; 0: this one.
+    tell : callable, optional
+        Called with lines for the log.
+
+    Raises
+    ------
+    FailureError
+        If no video of a part can be read.
+    """
+    parts = {"training": train, "validation": val} if train else {"validation": val}
+    samples: dict[str, VideoSamples] = {}
+    unreadable: dict[str, str] = {}
+    for part, videos in parts.items():
+        tell(f"{len(videos.paths) + len(videos.missing):,} {part} videos ({videos.format})")
+        indexes = VideoIndexes(index_files[part])
+        bad = {path: "no such file or folder" for path in videos.missing}
+        bad.update(_count(videos.paths, indexes, workers, tell))
+        unreadable.update(bad)
+        samples[part] = _samples(videos, indexes, bad, sampling, keep=part == "validation")
+        if len(bad) == len(videos.paths) + len(videos.missing):
+            path, reason = next(iter(bad.items()))
+            raise FailureError(f"{name}: none of the {len(bad):,} {part} videos can be read, e.g. {path} ({reason})")
+    classes = (train or val).classes
+    return Dataset(name, classes, samples.get("training"), samples["validation"], unreadable, val.split)
+
+
+def _count(paths: typing.Sequence[str], indexes: VideoIndexes, workers: int, tell: Tell) -> dict[str, str]:
+    """Count the frames of all video files, with lines of progress; returns those that cannot be read."""
+    files = [path for path in paths if not os.path.isdir(path)]
+
+    def on_progress(done: int, count: int) -> None:
+        if done % _TOLD == 0:
+            tell(f"frames of {done:,} of {count:,} videos are counted")
+
+    bad = indexes.index_all(files, workers, on_progress)
+    if files and not indexes.save():
+        tell("the counted lengths cannot be kept: the folder is read-only; the next start counts them again")
+    return bad
+
+
+def _samples(
+    videos: VideoList, indexes: VideoIndexes, bad: typing.Mapping[str, str], sampling: Sampling, keep: bool
+) -> VideoSamples:
+    names, labels = [], []
+    opened: list[Video] = []
+    listed = dict(zip(videos.paths, videos.frames or ()))
+    for path, label in [*zip(videos.paths, videos.labels), *zip(videos.missing, videos.missing_labels)]:
+        if path in bad and not keep:
+            continue
+        names.append(path)
+        labels.append(label)
+        if path in bad:
+            opened.append(_Unreadable(bad[path]))
+        else:
+            opened.append(
+                FrameFolder(path, listed.get(path)) if os.path.isdir(path) else VideoFile(path, indexes.index(path))
+            )
+    return VideoSamples(names, labels, opened, sampling)
