@@ -1,8 +1,9 @@
 """The probabilities of every view as a CSV file, from which the result of any protocol can be computed.
 
 The columns are the number of the video in the data, its name, its class (``label``, counted from 0), clip and crop of
-the view, whether it is the central one (``central``), whether it belongs to the mean (``counts``), and the probability
-of each class, with all digits of float64. A video of which a view is missing has no rows.
+the view, the number of the clip's first frame (``start``), whether the view is the central one (``central``), whether
+it belongs to the mean (``counts``), and the probability of each class, with all digits of float64. A video of which a
+view is missing has no rows.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from a2net_gluon.training.video_scores import OnVideo
 
 __all__ = ["writing_scores"]
 
-_COLUMNS = ("number", "video", "label", "clip", "crop", "central", "counts")
+_COLUMNS = ("number", "video", "label", "clip", "crop", "start", "central", "counts")
 
 
 @contextlib.contextmanager
@@ -61,10 +62,12 @@ def writing_scores(
 
 
 def _rows(samples: ViewSamples, number: int, probabilities: np.ndarray) -> typing.Iterator[list[typing.Any]]:
-    name, label = printable(samples.videos.names[number]), int(samples.videos.labels[number])
+    videos, views = samples.videos, samples.views
+    name, label, length = printable(videos.names[number]), int(videos.labels[number]), videos.videos[number].length()
     for row, values in zip(samples.rows, probabilities):
-        about = [number, name, label, row.clip, row.crop, int(samples.views.is_central(row)), int(row.counts)]
-        yield [*about, *map(repr, values.tolist())]
+        start = views.frames(videos.sampling, length, number, row.clip)[0]
+        about = [row.clip, row.crop, int(start), int(views.is_central(row)), int(row.counts)]
+        yield [number, name, label, *about, *map(repr, values.tolist())]
 
 
 def _merge(parts: typing.Sequence[pathlib.Path], path: pathlib.Path) -> None:

@@ -78,9 +78,9 @@ def recomputed(path):
         videos.setdefault(int(row[0]), []).append(row)
     clip, video, labels = [], [], []
     for views in videos.values():
-        (central,) = [view for view in views if view[5] == "1"]
-        clip.append(np.float64(central[7:]))
-        video.append(np.mean([np.float64(view[7:]) for view in views if view[6] == "1"], axis=0))
+        (central,) = [view for view in views if view[6] == "1"]
+        clip.append(np.float64(central[8:]))
+        video.append(np.mean([np.float64(view[8:]) for view in views if view[7] == "1"], axis=0))
         labels.append(int(views[0][2]))
     return plain_metrics(np.array(clip), np.array(video), np.array(labels))
 
@@ -95,12 +95,20 @@ def test_metrics_are_those_of_the_scores(name, params, data, tmp_path):
     assert result.metrics == pytest.approx(recomputed(tmp_path / "scores.csv"), rel=1e-9)
     assert (result.count, result.total, result.incomplete) == (COUNT, COUNT, 0)
     header, rows = read(tmp_path / "scores.csv")
-    assert header == ["number", "video", "label", "clip", "crop", "central", "counts", *CLASSES]
+    assert header == ["number", "video", "label", "clip", "crop", "start", "central", "counts", *CLASSES]
     assert len(rows) == COUNT * {"centre": 1, "author": 21, "three-crop": 13, "three-crop-256": 13, "ucf": 5}[name]
     assert rows[0][1] == "video, 0\\n"
     assert result.views == {"centre": (1, 1), "author": (4, 5), "ucf": (4, 1)}.get(name, (4, 3))
     for row in rows:
-        assert sum(map(float, row[7:])) == pytest.approx(1, abs=1e-12)
+        assert sum(map(float, row[8:])) == pytest.approx(1, abs=1e-12)
+
+
+def test_scores_tell_where_a_clip_starts(params, data, tmp_path):
+    data()
+    measure(params, settings.Views(clips=4), scores=tmp_path / "scores.csv")
+    for row in read(tmp_path / "scores.csv")[1]:
+        last = 5 + 3 * int(row[0]) - 1 - PREPROCESSING.stride  # the last frame at which a clip of two can start
+        assert int(row[5]) == round(last / 2 if row[3] == "" else int(row[3]) * last / 3)
 
 
 def test_the_centre_is_what_training_validates(params, data):
@@ -127,7 +135,7 @@ def test_batches_and_devices_change_nothing(params, data, tmp_path):
     ):
         files.append(tmp_path / f"{number}.csv")
         measure(params, settings.Views("three-crop", clips=3), scores=files[-1], **options)
-    first, *others = (np.array([row[7:] for row in read(file)[1]], float) for file in files)
+    first, *others = (np.array([row[8:] for row in read(file)[1]], float) for file in files)
     for other in others:
         np.testing.assert_allclose(other, first, rtol=1e-4, atol=1e-6)
 
@@ -164,8 +172,8 @@ def test_processes_measure_what_one_measures(size, params, data, tmp_path, monke
         name: value for name, value in alone.metrics.items() if name != "clip_loss"
     }
     (_, rows), (_, expected) = (read(tmp_path / name) for name in ("together.csv", "alone.csv"))
-    assert [row[:7] for row in rows] == [row[:7] for row in expected]
-    np.testing.assert_allclose(*(np.array([row[7:] for row in one], float) for one in (rows, expected)), rtol=1e-4)
+    assert [row[:8] for row in rows] == [row[:8] for row in expected]
+    np.testing.assert_allclose(*(np.array([row[8:] for row in one], float) for one in (rows, expected)), rtol=1e-4)
 
 
 def test_scores_of_a_process_that_are_elsewhere_are_missed(params, data, tmp_path, monkeypatch):
@@ -341,7 +349,7 @@ def test_two_launched_processes_write_what_one_writes(params, tmp_path, capsys):
     assert said.count("360 of 360 videos, 1 × 2 views of each") == 1
     assert alone.strip() in said
     (_, rows), (_, expected) = (read(tmp_path / name) for name in ("two.csv", "alone.csv"))
-    assert [row[:7] for row in rows] == [row[:7] for row in expected]
-    np.testing.assert_allclose(*(np.array([row[7:] for row in one], float) for one in (rows, expected)), rtol=1e-4)
+    assert [row[:8] for row in rows] == [row[:8] for row in expected]
+    np.testing.assert_allclose(*(np.array([row[8:] for row in one], float) for one in (rows, expected)), rtol=1e-4)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["alone.csv", "logs", "two.csv"]
     assert job.left() == []
