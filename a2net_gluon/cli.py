@@ -10,6 +10,9 @@ from a2net_gluon.errors import UsageError
 from a2net_gluon.program import Arguments, Command, run
 from a2net_gluon.terminal import say
 
+if typing.TYPE_CHECKING:
+    from a2net_gluon import training
+
 __all__ = ["main", "run"]
 
 
@@ -57,6 +60,8 @@ def _train(command: options.TrainingCommand) -> None:
         commands.read_epoch(training, say)
     elif command.evaluate:
         _evaluate(command.evaluation())
+    elif isinstance(training.data, settings.Videos) and training.data.ucf_split == "all":
+        print(commands.mean_in_words(commands.train_splits(training, verbose=True)))
     else:
         commands.train(training, verbose=True)
 
@@ -111,10 +116,21 @@ def evaluate(arguments: Arguments, prog: str) -> None:
 
 def _evaluate(evaluation: settings.Evaluation) -> None:
     from a2net_gluon import training
+
+    if isinstance(evaluation.data, settings.Videos) and evaluation.data.ucf_split == "all":
+        results = training.evaluate_splits(evaluation, on_skip=_say_skipped)
+    else:
+        results = [training.evaluate(evaluation, on_skip=_say_skipped)]
+    for result in results:
+        _say_result(evaluation, result)
+    if len(results) > 1:
+        print(training.mean_in_words(results))
+
+
+def _say_result(evaluation: settings.Evaluation, result: training.EvaluationResult) -> None:
     from a2net_gluon.training.metrics import in_words
     from a2net_gluon.training.report import problems_in_words
 
-    result = training.evaluate(evaluation, on_skip=_say_skipped)
     noun = evaluation.data.kind.noun
     for text in problems_in_words(result.problems, noun):
         say(text)

@@ -13,7 +13,7 @@ from tests.helpers.processes import ROOT
 
 # Pages whose ``bash`` and ``python`` blocks run here, in order, in one folder for each page, with what they print.
 PAGES = {
-    "README.md": ["of 360 images"],
+    "README.md": ["of 360 images", "of 360 clips"],
     "docs/train.md": ["of 360 images"],
     "docs/python.md": ["cat\n"],
     "docs/evaluate-and-deploy.md": ["of 360 images", '"cat"'],
@@ -40,7 +40,7 @@ def blocks(page, *languages):
 def run_here(words, monkeypatch):
     """Run a command of the project as its own process would, but where mxnet is loaded; returns its exit code."""
     program, run = (words, runpy.run_module) if words[0] == "a2net" else (words[1:], runpy.run_path)
-    assert words[:1] == ["a2net"] or words[:2] == ["python", "train_imagenet.py"]
+    assert words[0] == "a2net" or words[:2] in (["python", "train_imagenet.py"], ["python", "train_video.py"])
     monkeypatch.setattr(sys, "argv", program)
     with pytest.raises(SystemExit) as raised:
         run("a2net_gluon" if words[0] == "a2net" else str(ROOT / words[1]), run_name="__main__")

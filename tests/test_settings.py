@@ -280,7 +280,7 @@ DEFAULTS = [
     (settings.ImageFolder("x"), ("a2net_resnet50", 100, 0.1, 1e-4, "step", 0, "dpn", 50, 4)),
     (settings.Records(), ("a2net_resnet50", 100, 0.1, 1e-4, "step", 0, "dpn", 50, 4)),
     (settings.Synthetic(), ("a2net_resnet50", 1, 0.1, 1e-4, "step", 0, "dpn", 50, 4)),
-    (settings.MovingDigits(), ("a2net_resnet20_small_3d", 4, 0.05, 5e-4, "cosine", 1, "none", 10, 1)),
+    (settings.MovingDigits(), ("a2net_resnet20_small_3d", 2, 0.05, 5e-4, "cosine", 1, "none", 10, 1)),
     (settings.Videos("x"), ("a2net_resnet50_3d", 100, 0.1, 1e-4, "step", 0, "author", 50, 4)),
 ]
 

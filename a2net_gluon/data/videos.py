@@ -152,6 +152,8 @@ def find_lists(
         If the flags contradict each other, a folder or a list is missing or wrong, the lists do not fit each other, or
         videos of one group of UCF-101 are in both.
     """
+    if ucf_split == "all":
+        raise UsageError("--ucf-split all is three runs: a2net_gluon.training.train_splits, or name one of 1, 2, 3")
     if ucf_split is not None:
         if train_list or val_list:
             raise UsageError("--ucf-split and lists of videos both name the videos: give one of them")

@@ -192,7 +192,7 @@ DEFAULTS: dict[type, dict[str, typing.Any]] = {
     },
     MovingDigits: {
         "model": "a2net_resnet20_small_3d",
-        "num_epochs": 4,
+        "num_epochs": 2,
         "lr": 0.05,
         "wd": 5e-4,
         "lr_mode": "cosine",

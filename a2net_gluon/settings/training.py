@@ -73,7 +73,7 @@ class Training(Settings):
     network: Network = Network()
     input: Input = Input()
     epochs: int | None = option(
-        None, "--num-epochs", rule=EPOCHS, help="epochs of the run", default_words="100; digits 12; moving digits 4"
+        None, "--num-epochs", rule=EPOCHS, help="epochs of the run", default_words="100; digits 12; moving digits 2"
     )
     batch_size: int = option(32, "--batch-size", **BATCH)
     workers: int | None = option(None, "-j", "--num-data-workers", **WORKERS)

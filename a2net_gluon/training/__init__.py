@@ -2,6 +2,16 @@
 
 from a2net_gluon.training.evaluation import EvaluationResult, evaluate
 from a2net_gluon.training.run import Result, train
+from a2net_gluon.training.splits import evaluate_splits, mean_in_words, train_splits
 from a2net_gluon.training.throughput import read_epoch
 
-__all__ = ["EvaluationResult", "Result", "evaluate", "read_epoch", "train"]
+__all__ = [
+    "EvaluationResult",
+    "Result",
+    "evaluate",
+    "evaluate_splits",
+    "mean_in_words",
+    "read_epoch",
+    "train",
+    "train_splits",
+]

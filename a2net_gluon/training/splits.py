@@ -11,9 +11,11 @@ from a2net_gluon.errors import UsageError
 from a2net_gluon.settings import Evaluation, Training, Videos
 from a2net_gluon.settings.data import UCF_SPLITS
 from a2net_gluon.training.evaluation import EvaluationResult, evaluate
+from a2net_gluon.training.learner import Learner
+from a2net_gluon.training.metrics import Column, in_words
 from a2net_gluon.training.run import Result, train
 
-__all__ = ["evaluate_splits", "mean_of", "split_folder", "train_splits"]
+__all__ = ["evaluate_splits", "mean_in_words", "split_folder", "train_splits"]
 
 _Settings = typing.TypeVar("_Settings", Training, Evaluation)
 
@@ -65,10 +67,19 @@ def evaluate_splits(evaluation: Evaluation, **more: typing.Any) -> list[Evaluati
     ]
 
 
-def mean_of(rows: typing.Sequence[typing.Mapping[str, float]]) -> dict[str, float]:
-    """The mean of each result over the splits, of the results that all of them have."""
-    names = [name for name in rows[0] if all(name in row for row in rows)]
-    return {name: statistics.fmean(row[name] for row in rows) for name in names}
+def mean_in_words(results: typing.Sequence[Result | EvaluationResult]) -> str:
+    """The means of all splits as a line: of the accuracies of their best epochs, or of their evaluations."""
+    rows: list[typing.Mapping[str, float]] = []
+    columns: typing.Sequence[Column] = Learner.meter.columns
+    for result in results:
+        if isinstance(result, Result):
+            rows.append({name[len("val_") :]: value for name, value in (result.best or {}).items()})
+        else:
+            rows.append(result.metrics)
+            columns = result.columns
+    shown = [column for column in columns if column.fraction]
+    means = {column.name: statistics.fmean(row[column.name] for row in rows) for column in shown}
+    return f"mean of {len(rows)} splits: {in_words(shown, means)}"
 
 
 def split_folder(folder: typing.Any, split: str) -> pathlib.Path:
