@@ -139,7 +139,8 @@ def read_list(
     paths, labels, frames = zip(*found)
     if rows[0].frames is not None and None in frames:
         form += ", of video files: the frames are not used"
-    return VideoList(paths, labels, classes, form, split, tuple(missing), None if None in frames else frames)
+    counts = None if None in frames else frames
+    return VideoList(paths, labels, classes, form, split, tuple(missing), counts, tuple(missing.values()))
 
 
 def _by_folder(
