@@ -144,7 +144,7 @@ class Option:
     incidental : bool
         The value does not change what is trained: it may differ when a run is resumed.
     exclusive : str, optional
-        Options with the same text here exclude each other.
+        Options with the same text here exclude each other: at most one of them differs from its default.
     required : bool
         None is refused.
     parse : callable, optional
@@ -188,7 +188,7 @@ class Settings:
     Raises
     ------
     UsageError
-        A ValueError that names the field, its value and the rule.
+        A ValueError that names the field, its value and the rule, or two fields that exclude each other.
     """
 
     def __post_init__(self) -> None:
@@ -197,6 +197,9 @@ class Settings:
             _check(f"{type(self).__name__}.{name}", one, value)
             # The objects are frozen: this is the one place that converts values.
             object.__setattr__(self, name, _number(one, value))
+        for first, *others in _chosen(self).values():
+            if others:
+                raise UsageError(f"{first} and {others[0]} exclude each other: give one of them")
 
 
 def _plain(value: typing.Any) -> typing.Any:
@@ -257,16 +260,27 @@ SettingsType = typing.TypeVar("SettingsType", bound=Settings)
 
 
 def with_defaults(settings: SettingsType, defaults: typing.Mapping[str, typing.Any]) -> SettingsType:
-    """Replace the options that are None by those of `defaults`, by their names."""
+    """Replace the options that are None, and not excluded by another one, by those of `defaults`, by their names."""
     changes: dict[str, typing.Any] = {}
-    options = options_of(settings)
+    options, chosen = options_of(settings), _chosen(settings)
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if isinstance(value, Settings):
             changes[field.name] = with_defaults(value, defaults)
-        elif value is None and field.name in options and options[field.name].name in defaults:
-            changes[field.name] = defaults[options[field.name].name]
+        elif value is None and field.name in options and options[field.name].exclusive not in chosen:
+            changes[field.name] = defaults.get(options[field.name].name)
     return dataclasses.replace(settings, **changes)
+
+
+def _chosen(settings: Settings) -> dict[str, list[str]]:
+    """The flags of exclusive options that differ from their default, by what they exclude each other for."""
+    chosen: dict[str, list[str]] = {}
+    options = options_of(settings)
+    for field in dataclasses.fields(settings):
+        one = options.get(field.name)
+        if one and one.exclusive and getattr(settings, field.name) != field.default:
+            chosen.setdefault(one.exclusive, []).append(one.flags[-1])
+    return chosen
 
 
 def flat(settings: Settings, incidental: bool = True) -> dict[str, typing.Any]:

@@ -5,7 +5,8 @@ import sys
 
 from matplotlib.figure import Figure
 
-from a2net_gluon.training.schedules import Plateau, make_schedule
+from a2net_gluon.settings import Schedule
+from a2net_gluon.training.schedules import Length, make_schedule
 
 EPOCHS, STEPS = 100, 20
 TITLES = {
@@ -26,7 +27,7 @@ def main(path):
     figure = Figure(figsize=(10, 5.5), layout="constrained")
     accuracies = rising_in_jumps()
     for axes, (mode, title) in zip(figure.subplots(2, 2).flat, TITLES.items()):
-        rate = make_schedule(mode, 0.4, EPOCHS, STEPS, 0.1, [30, 60, 90], 5, 0.0, Plateau(5, 0.001))
+        rate = make_schedule(Schedule(mode, warmup_epochs=5), 0.4, Length(EPOCHS * STEPS, STEPS))
         rates = [rate(step, accuracies[: (step - 1) // STEPS]) for step in range(1, EPOCHS * STEPS + 1)]
         axes.plot([step / STEPS for step in range(1, EPOCHS * STEPS + 1)], rates, label="learning rate")
         axes.set(title=title, xlabel="epoch", ylabel="learning rate")

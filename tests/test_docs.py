@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import runpy
 
 import pytest
 
@@ -49,6 +50,11 @@ def test_every_page_is_in_the_index():
 def test_every_picture_is_shown():
     shown = {(page.parent / link).resolve() for page in PAGES for link in links(page)}
     assert {path.resolve() for path in (ROOT / "docs").rglob("*.png")} <= shown
+
+
+def test_the_picture_of_the_schedules_can_be_drawn(tmp_path):
+    runpy.run_path(str(ROOT / "docs" / "draw_schedules.py"))["main"](tmp_path / "schedules.png")
+    assert (tmp_path / "schedules.png").stat().st_size > 10_000
 
 
 def files_that_name_pages():

@@ -330,9 +330,51 @@ def test_a_warm_up_that_was_asked_for_is_kept():
 
 
 @pytest.mark.parametrize(
+    ("warmup", "expected"),
+    [({}, (0, None)), ({"warmup_epochs": 2}, (2, None)), ({"warmup_iterations": 5}, (None, 5))],
+)
+def test_iterations_replace_the_default_number_of_epochs(warmup, expected):
+    training = settings.Training(iterations=9, schedule=settings.Schedule(**warmup)).resolved()
+    assert (training.epochs, training.iterations) == (None, 9)
+    assert (training.schedule.warmup_epochs, training.schedule.warmup_iterations) == expected
+    assert training.resolved() == training
+
+
+EXCLUSIVE = [(kind, name, one) for kind, name, one in OPTIONS if one.exclusive]
+
+
+def other_value(kind, name):
+    """A value that is not the default."""
+    one = fields.options_of(kind)[name]
+    default = next(field.default for field in dataclasses.fields(kind) if field.name == name)
+    return True if default is False else "file" if one.rule is None else (3,) if one.sequence else 3
+
+
+def words_of(kind, name):
+    """The words of a command line that give it."""
+    flag, value = fields.options_of(kind)[name].flags[-1], other_value(kind, name)
+    return [flag] if value is True else [flag, value if value == "file" else "3"]
+
+
+@pytest.mark.parametrize(("kind", "name", "one"), EXCLUSIVE, ids=named)
+def test_options_that_exclude_each_other(kind, name, one, capsys):
+    others = [other for _, other, its in EXCLUSIVE if its.exclusive == one.exclusive and other != name]
+    assert others
+    for other in others:
+        flags = {words_of(kind, field)[0] for field in (name, other)}
+        with pytest.raises(UsageError, match="exclude each other: give one of them") as error:
+            make(kind, **{field: other_value(kind, field) for field in (name, other)})
+        assert flags <= {*first_line(error).split()}
+        with pytest.raises(SystemExit):
+            parse(kind, [word for field in (name, other) for word in words_of(kind, field)])
+        assert "not allowed with argument" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("make_it", "message"),
     [
         (lambda: settings.Optimization(ema=1), "--ema is 1.*must be below 1"),
+        (lambda: settings.Optimization(precise_bn=2, norm="frozen"), "--precise-bn needs --norm batch, not frozen"),
         (
             lambda: settings.Loss(hard_weight=1.5),
             r"\(--hard-weight\) is 1.5; it must be a number from 1e-09 to 1, or 0",
@@ -343,7 +385,10 @@ def test_a_warm_up_that_was_asked_for_is_kept():
             r"Training.save_dir \(--save-dir\) is empty: give a value, or omit it",
         ),
         (lambda: make(settings.Export, images=("a", "")), r"Export.images \(--images\) is empty"),
-        (lambda: make(settings.Trained, params="a", pretrained=True), "--params and --use-pretrained both name"),
+        (
+            lambda: make(settings.Trained, params="a", pretrained=True),
+            "--params and --use-pretrained exclude each other",
+        ),
         (lambda: make(settings.Evaluation).resolved(), "no parameters to evaluate"),
         (lambda: make(settings.Attention, locations=((0.5, 1.5),)), "location .* is not a position"),
         (lambda: make(settings.Attention, locations=((0.5,),)), "location .* is not a position"),

@@ -16,7 +16,7 @@ __all__ = ["FOR_CLIPS", "FOR_IMAGES", "TrainingCommand", "TrainingOptions", "par
 
 # The groups of settings, in the order of the help text.
 _GROUPS: tuple[tuple[type, str, tuple[str, ...]], ...] = (
-    (settings.Training, "epochs and batches", ("epochs", "batch_size", "workers", "seed")),
+    (settings.Training, "epochs and batches", ("epochs", "iterations", "batch_size", "workers", "seed")),
     (settings.Network, "network", ()),
     (settings.Start, "first weights", ()),
     (settings.Input, "preprocessing", ()),
@@ -129,5 +129,5 @@ def _without(values: typing.Mapping[str, typing.Any], recipe: typing.Mapping[str
     exclusive = {
         one.name: one.exclusive for kind, _, _ in _GROUPS for one in options_of(kind).values() if one.exclusive
     }
-    excluded = {exclusive[name] for name in values if name in exclusive}
+    excluded = {exclusive[name] for name, value in values.items() if name in exclusive and value is not False}
     return {name: value for name, value in recipe.items() if exclusive.get(name) not in excluded}

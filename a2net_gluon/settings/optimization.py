@@ -32,7 +32,8 @@ class Start(Settings):
         None,
         "--pretrained-base",
         metavar="FILE",
-        help="start from a trained backbone; attention blocks start as the identity",
+        help="start from a trained backbone, also that of a network for images in one for clips; new attention "
+        "blocks start as the identity",
     )
     params: Path | None = option(None, "--resume-params", help="start from this parameter file")
     states: Path | None = option(
@@ -58,7 +59,18 @@ class Optimization(Settings):
     )
     momentum: float = option(0.9, "--momentum", rule=RELATIVE, help="Nesterov momentum")
     wd: float | None = option(None, "--wd", rule=RATE, help="weight decay", default_words="0.0001; digits 0.0005")
-    no_wd: bool = option(False, "--no-wd", help="no weight decay for biases and for BN's gamma and beta")
+    no_wd: bool = option(
+        False, "--no-wd", help="no weight decay for biases and for BN's gamma and beta", exclusive="decay-free"
+    )
+    no_bias_decay: bool = option(
+        False, "--no-bias-decay", help="no weight decay for biases and for BN's beta", exclusive="decay-free"
+    )
+    temporal_lr_mult: float = option(
+        1.0, "--temporal-lr-mult", rule=POSITIVE, help="learning-rate factor of kernels longer than one frame"
+    )
+    backbone_lr_mult: float = option(
+        1.0, "--backbone-lr-mult", rule=POSITIVE, help="learning-rate factor of all but the output layer"
+    )
     accumulate: int = option(1, "--accumulate", rule=COUNT, help="batches whose gradients are summed for one step")
     clip_gradient: float | None = option(
         None, "--clip-gradient", rule=POSITIVE, help="clip each value of a gradient to ± this"
@@ -80,6 +92,13 @@ class Optimization(Settings):
         choices=("batch", "sync", "frozen"),
         help="BN statistics: of each device's part of the batch, of all GPUs of a process, or frozen as loaded",
     )
+    precise_bn: int = option(
+        0,
+        "--precise-bn",
+        rule=WHOLE,
+        metavar="BATCHES",
+        help="measure BN's running statistics on this many training batches before each validation",
+    )
     mode: str = option(
         "hybrid", "--mode", choices=("hybrid", "imperative"), help="static graph, or operator by operator"
     )
@@ -88,6 +107,8 @@ class Optimization(Settings):
         super().__post_init__()
         if self.ema == 1:
             raise UsageError("--ema is 1, so the average would never change; it must be below 1, e.g. 0.9999")
+        if self.precise_bn and self.norm != "batch":
+            raise UsageError(f"--precise-bn needs --norm batch, not {self.norm}: leave one of them out")
 
 
 @documented
@@ -104,9 +125,24 @@ class Schedule(Settings):
     )
     decay: float = option(0.1, "--lr-decay", rule=FRACTION, help="factor of each decay")
     decay_epochs: typing.Sequence[int] = option(
-        (30, 60, 90), "--lr-decay-epoch", rule=WHOLE, sequence=True, help="epochs after which the rate decays"
+        (30, 60, 90),
+        "--lr-decay-epoch",
+        rule=WHOLE,
+        sequence=True,
+        help="epochs after which the rate decays",
+        exclusive="decays",
     )
-    decay_period: int = option(0, "--lr-decay-period", rule=WHOLE, help="decay every this many epochs instead")
+    decay_period: int = option(
+        0, "--lr-decay-period", rule=WHOLE, help="decay every this many epochs instead", exclusive="decays"
+    )
+    decay_iterations: typing.Sequence[int] = option(
+        (),
+        "--lr-decay-iterations",
+        rule=WHOLE,
+        sequence=True,
+        help="iterations after which the rate decays instead",
+        exclusive="decays",
+    )
     plateau_patience: int = option(
         5, "--plateau-patience", rule=COUNT, help="epochs without a better training accuracy"
     )
@@ -115,7 +151,20 @@ class Schedule(Settings):
     )
     warmup_lr: float = option(0.0, "--warmup-lr", rule=RATE, help="learning rate at the start of the warm-up")
     warmup_epochs: int | None = option(
-        None, "--warmup-epochs", rule=WHOLE, help="epochs of linear warm-up", default_words="0; digits 1"
+        None,
+        "--warmup-epochs",
+        rule=WHOLE,
+        help="epochs of linear warm-up",
+        default_words="0; digits 1, with --num-iterations 0",
+        exclusive="warm-up",
+    )
+    warmup_iterations: int | None = option(
+        None,
+        "--warmup-iterations",
+        rule=WHOLE,
+        help="iterations of linear warm-up",
+        default_words="--warmup-epochs",
+        exclusive="warm-up",
     )
 
 

@@ -38,8 +38,6 @@ class Trained(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.params and self.pretrained:
-            raise UsageError("--params and --use-pretrained both name the parameters: give one of them")
         if not self.network.name:
             raise UsageError("the network has no name: Network(name), one of a2net_gluon.list_models()")
 

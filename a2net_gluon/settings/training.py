@@ -73,7 +73,20 @@ class Training(Settings):
     network: Network = Network()
     input: Input = Input()
     epochs: int | None = option(
-        None, "--num-epochs", rule=EPOCHS, help="epochs of the run", default_words="100; digits 12; moving digits 2"
+        None,
+        "--num-epochs",
+        rule=EPOCHS,
+        help="epochs of the run",
+        default_words="100; digits 12; moving digits 2",
+        exclusive="length",
+    )
+    iterations: int | None = option(
+        None,
+        "--num-iterations",
+        rule=COUNT,
+        help="iterations (steps) of the run; its last epoch is cut short",
+        default_words="--num-epochs",
+        exclusive="length",
     )
     batch_size: int = option(32, "--batch-size", **BATCH)
     workers: int | None = option(None, "-j", "--num-data-workers", **WORKERS)
@@ -111,22 +124,20 @@ class Training(Settings):
             If settings contradict each other.
         """
         full = with_defaults(self, defaults_of(self.data))
-        warmup, epochs = full.schedule.warmup_epochs, full.epochs
-        assert warmup is not None  # both have defaults
-        assert epochs is not None
-        if self.schedule.warmup_epochs is None and warmup >= epochs:
+        if self.schedule.warmup_epochs is None and full.schedule.warmup_epochs is not None:
             # The default warm-up is shortened in runs that are not longer than it.
-            full = dataclasses.replace(full, schedule=dataclasses.replace(full.schedule, warmup_epochs=epochs - 1))
-        full._check_start(epochs)
+            warmup = min(full.schedule.warmup_epochs, (full.epochs or 1) - 1)
+            full = dataclasses.replace(full, schedule=dataclasses.replace(full.schedule, warmup_epochs=warmup))
+        full._check_start()
         return full
 
-    def _check_start(self, epochs: int) -> None:
+    def _check_start(self) -> None:
         start = self.start
         if (start.epochs_done or start.states) and not start.params:
             flag = "--resume-states" if start.states else "--resume-epoch"
             raise UsageError(f"{flag} needs --resume-params FILE")
-        if start.epochs_done >= epochs:
-            raise UsageError(f"--resume-epoch is {start.epochs_done}, --num-epochs {epochs}: nothing is left")
+        if self.epochs is not None and start.epochs_done >= self.epochs:
+            raise UsageError(f"--resume-epoch is {start.epochs_done}, --num-epochs {self.epochs}: nothing is left")
         first = {
             "--use-pretrained": start.pretrained,
             "--pretrained-base": start.base,

@@ -24,7 +24,7 @@ from a2net_gluon.settings import (
 )
 from a2net_gluon.training.learner import Learner
 from a2net_gluon.training.loss import ClassificationLoss
-from a2net_gluon.training.schedules import Rate, make_schedule
+from a2net_gluon.training.schedules import Length, Rate, make_schedule
 from a2net_gluon.training.teacher import load_teacher
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
     "make_loss",
     "make_networks",
     "make_rate",
-    "steps_per_epoch",
+    "run_length",
     "training_preprocessing",
 ]
 
@@ -50,7 +50,8 @@ class Parts:
     learner : Learner
     rate : callable
         Learning rate of a step, see `make_schedule`.
-    steps_per_epoch : int
+    length : Length
+        Of the whole run.
     notes : tuple of str
         Lines for the log about the first weights.
     """
@@ -59,7 +60,7 @@ class Parts:
     description: Description
     learner: Learner
     rate: Rate
-    steps_per_epoch: int
+    length: Length
     notes: tuple[str, ...] = ()
 
 
@@ -89,16 +90,16 @@ def assemble(
     FailureError
         If a file is damaged.
     """
-    steps = steps_per_epoch(training, source)
-    rate = make_rate(training, steps)
+    length = run_length(training, source)
+    rate = make_rate(training, length)
     description = describe(training, source.classes, preprocessing, source.split)
     net, validation_net, notes = make_networks(training, contexts, description)
-    loss = make_loss(training, len(source.classes), steps)
+    loss = make_loss(training, len(source.classes), length)
     teacher = load_teacher(training.loss.teacher, contexts, description) if training.loss.teacher else None
     learner = Learner(
         net, validation_net, contexts, description.preprocessing, loss, training.optimization, communicator, teacher
     )
-    return Parts(source, description, learner, rate, steps, notes)
+    return Parts(source, description, learner, rate, length, notes)
 
 
 def training_preprocessing(training: Training) -> Preprocessing:
@@ -106,20 +107,34 @@ def training_preprocessing(training: Training) -> Preprocessing:
     return preprocessing_of(training.input, str(training.network.name), kind=training.data.kind)
 
 
-def steps_per_epoch(training: Training, source: Source) -> int:
-    """Steps of an epoch; a last one with too few batches is dropped."""
-    accumulate = training.optimization.accumulate
-    steps = source.train_batches // accumulate
-    if not steps:
-        raise UsageError(f"--accumulate is {accumulate}, an epoch has {source.train_batches} batches: lower it")
-    return steps
+def run_length(training: Training, source: Source) -> Length:
+    """The steps of a run and of an epoch, of which a last step with too few batches is dropped.
+
+    Raises
+    ------
+    UsageError
+        If an epoch has too few batches for the settings, or ``--resume-epoch`` leaves no step.
+    """
+    optimization, done = training.optimization, training.start.epochs_done
+    for flag, needed in (("--accumulate", optimization.accumulate), ("--precise-bn", optimization.precise_bn)):
+        if needed > source.train_batches:
+            raise UsageError(f"{flag} is {needed}, an epoch has {source.train_batches} batches: lower it")
+    steps = source.train_batches // optimization.accumulate
+    if training.iterations is None:
+        assert training.epochs is not None  # resolved
+        return Length(training.epochs * steps, steps)
+    if done * steps >= training.iterations:
+        raise UsageError(
+            f"--resume-epoch is {done}, that is {done * steps} iterations, --num-iterations {training.iterations}: "
+            "nothing is left"
+        )
+    return Length(training.iterations, steps)
 
 
-def make_rate(training: Training, steps: int) -> Rate:
-    """The learning rate of each step, for `steps` steps an epoch."""
+def make_rate(training: Training, length: Length) -> Rate:
+    """The learning rate of each step of a run."""
     assert training.optimization.lr is not None  # resolved
-    assert training.epochs is not None
-    return make_schedule(training.schedule, training.optimization.lr, training.epochs, steps)
+    return make_schedule(training.schedule, training.optimization.lr, length)
 
 
 def describe(
@@ -183,8 +198,7 @@ def _norm(optimization: Optimization, contexts: typing.Sequence[mx.Context]) -> 
     return {"norm_layer": mx.gluon.contrib.nn.SyncBatchNorm, "norm_kwargs": {"num_devices": len(contexts)}}
 
 
-def make_loss(training: Training, classes: int, steps: int) -> ClassificationLoss:
-    """The loss, for `steps` steps an epoch."""
-    assert training.epochs is not None  # resolved
-    mixup_steps = (training.epochs - training.loss.mixup_off_epochs) * steps + 1
+def make_loss(training: Training, classes: int, length: Length) -> ClassificationLoss:
+    """The loss; an epoch that is cut short counts among the last ones, without mixup, as every other."""
+    mixup_steps = (length.epochs - training.loss.mixup_off_epochs) * length.epoch_steps + 1
     return ClassificationLoss(classes, training.loss, mixup_steps, training.seed)

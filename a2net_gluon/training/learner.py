@@ -20,6 +20,8 @@ from a2net_gluon.training.averaging import WeightAverage
 from a2net_gluon.training.batches import Contexts, check_labels, split
 from a2net_gluon.training.loss import ClassificationLoss, mix
 from a2net_gluon.training.metrics import ClassificationMeter, Meter
+from a2net_gluon.training.multipliers import set_multipliers
+from a2net_gluon.training.precise_bn import BatchStatistics
 from a2net_gluon.training.progress import Progress
 from a2net_gluon.training.scaling import LossScaler
 from a2net_gluon.training.schedules import Rate
@@ -133,13 +135,7 @@ class Learner:
         average. On the CPU, inference leaves a network's own weights in oneDNN's blocked layout, at a moment that
         depends on timing; training is no longer reproducible from there (seen with mxnet 1.9.1).
         """
-        trained = mxnet_fixes.named_parameters(self.net)
-        for name, copied in mxnet_fixes.named_parameters(self._copy).items():
-            if average and self.average:
-                array = self.average.arrays[name]
-            else:
-                array = mxnet_fixes.mean_over_devices(trained[name])
-            mxnet_fixes.replace_values(copied, array)
+        self._fill_copy(average)
         return evaluate_batches(
             self._quick_copy,
             batches,
@@ -150,6 +146,31 @@ class Learner:
             self.optimization.dtype,
             self.meter,
         )
+
+    def measure_running_statistics(self, batches: typing.Iterable[Batch], average: bool = False) -> None:
+        """Replace the running statistics of BN by those of `batches`, see `a2net_gluon.training.precise_bn`.
+
+        They are measured on the copy that `validate` evaluates, without mixup. Training itself does not use running
+        statistics, so its weights stay a function of the batches it has seen.
+
+        Parameters
+        ----------
+        batches : iterable of Batch
+            Of this process; without one, nothing is changed.
+        average : bool
+            For the running average of the weights instead.
+        """
+        self._fill_copy(average)
+        measured = BatchStatistics(self._copy).measure(
+            batches, self.contexts, self.preprocessing, self.communicator, self.optimization.dtype
+        )
+        copied = mxnet_fixes.named_parameters(self._copy)
+        for name, parameter in self._running_statistics().items() if measured else ():
+            value = measured[copied[name].name]
+            if average and self.average:
+                value.copyto(self.average.arrays[name])
+            else:
+                parameter.set_data(value)
 
     def average_running_statistics(self) -> None:
         """Give every process the mean of all processes' BN running statistics, so that all hold one network."""
@@ -162,6 +183,16 @@ class Learner:
         for parameter, mean in zip(own.values(), means):
             parameter.set_data(mean)
 
+    def _fill_copy(self, average: bool) -> None:
+        """Give the copy the parameters of a checkpoint, or with `average` those of the running average."""
+        trained = mxnet_fixes.named_parameters(self.net)
+        for name, copied in mxnet_fixes.named_parameters(self._copy).items():
+            if average and self.average:
+                array = self.average.arrays[name]
+            else:
+                array = mxnet_fixes.mean_over_devices(trained[name])
+            mxnet_fixes.replace_values(copied, array)
+
     def _quick(self, net: gluon.HybridBlock) -> gluon.Block:
         """Return a block that computes the same as `net`, with the same parameters, in less time."""
         if self.contexts[0].device_type != "cpu" or not mxnet_fixes.is_hybridized(net) or not can_fuse():
@@ -169,14 +200,11 @@ class Learner:
         return fused(net)
 
     def _prepare_parameters(self) -> gluon.ParameterDict:
-        parameters = self.net.collect_params()
-        if self.optimization.no_wd:
-            for parameter in self.net.collect_params(".*beta|.*gamma|.*bias").values():
-                parameter.wd_mult = 0.0
+        set_multipliers(self.net, self.optimization)
         if self.optimization.accumulate > 1:
             for parameter in self._trained():
                 parameter.grad_req = "add"
-        return parameters
+        return self.net.collect_params()
 
     def _optimizer_options(self) -> dict[str, typing.Any]:
         options: dict[str, typing.Any] = {"momentum": self.optimization.momentum, "wd": self.optimization.wd}

@@ -23,10 +23,11 @@ from a2net_gluon.insight.memory import check_memory, training_memory
 from a2net_gluon.networks.trained import fast_options
 from a2net_gluon.networks.zoo import get_model
 from a2net_gluon.settings import Synthetic, Training
-from a2net_gluon.training.assembly import assemble, make_rate, steps_per_epoch, training_preprocessing
+from a2net_gluon.training.assembly import assemble, make_rate, run_length, training_preprocessing
 from a2net_gluon.training.learner import Learner
 from a2net_gluon.training.run_folder import RunFolder
 from a2net_gluon.training.scalars import check_tensorboard
+from a2net_gluon.training.schedules import Length, warmup_steps
 from a2net_gluon.training.sources import open_source
 
 __all__ = ["Finding", "check", "check_training_memory"]
@@ -77,7 +78,7 @@ def _check_training(
     training: Training, contexts: typing.Sequence[mx.Context], source: Source, preprocessing: Preprocessing
 ) -> typing.Iterator[Finding]:
     """Build the parts of the run, and check the schedule, the network and the disk."""
-    yield _check_schedule(training, steps_per_epoch(training, source), len(contexts))
+    yield _check_schedule(training, run_length(training, source), len(contexts))
     communicator = Communicator("device" if len(contexts) > 1 else None)
     parts = assemble(training, source, preprocessing, contexts, communicator)
     shape, net = parts.description.preprocessing.input_shape, parts.learner.net
@@ -143,14 +144,14 @@ def _preprocessing_in_words(training: Training, preprocessing: Preprocessing) ->
     )
 
 
-def _check_schedule(training: Training, steps: int, devices: int) -> Finding:
-    rate, warmup = make_rate(training, steps), training.schedule.warmup_epochs or 0
+def _check_schedule(training: Training, length: Length, devices: int) -> Finding:
+    rate, warmup = make_rate(training, length), warmup_steps(training.schedule, length)
     total = training.batch_size * devices * training.optimization.accumulate
     return Finding(
         "ok",
         "schedule",
-        f"{training.epochs} epochs of {steps:,} steps, total batch {total:,} in each process; learning rate "
-        f"{rate(1):.4g} in step 1, {rate(warmup * steps + 1):.4g} after the warm-up ({training.schedule.mode})",
+        f"{length.in_words}, total batch {total:,} in each process; learning rate "
+        f"{rate(1):.4g} in step 1, {rate(warmup + 1):.4g} after the warm-up ({training.schedule.mode})",
     )
 
 

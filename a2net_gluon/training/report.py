@@ -18,6 +18,7 @@ from a2net_gluon.terminal import printable
 from a2net_gluon.training.learner import Learner
 from a2net_gluon.training.metrics import Meter, in_words, percent
 from a2net_gluon.training.progress import Progress
+from a2net_gluon.training.schedules import Length
 
 __all__ = ["INPUT_BOUND", "Report", "problems_in_words"]
 
@@ -71,7 +72,7 @@ class Report:
         self, training: Training, quiet: bool = False, on_lost: typing.Callable[[], object] = lambda: None
     ) -> None:
         self._on_lost = on_lost
-        self._epochs, self._interval = training.epochs or 1, training.run.log_interval or 1
+        self._epochs, self._interval = 1, training.run.log_interval or 1
         self._workers, self._quiet, self._noun = training.workers, quiet, training.data.kind.noun
         self._terminal = sys.stderr.isatty() and not quiet
         self._log = logging.getLogger("a2net_gluon.training")
@@ -107,8 +108,11 @@ class Report:
         """Log a sample that cannot be read."""
         self.line(f"skipped {name}: {reason}")
 
-    def start(self, training: Training, learner: Learner, source: Source, description: Description) -> None:
-        """Log the network, the data and the learning rate."""
+    def start(
+        self, training: Training, learner: Learner, source: Source, description: Description, length: Length
+    ) -> None:
+        """Log the network, the data, the learning rate and the length of the run."""
+        self._epochs = length.epochs
         shape, accumulate = description.preprocessing.input_shape, training.optimization.accumulate
         parameters = cost(learner.net, shape).params
         devices, processes = len(learner.contexts), learner.communicator.size
@@ -129,6 +133,8 @@ class Report:
             f"({' × '.join([*factors, str(devices), str(training.batch_size)])}), "
             f"{source.train_batches} batches an epoch{rest}"
         )
+        if training.iterations:
+            self.line(f"{length.steps:,} iterations: {length.in_words}")
 
     @contextlib.contextmanager
     def epoch(self, number: int, batches: int, done: int = 0) -> typing.Iterator[typing.Callable[[Progress], None]]:

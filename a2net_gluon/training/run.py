@@ -140,7 +140,7 @@ class _Run:
         self.training, self.communicator, self.folder = training, communicator, folder
         self.report, self.interruption, self.on_epoch = report, interruption, on_epoch
         self.source, self.learner, self.description = parts.source, parts.learner, parts.description
-        self.rate, self.steps_per_epoch, self._notes = parts.rate, parts.steps_per_epoch, parts.notes
+        self.rate, self.length, self._notes = parts.rate, parts.length, parts.notes
         self.accumulate = training.optimization.accumulate
         self.history: list[Row] = []
         self.epoch = training.start.epochs_done
@@ -168,7 +168,7 @@ class _Run:
                 self.report.line(note)
         writes = self.training.run.tensorboard and not self.communicator.rank
         self.scalars = Scalars(self.folder.path if writes else None, self.epoch)
-        self.report.start(self.training, self.learner, self.source, self.description)
+        self.report.start(self.training, self.learner, self.source, self.description, self.length)
 
     def _return_to(self, state: typing.Mapping[str, typing.Any], data: typing.Mapping[str, str]) -> None:
         """Take up a stored state, in the middle of its epoch if the epoch's batches are still the same."""
@@ -186,7 +186,7 @@ class _Run:
     def train(self) -> None:
         """Train the epochs that are left."""
         try:
-            while self.epoch < self._epochs:
+            while self.epoch < self.length.epochs:
                 self._train_epoch()
         except FailureError as error:
             last = self.folder.newest_checkpoint()
@@ -194,11 +194,6 @@ class _Run:
         finally:
             self.scalars.close()
         self.report.end(self.source, self.best, self.learner.meter, self.folder.path)
-
-    @property
-    def _epochs(self) -> int:
-        assert self.training.epochs is not None  # resolved
-        return self.training.epochs
 
     def _new_progress(self, state: typing.Mapping[str, typing.Any] | None = None) -> Progress:
         return Progress(state, self.learner.meter)
@@ -208,21 +203,23 @@ class _Run:
         number, progress = self.epoch + 1, self.progress
         # All random numbers of an epoch follow from the seed and its number: a resumed run needs no random state.
         mx.random.seed(int(np.random.SeedSequence((self.training.seed, number)).generate_state(1)[0] >> 1))
-        with self.report.epoch(number, self._batches, progress.batches) as on_batch:
+        needed = self.length.steps_of(number) * self.accumulate
+        with self.report.epoch(number, needed, progress.batches) as on_batch:
 
             def on_step(progress: Progress) -> bool:
                 self.folder.begin()
                 on_batch(progress)
                 return self._stops(progress.batches // self.accumulate)
 
-            batches = itertools.islice(self.source.train(number, progress.batches), self._batches - progress.batches)
-            first_step = self.epoch * self.steps_per_epoch + 1
+            left = max(0, needed - progress.batches)  # 0 after a resumption with fewer iterations than were done
+            batches = itertools.islice(self.source.train(number, progress.batches), left)
+            first_step = self.epoch * self.length.epoch_steps + 1
             self.learner.train_epoch(self._watch(batches), progress, self._rate, first_step, on_step)
         if self._stops():
             self._leave()
-        if progress.batches < self._batches:
+        if progress.batches < needed:
             raise FailureError(
-                f"the data ended after {progress.batches} of {self._batches} batches: check that they are complete"
+                f"the data ended after {progress.batches} of {needed} batches: check that they are complete"
             )
         row = self._row(number, progress)
         if row is None:
@@ -231,14 +228,9 @@ class _Run:
         self.epoch, self.progress = number, self._new_progress()
         self.report.epoch_end(row, self.learner.meter, self.source.val_count)
         self.scalars.add(row)
-        self.folder.record(self._write, self._state())
+        self.folder.record(self._write, self._state(), last=number == self.length.epochs)
         if self.on_epoch:
             self.on_epoch(dict(row))
-
-    @property
-    def _batches(self) -> int:
-        """Batches of an epoch that make up whole steps."""
-        return self.steps_per_epoch * self.accumulate
 
     def _rate(self, step: int) -> float:
         return self.rate(step, [row[f"train_{self.learner.meter.headline}"] for row in self.history])
@@ -269,6 +261,7 @@ class _Run:
         for prefix, average in (("val", False), ("val_ema", True)):
             if average and not self.learner.average:
                 continue
+            self._measure_running_statistics(number, average)
             measured = self.learner.validate(self._watch(self.source.validation()), average)
             if self.communicator.size == 1 and self.interruption.signal:
                 return None
@@ -276,6 +269,13 @@ class _Run:
             row.update({f"{prefix}_{name}": value for name, value in measured.metrics.items()})
             row[f"{prefix}_count"] = measured.count
         return row
+
+    def _measure_running_statistics(self, number: int, average: bool) -> None:
+        """With ``--precise-bn``, measure those that are evaluated, and saved, on the first batches of the epoch."""
+        count = self.training.optimization.precise_bn
+        if count:
+            batches = itertools.islice(self.source.train(number), count)
+            self.learner.measure_running_statistics(self._watch(batches), average)
 
     def _write(self, folder: pathlib.Path) -> dict[str, typing.Any]:
         """Write the files of a checkpoint; returns the rest of the learner's state."""
@@ -293,7 +293,8 @@ class _Run:
 
     def _batches_in_numbers(self) -> list[int]:
         """The numbers that the batches of an epoch depend on: with others, half an epoch cannot be resumed."""
-        return [self.training.seed, self.source.batch_size, self.communicator.size, self.accumulate, self._batches]
+        batches = self.length.epoch_steps * self.accumulate  # of whole steps
+        return [self.training.seed, self.source.batch_size, self.communicator.size, self.accumulate, batches]
 
     def _leave(self) -> typing.NoReturn:
         """Save the state of the run, and end it."""

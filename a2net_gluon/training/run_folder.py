@@ -163,15 +163,15 @@ class RunFolder:
         self._communicator.wait()
         return self._checkpoints.folder(state["epoch"], state["batch"])
 
-    def record(self, write: Write, state: State) -> None:
+    def record(self, write: Write, state: State, last: bool) -> None:
         """Store the state at the end of an epoch, with tables and curves.
 
         An epoch that is the best so far always has a checkpoint, whatever ``--save-frequency`` is, so that the best
-        parameters belong to a state that can be resumed.
+        parameters belong to a state that can be resumed; so has the `last` one of the run.
         """
         history, epoch = state["history"], state["epoch"]
         best = [name for name, column in self._columns.items() if _best_epoch(history, column) == epoch]
-        if best or epoch % self._training.run.save_frequency == 0 or epoch == self._training.epochs:
+        if best or epoch % self._training.run.save_frequency == 0 or last:
             folder = self.save(write, state)
         if self._communicator.rank:
             return

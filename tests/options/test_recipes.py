@@ -61,6 +61,19 @@ def test_devices_on_the_command_line_replace_those_of_a_recipe(recipe):
     assert (devices.num_gpus, devices.gpus) == (0, (1, 2))
 
 
+def test_an_option_on_the_command_line_replaces_those_of_a_recipe_that_it_excludes(recipe):
+    path = recipe("num-epochs: 7\nlr-decay-epoch: [2, 5]\nwarmup-epochs: 1\nno-wd: true\n")
+    flags = "--num-iterations 90 --lr-decay-iterations 40,60 --warmup-iterations 5 --no-bias-decay"
+    training = parse_training(["--recipe", path, *flags.split()]).training
+    assert (training.epochs, training.iterations) == (None, 90)
+    schedule, optimization = training.schedule, training.optimization
+    assert (schedule.decay_iterations, schedule.decay_epochs) == ((40, 60), settings.Schedule().decay_epochs)
+    assert (schedule.warmup_epochs, schedule.warmup_iterations) == (None, 5)
+    assert (optimization.no_wd, optimization.no_bias_decay) == (False, True)
+    optimization = parse_training(["--recipe", path, "--no-bias-decay", "false"]).training.optimization
+    assert (optimization.no_wd, optimization.no_bias_decay) == (True, False)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

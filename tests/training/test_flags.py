@@ -1,9 +1,6 @@
 """What single flags do, in short runs on the digits."""
 
-import csv
 import json
-import os
-import signal
 import time
 from types import SimpleNamespace
 
@@ -11,39 +8,11 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from a2net_gluon import cli, get_model, options
-from a2net_gluon.data import Batch, digits
+from a2net_gluon import get_model, options
+from a2net_gluon.data import Batch
 from a2net_gluon.training import assembly, progress
 from a2net_gluon.training import run as run_module
-
-SHORT = ("--input-size", "16", "--batch-size", "32", "--num-epochs", "2", "--warmup-epochs", "0", "-j", "1")
-
-
-@pytest.fixture
-def train(tmp_path, capsys, monkeypatch):
-    """Return a function that trains in this process and returns the run folder and what was said.
-
-    On 256 training and 64 validation images.
-    """
-    images, labels = digits.load_digits()
-    monkeypatch.setattr(digits, "load_digits", lambda: (images[:320], labels[:320]))
-    monkeypatch.setattr(digits, "TRAIN_COUNT", 256)
-
-    def run(*flags, name="run", code=0):
-        words = ("train", *SHORT, "--save-dir", tmp_path / name, *flags)
-        assert cli.main([str(word) for word in words]) == code
-        said = capsys.readouterr()
-        return tmp_path / name, said.out if code == 0 else said.err
-
-    return run
-
-
-def arrays(path):
-    return {name: array.asnumpy() for name, array in mx.nd.load(str(path)).items()}
-
-
-def epochs(run):
-    return list(csv.DictReader((run / "metrics.csv").read_text().splitlines()))
+from tests.helpers.runs import arrays, epochs, stopping_source
 
 
 def test_start_from_parameters_and_states(train):
@@ -131,25 +100,6 @@ def slow_source(open_source, clock):
                 yield Batch(*batch)
 
         source.train = slowly
-        return source
-
-    return opened
-
-
-def stopping_source(open_source, batches):
-    """Sources during whose reading SIGTERM comes, after a number of `batches`."""
-
-    def opened(*args, **kwargs):
-        source = open_source(*args, **kwargs)
-        read = source.train
-
-        def until_stopped(*epoch):
-            for number, batch in enumerate(read(*epoch)):
-                if number == batches:
-                    os.kill(os.getpid(), signal.SIGTERM)
-                yield batch
-
-        source.train = until_stopped
         return source
 
     return opened

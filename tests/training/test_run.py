@@ -16,21 +16,17 @@ import time
 from types import SimpleNamespace
 
 import mxnet as mx
-import numpy as np
 import pytest
 
 from a2net_gluon import cli
 from tests.helpers.commands import call, error
 from tests.helpers.images import make_digit_folder, pack
 from tests.helpers.processes import start, wait_until
+from tests.helpers.runs import assert_same_end
 
 # Eight pixels are what the digits have.
 SHORT = ("--num-epochs", "3", "--warmup-epochs", "0", "--batch-size", "128", "--input-size", "8", "--seed", "5")
 SHORT = (*SHORT, "-j", "1")
-
-
-def arrays(path):
-    return {name: array.asnumpy() for name, array in mx.nd.load(str(path)).items()}
 
 
 def run_here(capsys, *flags):
@@ -38,25 +34,6 @@ def run_here(capsys, *flags):
     code, said, problem = call(capsys, "train", *flags)
     assert code == 0, problem
     return said
-
-
-def assert_same_end(one, other):
-    """The same bits in every parameter file that the last epoch left, and the same results in every epoch."""
-    last = max(path.name for path in (one / "checkpoints").iterdir())
-    files = [one / "best.params", *(one / "checkpoints" / last).glob("*.params")]
-    assert len(files) >= 3
-    for file in files:
-        counterpart, expected = arrays(other / file.relative_to(one)), arrays(file)
-        assert set(counterpart) == set(expected)
-        for name, array in counterpart.items():
-            np.testing.assert_array_equal(array, expected[name], err_msg=f"{file} {name}")
-    tables = [list(csv.DictReader((folder / "metrics.csv").read_text().splitlines())) for folder in (one, other)]
-    for before, after in zip(*tables):
-        timing = ("images_per_second", "data_wait")
-        assert [before[column] for column in before if column not in timing] == [
-            after[column] for column in before if column not in timing
-        ]
-    assert len(tables[0]) == len(tables[1])
 
 
 def processes_of(folder):

@@ -1,0 +1,26 @@
+import pytest
+
+from a2net_gluon import cli
+from a2net_gluon.data import digits
+
+SHORT = ("--input-size", "16", "--batch-size", "32", "-j", "1")
+TWO_EPOCHS = ("--num-epochs", "2", "--warmup-epochs", "0")
+
+
+@pytest.fixture
+def train(tmp_path, capsys, monkeypatch):
+    """Return a function that trains in this process and returns the run folder and what was said.
+
+    On 256 training and 64 validation images, that is, in 8 batches an epoch.
+    """
+    images, labels = digits.load_digits()
+    monkeypatch.setattr(digits, "load_digits", lambda: (images[:320], labels[:320]))
+    monkeypatch.setattr(digits, "TRAIN_COUNT", 256)
+
+    def run(*flags, name="run", code=0, length=TWO_EPOCHS):
+        words = ("train", *SHORT, *length, "--save-dir", tmp_path / name, *flags)
+        assert cli.main([str(word) for word in words]) == code
+        said = capsys.readouterr()
+        return tmp_path / name, said.out if code == 0 else said.err
+
+    return run
