@@ -57,7 +57,7 @@ def kill_worker(job, rank):
 
 
 def parameters(run):
-    path = run / "checkpoints" / "epoch-0002" / "net.params"
+    path = max((run / "checkpoints").iterdir()) / "net.params"
     return {name: array.asnumpy().astype(np.float64) for name, array in mx.nd.load(str(path)).items()}
 
 
@@ -114,6 +114,26 @@ def test_two_workers_end_like_one_context(one_context, tmp_path):
         "launcher.log",
     }
     assert "epoch 2/2: " in (tmp_path / "run" / "log-rank1.txt").read_text()
+    assert job.left() == []
+
+
+@pytest.mark.slow
+def test_two_workers_measure_the_statistics_of_two_contexts(tmp_path):
+    """Of the same halves of the same batches, with the first weights: the learning rate is zero."""
+    flags = ("--input-size", 8, "-j", 1, "--num-iterations", 1, "--lr", 0, "--precise-bn", 2, "--batch-size", 180)
+    one, two = tmp_path / "one", tmp_path / "two"
+    job = launch(tmp_path / "logs", *flags, save_dir=two)
+    code, output = job.end()
+    assert code == 0, output
+    flags = (*flags, "--cpu-contexts", 2, "--save-dir", one)
+    code, output = Job(sys.executable, "train_imagenet.py", *flags, OMP_NUM_THREADS="1").end()
+    assert code == 0, output
+    expected, measured = (
+        {name: array for name, array in parameters(run).items() if "running" in name} for run in (one, two)
+    )
+    assert len(expected) > 40
+    assert difference(expected, measured) < TOLERANCE
+    assert np.abs(expected["features.conv1_bn.running_mean"]).max() > 0.1  # it starts with 0
     assert job.left() == []
 
 

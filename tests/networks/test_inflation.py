@@ -5,55 +5,18 @@ import functools
 import mxnet as mx
 import numpy as np
 import pytest
-from mxnet import autograd
 from mxnet.gluon import nn
 
-from a2net_gluon import DoubleAttention, SqueezeExcitation, get_model
+from a2net_gluon import SqueezeExcitation, get_model
 from a2net_gluon.errors import UsageError
 from a2net_gluon.networks import MobileNetV2, ResNet, inflate
 from a2net_gluon.networks.mobilenet import MOBILENET_V2
-from a2net_gluon.networks.resnet import Architecture, Stage, image_stages
+from a2net_gluon.networks.resnet import Architecture, image_stages
+from tests.helpers.twins import WIDTHS, clips, images, with_blocks
 
-WIDTHS = (16, 32)
 FRAMES = 9
 # Frames at either end of the clip that have seen the temporal padding, after each part of `clips()`.
 REACH = {"conv1": 1, "conv1_bn": 1, "conv1_relu": 1, "pool1": 1, "conv2": 2, "conv3": 3, "tail_bn": 3, "tail_relu": 3}
-
-
-def make(architecture, classes=5, **kwargs):
-    net = ResNet(architecture, classes, **kwargs)
-    mx.random.seed(0)
-    net.initialize(mx.init.MSRAPrelu())
-    return net
-
-
-def images(widths=WIDTHS, **kwargs):
-    """A small network for images, with no trivial parameter: the running statistics are those of random images."""
-    net = make(
-        Architecture(8, (5, 5), (2, 2), (2, 2), image_stages((2, 2), widths)), norm_kwargs={"momentum": 0}, **kwargs
-    )
-    for name, parameter in net.collect_params().items():
-        if name.endswith(("gamma", "beta", "bias")):
-            low = 0.5 if name.endswith("gamma") else -0.5
-            parameter.set_data(mx.nd.random.uniform(low, low + 1, parameter.shape))
-    with autograd.record():
-        net(mx.nd.random.normal(shape=(8, 3, 32, 32))).sum().backward()
-    return net
-
-
-def clips(temporal=(3, 3, 1), widths=WIDTHS, **kwargs):
-    """Its twin for clips; `temporal` are the kernels along time of the stem and of the two units of each stage."""
-    stem, *units = temporal
-    kernels = tuple((k, 3, 3) for k in units)
-    stages = tuple(Stage(width, kernels, (1, s, s)) for width, s in zip(widths, (1, 2)))
-    return make(Architecture(8, (stem, 5, 5), (1, 2, 2), (1, 2, 2), stages), **kwargs)
-
-
-def with_blocks(identity_start=False, **placement):
-    def context(stage, channels, ndim, prefix):
-        return DoubleAttention(channels, ndim=ndim, identity_start=identity_start, prefix=prefix)
-
-    return {"context": context, "placement": placement}
 
 
 def still(frames=FRAMES):
