@@ -1,9 +1,4 @@
-"""Inflation: the parameters of a network for images in its twin for clips.
-
-Carreira, Zisserman: "Quo Vadis, Action Recognition? A New Model and the Kinetics Dataset", CVPR 2017, section 2.4.1:
-each 2-D kernel is repeated along time and divided by the number of repetitions. The A²-Nets paper starts its Kinetics
-networks from inflated ones and names no rule; this rule is the one in the published code of its first author.
-"""
+"""Inflation: the parameters of a network for images in its twin for clips."""
 
 from __future__ import annotations
 
@@ -19,29 +14,14 @@ from a2net_gluon.mxnet_fixes import (
     replace_values,
     wait_for_running_statistics,
 )
-from a2net_gluon.networks.weights import HEAD, is_context, remainder
+from a2net_gluon.networks.transfer import BackboneReport, compare, is_context, taken_value
 
-__all__ = ["InflationReport", "inflate"]
+__all__ = ["inflate"]
 
 _Parameters = typing.Dict[str, mx.gluon.Parameter]
 
 
-class InflationReport(typing.NamedTuple):
-    """Names of parameters: spread over time, copied unchanged, left in the 2-D network, and new in the 3-D network.
-
-    A name in both `left` and `new` is a parameter of the output layer, made for another number of classes.
-    """
-
-    inflated: tuple[str, ...]
-    copied: tuple[str, ...]
-    left: tuple[str, ...]
-    new: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return "; ".join([f"{len(self.inflated)} inflated, {len(self.copied)} copied", *remainder(self.left, self.new)])
-
-
-def inflate(net2d: mx.gluon.HybridBlock, net3d: mx.gluon.HybridBlock) -> InflationReport:
+def inflate(net2d: mx.gluon.HybridBlock, net3d: mx.gluon.HybridBlock) -> BackboneReport:
     """Start a network for clips with the parameters of a trained network for images.
 
     A convolution's weight (out, in, h, w) goes into all t temporal slices of (out, in, t, h, w), divided by t. Gamma,
@@ -60,7 +40,7 @@ def inflate(net2d: mx.gluon.HybridBlock, net3d: mx.gluon.HybridBlock) -> Inflati
 
     Returns
     -------
-    InflationReport
+    BackboneReport
 
     Raises
     ------
@@ -77,11 +57,9 @@ def inflate(net2d: mx.gluon.HybridBlock, net3d: mx.gluon.HybridBlock) -> Inflati
     _check_dimensions(sources, targets)
     report = _compare(sources, targets)
     wait_for_running_statistics()
-    for name in (*report.inflated, *report.copied):
-        array, target = mean_over_devices(sources[name]).astype("float32"), targets[name]
-        if name in report.inflated:
-            array = mx.nd.broadcast_to(array.expand_dims(2) / target.shape[2], target.shape)
-        replace_values(target, array)
+    for name in report.taken:
+        array = mean_over_devices(sources[name]).astype("float32")
+        replace_values(targets[name], taken_value(array, targets[name].shape))
     return report
 
 
@@ -95,33 +73,17 @@ def _check_values(**networks: _Parameters) -> None:
             )
 
 
-def _compare(sources: _Parameters, targets: _Parameters) -> InflationReport:
+def _compare(sources: _Parameters, targets: _Parameters) -> BackboneReport:
     """Find the counterpart of each parameter; every parameter of the backbones must have one."""
-    shared = [name for name in sources if name in targets]
-    inflated = tuple(name for name in shared if _inflates(sources[name].shape, targets[name].shape))
-    copied = tuple(name for name in shared if sources[name].shape == targets[name].shape)
-    done = {*inflated, *copied}
-    report = InflationReport(
-        inflated,
-        copied,
-        left=tuple(name for name in sources if name not in done),
-        new=tuple(name for name in targets if name not in done),
-    )
-    for name in report.left:
-        if not name.startswith(HEAD):
-            raise UsageError(f"net2d does not correspond to net3d: {_misfit(name, sources, targets)}")
-    for name in report.new:
-        if not name.startswith(HEAD) and not is_context(name):
-            raise UsageError(
-                f"net3d does not correspond to net2d: only it has {name}; build both with the same stages and units "
-                "(only context blocks and the output layer can be new)"
-            )
+    report = compare(*({name: one.shape for name, one in each.items()} for each in (sources, targets)))
+    if report.foreign:
+        raise UsageError(f"net2d does not correspond to net3d: {_misfit(report.foreign, sources, targets)}")
+    if report.lacking:
+        raise UsageError(
+            f"net3d does not correspond to net2d: only it has {report.lacking}; build both with the same stages and "
+            "units (only context blocks and the output layer can be new)"
+        )
     return report
-
-
-def _inflates(flat: tuple[int, ...], deep: tuple[int, ...]) -> bool:
-    """Whether the shapes are (out, in, h, w) and (out, in, t, h, w)."""
-    return (len(flat), len(deep)) == (4, 5) and flat == (*deep[:2], *deep[3:])
 
 
 def _check_dimensions(sources: _Parameters, targets: _Parameters) -> None:

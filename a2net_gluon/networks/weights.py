@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import re
 import typing
 
 import mxnet as mx
@@ -12,17 +11,14 @@ import mxnet as mx
 from a2net_gluon.devices import check_contexts
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.mxnet_fixes import load_parameter, named_parameters, read_arrays, save_arrays
+from a2net_gluon.networks.transfer import HEAD, BackboneReport, compare, taken_value
 
 __all__ = [
-    "HEAD",
     "NORMALIZATION",
-    "BackboneReport",
     "ParameterFile",
-    "is_context",
     "load_backbone",
     "load_weights",
     "read_arrays",
-    "remainder",
     "save_arrays",
     "save_weights",
 ]
@@ -30,18 +26,11 @@ __all__ = [
 # Start of the names of two constants in exports that take raw pixels; they do not belong to the network.
 NORMALIZATION = "normalization_"
 
-# Starts and ends of parameter names, in files of save_parameters and in exports.
-HEAD = ("output.", "fc_")  # the output layer, the only part that depends on the number of classes
-_CONTEXT = "context"  # somewhere in the name of every parameter of a context block
+# Ends of the names of the weight that is zero where an attention block is the identity, in both kinds of files.
 _OUTPUT_CONVOLUTION = ("expand.conv.weight", "expand__conv_weight")
 
 _Parameters = typing.Dict[str, mx.gluon.Parameter]
 _Arrays = typing.Dict[str, mx.nd.NDArray]
-
-
-def is_context(name: str) -> bool:
-    """Whether a parameter of this name, in either kind of file, belongs to a context block."""
-    return _CONTEXT in name
 
 
 class ParameterFile:
@@ -98,28 +87,29 @@ class ParameterFile:
         Raises
         ------
         UsageError
-            If the file has no backbone of `net`: only the output layer and context blocks may differ.
+            If the file has no backbone of `net`: only the output layer and context blocks may differ, and kernels of a
+            network for images may lack the time that those of a network for clips have.
         """
         parameters = self._parameters(net)
-        fits = [name for name, array in self._arrays.items() if _fits(parameters, name, array)]
-        left = [name for name in self._arrays if name not in fits]
-        new = [name for name in parameters if name not in fits]
-        foreign = [name for name in left if not name.startswith(HEAD)]
-        lacking = [name for name in new if not (name.startswith(HEAD) or is_context(name))]
-        if foreign or lacking:
-            what = f"it has {foreign[0]}" if foreign else f"it lacks {lacking[0]}"
+        sources, targets = ({name: one.shape for name, one in each.items()} for each in (self._arrays, parameters))
+        report = compare(sources, targets)
+        if report.foreign or report.lacking:
+            what = f"it has {report.foreign}" if report.foreign else f"it lacks {report.lacking}"
+            if report.foreign in targets:
+                what += f" of {tuple(sources[report.foreign])}, the network of {tuple(targets[report.foreign])}"
             raise UsageError(
                 f"{self.path} holds no backbone of this network ({what}): give the parameters of the same network "
                 "without its blocks"
             )
-        return BackboneReport(tuple(fits), tuple(left), tuple(new))
+        return report
 
     def load_backbone(self, net: mx.gluon.HybridBlock) -> BackboneReport:
         """Load all fitting parameters into an initialized `net` that has more parts than the network of this file.
 
         New attention blocks start as the identity: the weight of their output convolution becomes zero, so that the
         features are those of the network in the file. Squeeze-and-excitation cannot start as the identity: its scale is
-        a sigmoid, about one half at the start, and the features differ until it is trained.
+        a sigmoid, about one half at the start, and the features differ until it is trained. The kernels of a network
+        for images are inflated for a network for clips, see `a2net_gluon.networks.inflate`.
 
         Returns
         -------
@@ -132,7 +122,8 @@ class ParameterFile:
         """
         report, parameters = self.compare(net), self._parameters(net)
         contexts = next(iter(parameters.values())).list_ctx()
-        _fill({name: parameters[name] for name in report.taken}, self._arrays, contexts)
+        for name in report.taken:
+            load_parameter(parameters[name], taken_value(self._arrays[name], parameters[name].shape), contexts)
         for name in report.new:
             if name.endswith(_OUTPUT_CONVOLUTION):
                 parameters[name].set_data(mx.nd.zeros(parameters[name].shape))
@@ -141,28 +132,6 @@ class ParameterFile:
     def _parameters(self, net: mx.gluon.HybridBlock) -> _Parameters:
         """Parameters of `net` under their names in this kind of file."""
         return dict(net.collect_params().items()) if self._exported else named_parameters(net)
-
-
-class BackboneReport(typing.NamedTuple):
-    """Names of the parameters that a network takes from a file, that it leaves there, and that only it has."""
-
-    taken: tuple[str, ...]
-    left: tuple[str, ...]
-    new: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return "; ".join([f"{len(self.taken)} taken", *remainder(self.left, self.new)])
-
-
-def remainder(left: typing.Sequence[str], new: typing.Sequence[str]) -> list[str]:
-    """Describe parameters without a counterpart: the names of those left, and the blocks of those that are new."""
-    parts = [f"{len(left)} left ({', '.join(left)})"] if left else []
-    return parts + ([f"{len(new)} new ({', '.join(dict.fromkeys(map(_part, new)))})"] if new else [])
-
-
-def _part(name: str) -> str:
-    """The block, or the layer, that a parameter belongs to."""
-    return re.sub(r"(context\d*)(\.|__).*|(\.|_)[a-z]+$", r"\1", name)
 
 
 def load_weights(

@@ -6,7 +6,7 @@ from mxnet import gluon
 
 from a2net_gluon.errors import UsageError
 from a2net_gluon.mxnet_fixes import named_parameters
-from a2net_gluon.networks.weights import HEAD
+from a2net_gluon.networks.transfer import HEAD
 from a2net_gluon.settings import Optimization
 
 __all__ = ["set_multipliers"]

@@ -8,6 +8,7 @@ from a2net_gluon.networks import ResNet
 from a2net_gluon.networks.resnet import Architecture, Stage, image_stages
 
 WIDTHS = (16, 32)
+FRAMES = 9
 
 
 def make(architecture, classes=5, **kwargs):
@@ -44,3 +45,9 @@ def with_blocks(identity_start=False, **placement):
         return DoubleAttention(channels, ndim=ndim, identity_start=identity_start, prefix=prefix)
 
     return {"context": context, "placement": placement}
+
+
+def still(frames=FRAMES):
+    """Images, and clips that show nothing else."""
+    x = mx.nd.random.normal(shape=(2, 3, 32, 32))
+    return x, x.expand_dims(2).broadcast_to((2, 3, frames, 32, 32))

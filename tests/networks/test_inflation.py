@@ -12,17 +12,10 @@ from a2net_gluon.errors import UsageError
 from a2net_gluon.networks import MobileNetV2, ResNet, inflate
 from a2net_gluon.networks.mobilenet import MOBILENET_V2
 from a2net_gluon.networks.resnet import Architecture, image_stages
-from tests.helpers.twins import WIDTHS, clips, images, with_blocks
+from tests.helpers.twins import FRAMES, WIDTHS, clips, images, still, with_blocks
 
-FRAMES = 9
 # Frames at either end of the clip that have seen the temporal padding, after each part of `clips()`.
 REACH = {"conv1": 1, "conv1_bn": 1, "conv1_relu": 1, "pool1": 1, "conv2": 2, "conv3": 3, "tail_bn": 3, "tail_relu": 3}
-
-
-def still(frames=FRAMES):
-    """Images, and clips that show nothing else."""
-    x = mx.nd.random.normal(shape=(2, 3, 32, 32))
-    return x, x.expand_dims(2).broadcast_to((2, 3, frames, 32, 32))
 
 
 def stages(net, x):

@@ -5,9 +5,10 @@ import pytest
 from a2net_gluon import get_model
 from a2net_gluon.data import Preprocessing
 from a2net_gluon.errors import FailureError, UsageError
-from a2net_gluon.networks import load_backbone, load_weights
+from a2net_gluon.networks import inflate, load_backbone, load_weights
 from a2net_gluon.networks.description import Description
 from a2net_gluon.networks.weights import ParameterFile
+from tests.helpers.twins import clips, images, still, with_blocks
 
 NAME = "a2net_resnet20_small"
 
@@ -132,3 +133,70 @@ def test_truncated_and_foreign_files(trained):
             load_weights(net, folder / "cut.params")
     for one, other in zip(before, values(net)):
         np.testing.assert_array_equal(one, other)
+
+
+def saved(net, path, exported):
+    """The parameters of a network for images in a file of one of the two kinds."""
+    net.hybridize()
+    net(mx.nd.zeros((1, 3, 32, 32)))
+    if exported:
+        net.export(str(path))
+        return path.with_name(f"{path.name}-0000.params")
+    net.save_parameters(str(path))
+    return path
+
+
+BLOCKS = {"conv2": (1,), "conv3": (2,)}
+
+
+@pytest.mark.parametrize("exported", [False, True])
+@pytest.mark.parametrize("blocks_of_the_file", [{}, {"conv3": (2,)}, BLOCKS])
+def test_a_file_of_a_network_for_images_is_inflated(exported, blocks_of_the_file, tmp_path):
+    """Without kernels along time there is no border: the features of a still clip are those of the image."""
+    flat = images(**(with_blocks(**blocks_of_the_file) if blocks_of_the_file else {}))
+    deep = clips(temporal=(1, 1, 1), classes=3, **with_blocks(**BLOCKS))
+    path = saved(flat, tmp_path / "flat", exported)
+    report = load_backbone(deep, path)
+    x, clip = still(3)
+    expected = flat.features(x).asnumpy()
+    np.testing.assert_allclose(deep.features(clip).asnumpy(), expected, rtol=1e-4, atol=1e-5)
+    assert np.abs(expected[0] - expected[1]).max() > 0.1
+    new_blocks = len(BLOCKS) - len(blocks_of_the_file)
+    assert len(report.new) == 2 + 20 * new_blocks
+    assert len(report.left) == 2  # an output layer of another number of classes
+    assert str(report).startswith(f"{len(report.inflated)} inflated, {len(report.copied)} copied; 2 left (")
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_kernels_from_a_file_are_spread_over_time(exported, tmp_path):
+    flat, deep = images(), clips()
+    arrays = {name: parameter.data().asnumpy() for name, parameter in flat.collect_params().items()}
+    report = load_backbone(deep, saved(flat, tmp_path / "flat", exported))
+    assert not report.left
+    assert not report.new
+    lengths = set()
+    for name, parameter in deep.collect_params().items():
+        value, expected = parameter.data().asnumpy(), arrays[name]
+        if value.ndim < 5:
+            np.testing.assert_array_equal(value, expected)
+            continue
+        lengths.add(value.shape[2])
+        for moment in range(value.shape[2]):
+            np.testing.assert_allclose(value[:, :, moment], expected / value.shape[2], rtol=1e-6)
+    assert lengths == {1, 3}
+    again = clips()
+    inflate(flat, again)
+    for one, other in zip(values(deep), values(again)):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_files_that_cannot_be_inflated(tmp_path):
+    clips().save_parameters(str(tmp_path / "deep.params"))
+    words = r"it has features.conv1.weight of \(8, 3, 3, 5, 5\), the network of \(8, 3, 5, 5\)"
+    with pytest.raises(UsageError, match=f"no backbone of this network .{words}.: give the parameters"):
+        load_backbone(images(), tmp_path / "deep.params")
+    path = saved(images(), tmp_path / "flat", exported=False)
+    with pytest.raises(UsageError, match=r"features.conv3.unit1.a.conv.weight of \(8, 16, 1, 1\), the network of"):
+        load_backbone(clips(widths=(16, 64)), path)
+    with pytest.raises(UsageError, match="it lacks features.conv2.unit3"):
+        load_backbone(clips(temporal=(3, 3, 1, 1)), path)

@@ -1,6 +1,8 @@
 """What single flags do, in short runs on the digits."""
 
+import functools
 import json
+import re
 import time
 from types import SimpleNamespace
 
@@ -8,11 +10,13 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from a2net_gluon import get_model, options
-from a2net_gluon.data import Batch
+from a2net_gluon import get_model, options, settings
+from a2net_gluon.data import Batch, Preprocessing
+from a2net_gluon.networks import catalog
 from a2net_gluon.training import assembly, progress
 from a2net_gluon.training import run as run_module
 from tests.helpers.runs import arrays, epochs, stopping_source
+from tests.helpers.twins import clips, images
 
 
 def test_start_from_parameters_and_states(train):
@@ -60,6 +64,26 @@ def test_start_from_a_trained_backbone(train):
     assert f"best.params: {taken} taken; 40 new (features.conv3.context2, features.conv4.context2)" in said
     _, said = train("--num-epochs", 1, "--pretrained-base", path, "--model", "resnet50", name="wrong", code=2)
     assert "holds no backbone of this network" in said
+
+
+def test_start_of_a_network_for_clips_from_one_for_images(train, monkeypatch):
+    """Without kernels along time there is no border: the features of a still clip are those of the image."""
+    widths = (64, 128)  # fused BN fails on the CPU with fewer channels inside a unit
+    flat, deep = (make(widths=widths).architecture for make in (images, functools.partial(clips, (1, 1, 1))))
+    monkeypatch.setitem(catalog.NETWORKS, "tiny", catalog.NamedNetwork(flat, 10, (3, 16, 16)))
+    named = catalog.NamedNetwork(deep, 3, (3, 3, 16, 16), "a2", {"conv3": (2,)})
+    monkeypatch.setitem(catalog.NETWORKS, "tiny_3d", named)
+    base, _ = train("--num-epochs", 1, "--model", "tiny")
+    training = settings.Training(network=settings.Network("tiny_3d"), start=settings.Start(base=base / "best.params"))
+    description = assembly.describe(training, ("left", "right", "up"), Preprocessing(16, frames=3))
+    net, _, (note,) = assembly.make_networks(training, [mx.cpu()], description)
+    image = mx.nd.random.normal(shape=(2, 3, 16, 16))
+    expected = get_model("tiny", pretrained=base / "best.params").features(image).asnumpy()
+    clip = image.expand_dims(2).broadcast_to((2, 3, 3, 16, 16))
+    np.testing.assert_allclose(net.features(clip).asnumpy(), expected, rtol=1e-4, atol=1e-5)
+    assert np.abs(expected[0] - expected[1]).max() > 0.1
+    words = r"best.params: \d+ inflated, \d+ copied; 2 left \(output.weight, output.bias\); "
+    assert re.search(words + r"22 new \(features.conv3.context2, output\)$", note)
 
 
 def test_evaluate_instead_of_training(train):
