@@ -20,7 +20,7 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     packages=find_packages(include=["a2net_gluon", "a2net_gluon.*"]),
-    package_data={"a2net_gluon": ["py.typed", "recipes/*.yaml", "pretrained/*"]},
+    package_data={"a2net_gluon": ["py.typed", "recipes/*.yaml", "recipes/clips/*.yaml", "pretrained/*"]},
     python_requires=">=3.8,<3.13",
     install_requires=[
         "gluoncv>=0.10.5,<0.11",

@@ -155,7 +155,7 @@ class Schedule(Settings):
         "--warmup-epochs",
         rule=WHOLE,
         help="epochs of linear warm-up",
-        default_words="0; digits 1, with --num-iterations 0",
+        default_words="0; digits 1, but 0 with --num-iterations",
         exclusive="warm-up",
     )
     warmup_iterations: int | None = option(
@@ -163,7 +163,7 @@ class Schedule(Settings):
         "--warmup-iterations",
         rule=WHOLE,
         help="iterations of linear warm-up",
-        default_words="--warmup-epochs",
+        default_words="as many as --warmup-epochs has",
         exclusive="warm-up",
     )
 

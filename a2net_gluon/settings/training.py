@@ -84,8 +84,8 @@ class Training(Settings):
         None,
         "--num-iterations",
         rule=COUNT,
-        help="iterations (steps) of the run; its last epoch is cut short",
-        default_words="--num-epochs",
+        help="iterations (steps) of the run, which may end within an epoch",
+        default_words="as many as --num-epochs has",
         exclusive="length",
     )
     batch_size: int = option(32, "--batch-size", **BATCH)

@@ -1,9 +1,14 @@
 """Recipes set defaults, flags override."""
 
+import json
+import re
+
 import pytest
 
 from a2net_gluon import settings
 from a2net_gluon.errors import UsageError
+from a2net_gluon.formats.bounded_yaml import read_yaml
+from a2net_gluon.networks.catalog import find_network
 from a2net_gluon.options import parse_training, shipped_recipes
 
 
@@ -23,6 +28,48 @@ def test_the_papers_recipe():
     assert 64 * training.batch_size == 2048
     assert (training.schedule.mode, training.schedule.decay) == ("plateau", 0.1)
     assert training.kv_store == "dist_device_sync"
+
+
+CLIP_RECIPES = {path.stem: path for path in shipped_recipes()["paper"].parent.glob("clips/*.yaml")}
+CLIP_FLAGS = ("clip-length", "frame-interval", "augmentation")  # what only training on clips takes
+
+
+@pytest.mark.parametrize(
+    ("name", "devices", "total", "expected"),
+    [
+        ("kinetics-ablation", 32, 512, (0.2, 37_000, "step", (20_000, 30_000), 1500, 0.02)),
+        ("kinetics", 64, 512, (0.04, 32_000, "plateau", (), 1500, 0.004)),
+        ("ucf101", 8, 104, (0.01, 6731, "step", (1923, 3846, 5769), 0, 0.0)),
+    ],
+)
+def test_recipes_for_clips(name, devices, total, expected, recipe):
+    """What the paper says in sections 3.2 and 3.4; the flags that training on images has are parsed."""
+    text = CLIP_RECIPES[name].read_text(encoding="utf-8")
+    flags = read_yaml(CLIP_RECIPES[name])
+    assert {*CLIP_FLAGS} < {*flags}
+    path = recipe("".join(f"{flag}: {json.dumps(flags[flag])}\n" for flag in flags if flag not in CLIP_FLAGS))
+    training = parse_training(["--recipe", path]).training.resolved()
+    schedule = training.schedule
+    assert (
+        training.optimization.lr,
+        training.iterations,
+        schedule.mode,
+        schedule.decay_iterations,
+        schedule.warmup_iterations,
+        schedule.warmup_lr,
+    ) == expected
+    assert devices * training.batch_size == total
+    network = find_network(training.network.name)
+    assert (flags["clip-length"], flags["input-size"]) == (str(network.input_shape[1]), str(network.input_shape[2]))
+    assert f"--recipe {name}" in text
+    assert "Expected: " in text
+    assert "Not reproduced" in text
+    for line in text.splitlines():
+        assert line.startswith("#") or re.search(" # (the paper|GloRe|MFNet|ours)", line), line
+
+
+def test_every_recipe_for_clips_is_here():
+    assert {*CLIP_RECIPES} == {"kinetics-ablation", "kinetics", "ucf101"}
 
 
 @pytest.fixture

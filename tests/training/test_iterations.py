@@ -2,7 +2,10 @@
 
 import pytest
 
+from a2net_gluon import settings
 from a2net_gluon.training import run as run_module
+from a2net_gluon.training.assembly import make_loss
+from a2net_gluon.training.schedules import Length
 from tests.helpers.runs import arrays, assert_same_end, epochs, stopping_source
 
 LENGTH = ("--num-iterations", 11)
@@ -84,6 +87,12 @@ def test_resumed_with_another_number_of_iterations(train, monkeypatch):
     assert [row["epoch"] for row in epochs(run)] == ["1"]
     _, said = train(*SMALL, "--resume", length=("--num-iterations", 10))
     assert [row["epoch"] for row in epochs(run)] == ["1", "2"]
+
+
+def test_an_epoch_that_is_cut_short_is_one_of_the_last_without_mixup():
+    training = settings.Training(iterations=11, loss=settings.Loss(mixup=True, mixup_off_epochs=1))
+    loss = make_loss(training, 10, Length(11, 8))
+    assert [loss.mixing_ratio(step) < 1 for step in range(1, 12)] == [True] * 8 + [False] * 3
 
 
 @pytest.mark.parametrize(

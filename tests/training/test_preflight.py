@@ -33,6 +33,13 @@ def test_sound_run(capsys, image_folder, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_length_in_iterations(capsys, image_folder):
+    length = ("--num-iterations", 7, "--warmup-iterations", 2, "--lr", 0.25)
+    text = findings(capsys, 0, "--data-dir", image_folder, *SMALL, *length)
+    assert "3 epochs of 3 steps, the last one of 1, total batch 4" in text
+    assert "learning rate 0.125 in step 1, 0.25 after the warm-up" in text
+
+
 def test_images_with_problems(capsys, image_folder):
     (image_folder / "train" / "cat" / "0.jpg").write_bytes(b"no image")
     text = findings(capsys, 0, "--data-dir", image_folder, *SMALL, "--input-size", 48)
@@ -55,6 +62,8 @@ def test_images_with_problems(capsys, image_folder):
         (("--resume",), "needs --save-dir"),
         (("--benchmark",), "both name the data"),
         (("--ema", 1), "must be below 1"),
+        (("--temporal-lr-mult", 0.5), "no kernel of the network is longer than one frame"),
+        (("--precise-bn", 4), "--precise-bn is 4, an epoch has 3 batches: lower it"),
     ],
 )
 def test_what_would_fail(flags, message, capsys, image_folder):
