@@ -17,12 +17,12 @@ __all__ = ["read_recipe", "shipped_recipes"]
 _FOLDER = pathlib.Path(__file__).parent.parent / "recipes"
 
 
-def shipped_recipes() -> dict[str, pathlib.Path]:
-    """List the recipes that come with the package: name to file."""
-    return {path.stem: path for path in sorted(_FOLDER.glob("*.yaml"))}
+def shipped_recipes(folder: str = "") -> dict[str, pathlib.Path]:
+    """List the recipes that come with the package, name to file: those for images, or those in "clips"."""
+    return {path.stem: path for path in sorted((_FOLDER / folder).glob("*.yaml"))}
 
 
-def read_recipe(recipe: str, parser: Parser) -> dict[str, typing.Any]:
+def read_recipe(recipe: str, parser: Parser, folder: str = "") -> dict[str, typing.Any]:
     """Read the values of the options that `recipe` sets, by the options' names.
 
     Parameters
@@ -31,13 +31,15 @@ def read_recipe(recipe: str, parser: Parser) -> dict[str, typing.Any]:
         A YAML file, or the name of one that comes with the package. Keys are flags without the leading dashes. Values
         are those of the flag: a list for values separated by commas, true or false for a flag without a value.
     parser : Parser
+    folder : str
+        As for `shipped_recipes`.
 
     Raises
     ------
     UsageError
         If there is no such file, or it holds a value that the flag does not take.
     """
-    shipped = shipped_recipes()
+    shipped = shipped_recipes(folder)
     path = pathlib.Path(recipe) if pathlib.Path(recipe).is_file() else shipped.get(recipe)
     if path is None:
         raise UsageError(f"--recipe {recipe}: no such file; recipes that come with the package: {', '.join(shipped)}")

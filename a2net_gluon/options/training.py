@@ -9,7 +9,7 @@ from a2net_gluon.errors import UsageError
 from a2net_gluon.fields import options_of
 from a2net_gluon.options.arguments import add_settings, build, given
 from a2net_gluon.options.data import CLIPS, IMAGES, DataOptions, add_data_options, data_of
-from a2net_gluon.options.recipes import read_recipe
+from a2net_gluon.options.recipes import read_recipe, shipped_recipes
 from a2net_gluon.options.types import Parser, truth
 
 __all__ = ["FOR_CLIPS", "FOR_IMAGES", "TrainingCommand", "TrainingOptions", "parse_training", "training_parser"]
@@ -44,15 +44,20 @@ class TrainingOptions(typing.NamedTuple):
     data : DataOptions
     input : tuple of str
         The fields of `settings.Input`; empty: all.
+    recipes : str
+        Folder of the recipes that come with the package, see `shipped_recipes`.
     """
 
     description: str
     data: DataOptions
     input: tuple[str, ...]
+    recipes: str
 
 
-FOR_IMAGES = TrainingOptions("Train an image network, by default A²-Net ResNet-50.", IMAGES, _IMAGE_INPUT)
-FOR_CLIPS = TrainingOptions("Train a network on video clips, by default A²-Net ResNet-50 for clips.", CLIPS, ())
+FOR_IMAGES = TrainingOptions("Train an image network, by default A²-Net ResNet-50.", IMAGES, _IMAGE_INPUT, "")
+FOR_CLIPS = TrainingOptions(
+    "Train a network on video clips, by default A²-Net ResNet-50 for clips.", CLIPS, (), "clips"
+)
 
 
 class TrainingCommand(typing.NamedTuple):
@@ -89,9 +94,9 @@ class TrainingCommand(typing.NamedTuple):
 def training_parser(prog: str | None = None, options: TrainingOptions = FOR_IMAGES) -> Parser:
     """Make the parser of the training of images or of clips, and of ``a2net check``; see also `parse_training`."""
     parser = Parser(prog=prog, description=options.description)
+    shipped = ", ".join(shipped_recipes(options.recipes))
     parser.add_argument(
-        "--recipe",
-        help="YAML file with flags and values, or paper, modern, one-gpu, cifar10; flags take precedence over it",
+        "--recipe", help=f"YAML file with flags and values, or {shipped}; flags take precedence over it"
     )
     add_data_options(parser, options.data)
     for kind, title, only in _GROUPS:
@@ -119,7 +124,7 @@ def parse_training(
     parser = training_parser(prog, options)
     values = given(parser.parse_args(arguments))
     if "recipe" in values:
-        values = {**_without(values, read_recipe(values["recipe"], parser)), **values}
+        values = {**_without(values, read_recipe(values["recipe"], parser, options.recipes)), **values}
     training = build(settings.Training, values, data=data_of(values, options.data))
     return TrainingCommand(training, values.get("evaluate", False), values.get("test_io", False))
 
