@@ -63,7 +63,6 @@ def _opened(path: str | os.PathLike[str]) -> typing.Iterator[cv2.VideoCapture]:
                 raise DecodeError(problem)
             if int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)) & 0xFFFF == _DEEP:
                 raise DecodeError('has more than 8 bits for each colour: install PyAV (the extra "video")')
-            capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
             yield capture
         finally:
             capture.release()

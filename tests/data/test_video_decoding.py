@@ -53,15 +53,20 @@ ENCODED = {
     "mjpeg.mov": {"codec": "mjpeg", "pixels": "yuvj422p"},
     "mpeg2.mpg": {"codec": "mpeg2video", "g": 12, "bf": 2},
 }
-# File name, its original, and the frame that the copy begins with.
-COPIED = {"edit-list.mp4": ("with-b.mp4", 45), "edit-list-without-b.mp4": ("without-b.mp4", 45)}
+# Files with an edit list: their original, the frame that they begin with, and the one before which they end.
+EDITED = {
+    "edit-list.mp4": ("with-b.mp4", 45, COUNT),
+    "edit-list-without-b.mp4": ("without-b.mp4", 45, COUNT),
+    "ends-early.mp4": ("with-b.mp4", 0, 60),
+    "ends-early-without-b.mp4": ("without-b.mp4", 0, 60),
+}
 # Which keyframes the encoder made, where seeking must not fail to find them.
 KEYFRAMES = {
     **dict.fromkeys(["without-b.mp4", "with-b.mp4", "with-b.mkv", "variable-rate.mp4", "444.mp4"], (32, 64, 96)),
     **dict.fromkeys(["hevc.mp4", "vp9.webm", "vp8.webm", "variable-rate.mkv", "fragments.mp4"], (32, 64, 96)),
     **dict.fromkeys(["gop-8.mp4", "mpeg4.avi", "mjpeg.avi", "mjpeg.mov"], (24, 48, 72, 96)),
     **dict.fromkeys(["gop-250.mp4", "open-gop.mp4", "hevc-open-gop.mp4", "mpeg4-with-b.mp4"], ()),
-    **dict.fromkeys(["edit-list.mp4", "edit-list-without-b.mp4", "with-b-h264.avi", "mpeg4-with-b.avi"], ()),
+    **dict.fromkeys([*EDITED, "with-b-h264.avi", "mpeg4-with-b.avi"], ()),
 }
 
 
@@ -74,21 +79,24 @@ def video(tmp_path_factory):
         path = folder / name
         if path.exists():
             return path
-        if name in COPIED:
-            original, start = COPIED[name]
-            return videos.copy_video(make(original), path, start=start)
+        if name in EDITED:
+            original, start, end = EDITED[name]
+            if start:
+                return videos.copy_video(make(original), path, start)
+            path.write_bytes(videos.ending_early(make(original).read_bytes(), end))
+            return path
         return videos.write_video(path, FRAMES, **ENCODED[name])
 
     return make
 
 
-@pytest.mark.parametrize("name", [*ENCODED, *COPIED])
+@pytest.mark.parametrize("name", [*ENCODED, *EDITED])
 def test_frames_by_number_are_those_of_reading_in_order(video, name):
-    path, first = video(name), COPIED.get(name, ("", 0))[1]
+    path, (_, first, end) = video(name), EDITED.get(name, ("", 0, COUNT))
     truth = videos.decode_in_order(path)
-    assert videos.numbers_shown(truth) == list(range(first, COUNT))
+    assert videos.numbers_shown(truth) == list(range(first, end))
     index = index_video(path, "av")
-    assert index.frames == index_video(path, "opencv").frames == COUNT - first
+    assert index.frames == index_video(path, "opencv").frames == end - first
     if name in KEYFRAMES:
         assert tuple(number for number, _ in index.keyframes) == KEYFRAMES[name]
     rng = np.random.default_rng(0)

@@ -70,7 +70,7 @@ def write_video(path, frames, codec="libx264", times=None, pixels="yuv420p", con
     return path
 
 
-def copy_video(source, path, start=0, drop=()):
+def copy_video(source, path, start):
     """Copy the packets of a video without decoding, as ``ffmpeg -ss … -c copy`` does; returns `path`.
 
     Parameters
@@ -79,8 +79,6 @@ def copy_video(source, path, start=0, drop=()):
     start : int
         Frame that the copy is to begin with: earlier ones stay in the file, from the keyframe on, with negative times,
         which MP4 hides behind an edit list.
-    drop : collection of int
-        Numbers of packets that are left out.
     """
     with av.open(os.fspath(source)) as original, av.open(os.fspath(path), "w") as output:
         stream = original.streams.video[0]
@@ -88,10 +86,9 @@ def copy_video(source, path, start=0, drop=()):
         packets = [packet for packet in original.demux(stream) if packet.dts is not None]
         offset = sorted(packet.pts for packet in packets)[start]
         first = max(i for i, packet in enumerate(packets) if packet.is_keyframe and packet.pts <= offset)
-        for number, packet in enumerate(packets[first:], first):
-            if number not in drop:
-                packet.pts, packet.dts, packet.stream = packet.pts - offset, packet.dts - offset, copy
-                output.mux(packet)
+        for packet in packets[first:]:
+            packet.pts, packet.dts, packet.stream = packet.pts - offset, packet.dts - offset, copy
+            output.mux(packet)
     return path
 
 
@@ -126,6 +123,12 @@ def place_of_packet(path, number):
 def with_zeros(content, place, count):
     """The bytes of a file with a hole of zeros."""
     return content[:place] + bytes(count) + content[place + count :]
+
+
+def ending_early(content, end):
+    """The bytes of an MP4 whose edit list hides the frames from number `end` on."""
+    place = content.index(b"elst") + 12
+    return content[:place] + (end * 1000 // RATE).to_bytes(4, "big") + content[place + 4 :]
 
 
 def turned_by_90_degrees(content):
