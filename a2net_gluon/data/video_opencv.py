@@ -64,6 +64,8 @@ def _opened(path: str | os.PathLike[str]) -> typing.Iterator[cv2.VideoCapture]:
             if int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)) & 0xFFFF == _DEEP:
                 raise DecodeError('has more than 8 bits for each colour: install PyAV (the extra "video")')
             yield capture
+        except cv2.error:  # such as an assertion about the size of a frame
+            raise DecodeError("damaged") from None
         finally:
             capture.release()
 

@@ -140,7 +140,7 @@ class _Video:
                 packet = next(packets)
             except StopIteration:
                 return
-            except av.error.FFmpegError:
+            except (av.error.FFmpegError, IndexError):  # IndexError: of a stream that PyAV does not know
                 self.damaged += 1
                 return
             yield packet

@@ -332,6 +332,28 @@ def test_damage_within_a_file(content, tmp_path, capfd, kind):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_any_damage_gives_frames_or_a_reason(content, tmp_path, capfd, kind, decoder):
+    """The same twice; at the beginning of the file, where the container is described, more often than elsewhere."""
+    rng, path, refused = np.random.default_rng(0), tmp_path / f"damaged.{kind}", 0
+    for count in np.repeat([1, 4, 32], 8):
+        damaged = np.frombuffer(content(kind), np.uint8).copy()
+        places = rng.integers(0, len(damaged), count) // rng.choice([1, 1, 50], count)
+        damaged[places] = rng.choice([0, 255, 1, 77], count)
+        path.write_bytes(damaged.tobytes())
+        results = []
+        for _ in range(2):
+            try:
+                results.append(read_frames(path, [0, 20, 40], index_video(path, decoder), decoder).tobytes())
+            except DecodeError as error:
+                results.append(str(error))
+        assert results[0] == results[1]
+        refused += isinstance(results[0], str)
+    assert refused >= 3
+    assert capfd.readouterr() == ("", "")
+
+
 def test_frames_before_damage_can_be_read(content, tmp_path):
     path = tmp_path / "cut.mp4"
     path.write_bytes(content("mp4")[: len(content("mp4")) * 6 // 10])
