@@ -12,6 +12,7 @@ import pytest
 from a2net_gluon.data import RecordFile, digits, folder_dataset, pack_folder, record_dataset
 from a2net_gluon.errors import FailureError, UsageError
 from tests.helpers.commands import call, error
+from tests.helpers.kills import killed_at, left_at_each_step, leftovers
 
 ENDINGS = (".rec", ".idx", ".lst")
 
@@ -91,57 +92,51 @@ def test_a_full_disk_leaves_the_older_set(capsys, image_folder, tmp_path, small_
     assert sorted(path.suffix for path in prefix.parent.iterdir()) == sorted(ENDINGS)
 
 
-class Killed(BaseException):
-    """Nothing catches it, as nothing catches SIGKILL."""
+@pytest.fixture
+def old_and_new(image_folder, tmp_path):
+    """The folders and the files of two sets.
 
-
-def pack_until(moment, folder, prefix, monkeypatch):
-    """Pack, killed before the call number `moment` that changes or flushes a name; returns whether it was."""
-    steps = iter(range(100))
-
-    def counted(function):
-        def until_killed(*arguments, **options):
-            if next(steps) == moment:
-                raise Killed
-            return function(*arguments, **options)
-
-        return until_killed
-
-    with monkeypatch.context() as patch:
-        for name in ("replace", "rename", "unlink", "fsync"):
-            patch.setattr(os, name, counted(getattr(os, name)))
-        try:
-            pack_folder(folder, prefix)
-        except Killed:
-            return True
-    return False
+    The classes differ, their numbers do not: a list of the older set would give the labels other names.
+    """
+    other = shutil.copytree(image_folder / "train", tmp_path / "other")
+    (other / "cat").rename(other / "zebra")
+    folders = (other, image_folder / "train")
+    for folder, name in zip(folders, ("old", "new")):
+        pack_folder(folder, tmp_path / name)
+    return folders, [contents(tmp_path / name) for name in ("old", "new")]
 
 
 @pytest.mark.parametrize("older", [True, False])
-def test_at_no_moment_half_a_set_can_be_opened(older, image_folder, tmp_path, monkeypatch):
-    """The classes differ, their numbers do not: a list of the older set would give the labels other names."""
-    other = shutil.copytree(image_folder / "train", tmp_path / "other")
-    (other / "cat").rename(other / "zebra")
-    sets = []
-    for name, folder in (("old", other), ("new", image_folder / "train")):
-        pack_folder(folder, tmp_path / name)
-        sets.append(contents(tmp_path / name))
-    prefix = tmp_path / "train"
-    for moment in range(100):
-        for path in tmp_path.glob("train.*"):
-            path.unlink()
-        if older:
-            pack_folder(other, prefix)
-        killed = pack_until(moment, image_folder / "train", prefix, monkeypatch)
-        if not killed:
-            break
+def test_at_no_moment_half_a_set_can_be_opened(older, old_and_new, tmp_path):
+    (other, folder), sets = old_and_new
+    prefix = tmp_path / "records" / "train"
+    prefix.parent.mkdir()
+    if older:
+        pack_folder(other, prefix)
+    states = left_at_each_step(lambda: pack_folder(folder, prefix), prefix.parent, tmp_path / "states")
+    assert len(states) > 6
+    for state in states:
         try:
-            RecordFile(prefix.with_suffix(".rec"))
+            RecordFile(state / "train.rec")
         except (UsageError, FailureError):
             continue  # nothing that opens
-        assert contents(prefix) in sets
-    assert moment >= 6
+        assert contents(state / "train") in sets
+    assert contents(states[-1] / "train") == contents(prefix) == sets[1]
+
+
+@pytest.mark.parametrize("step", [0, 4, 6])
+def test_what_a_killed_process_left_of_records_goes(step, old_and_new, tmp_path):
+    (other, folder), sets = old_and_new
+    prefix = tmp_path / "records" / "train"
+    prefix.parent.mkdir()
+    pack_folder(other, prefix)
+    killed_at(step, lambda: pack_folder(folder, prefix))
+    assert prefix.with_suffix(".idx").exists() == (step == 0)
+    assert step or contents(prefix) == sets[0]
+    assert len(leftovers(prefix.parent)) == 1
+    pack_folder(folder, prefix)
     assert contents(prefix) == sets[1]
+    assert sorted(path.suffix for path in prefix.parent.iterdir()) == sorted(ENDINGS)
 
 
 def test_digits_on_a_full_disk(capsys, tmp_path, small_files):
@@ -151,12 +146,67 @@ def test_digits_on_a_full_disk(capsys, tmp_path, small_files):
     assert list((tmp_path / "digits").iterdir()) == []
 
 
-def test_digits_are_written_again(tmp_path, monkeypatch):
+@pytest.fixture
+def few_digits(monkeypatch):
+    """40 digits in place of 1,797."""
     images, labels = digits.load_digits()
     monkeypatch.setattr(digits, "load_digits", lambda: (images[:40], labels[:40]))
     monkeypatch.setattr(digits, "TRAIN_COUNT", 30)
+
+
+def pictures(folder):
+    return {
+        path.relative_to(folder): path.read_bytes() for part in ("train", "val") for path in folder.glob(part + "/*/*")
+    }
+
+
+def test_digits_are_written_again(tmp_path, few_digits):
     for _ in range(2):
         assert digits.write_folder(tmp_path) == 40
         (tmp_path / "train" / "7" / "own.txt").write_text("stays")
         assert len(list(tmp_path.rglob("*.png"))) == 40
     assert sorted(path.name for path in tmp_path.iterdir()) == ["train", "val"]
+
+
+def test_at_no_moment_half_of_the_digits_can_be_trained_on(tmp_path, few_digits):
+    states = left_at_each_step(
+        lambda: digits.write_folder(tmp_path / "digits"), tmp_path / "digits", tmp_path / "states"
+    )
+    whole = pictures(tmp_path / "digits")
+    assert len(whole) == 40
+    assert pictures(states[0]) == {}
+    for state in states:
+        if (state / "train").exists():
+            assert pictures(state) == whole
+        else:
+            with pytest.raises(UsageError, match="train: no such folder"):
+                folder_dataset(state)
+    assert sum((state / "train").exists() for state in states) < len(states)
+
+
+def test_at_no_moment_a_digit_is_lost(tmp_path, few_digits):
+    """Files of an older set are replaced one by one, since the user may have others beside them."""
+    digits.write_folder(tmp_path / "digits")
+    new = pictures(tmp_path / "digits")
+    for name in new:
+        (tmp_path / "digits" / name).write_bytes(b"older")
+    states = left_at_each_step(
+        lambda: digits.write_folder(tmp_path / "digits"), tmp_path / "digits", tmp_path / "states"
+    )
+    assert len(states) > 40
+    for state in states:
+        found = pictures(state)
+        assert all(content in (b"older", new[name]) for name, content in found.items())
+        assert set(found) == set(new)
+    assert pictures(states[0]) == dict.fromkeys(new, b"older")
+    assert pictures(states[-1]) == new
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_what_a_killed_process_left_of_digits_goes(step, tmp_path, few_digits):
+    killed_at(step, lambda: digits.write_folder(tmp_path))
+    assert (tmp_path / "val").exists() == (step == 1)
+    assert len(leftovers(tmp_path)) == 1
+    assert digits.write_folder(tmp_path) == 40
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["train", "val"]
+    assert len(pictures(tmp_path)) == 40
