@@ -18,7 +18,7 @@ from a2net_gluon.deploy.onnx_file import write_onnx
 from a2net_gluon.deploy.proof import Forward, Proof, in_batches, prove
 from a2net_gluon.deploy.quantization import write_int8
 from a2net_gluon.errors import FailureError, UsageError
-from a2net_gluon.files import AnyPath, output_folder, staging_folder
+from a2net_gluon.files import AnyPath, flush, output_folder, staging_folder
 from a2net_gluon.networks.description import Description
 from a2net_gluon.networks.fusion import can_fuse, fuse_relu
 from a2net_gluon.networks.trained import load_trained
@@ -72,7 +72,8 @@ def export_network(
 
     ``<prefix>-symbol.json``, ``<prefix>-0000.params`` (the form "symbol") and ``<prefix>.json`` are always written.
     Every form is loaded back and run on the same images as the live network. Only if all forms agree with it do the
-    files appear under their names; files of an older export under this prefix are then removed.
+    files appear under their names; files of an older export under this prefix are removed just before. At no moment
+    files of both are there, and a process that is killed leaves no form that can be loaded but is not whole.
 
     Parameters
     ----------
@@ -236,11 +237,16 @@ def _least_agreement(images: int) -> float:
 
 
 def _replace(staged: pathlib.Path, prefix: pathlib.Path, forms: Collection[str]) -> None:
-    """Move the staged files to their places, and remove the files of an older export."""
+    """Put the staged files in the place of an older export's, of which none is left beside a new one.
+
+    The description goes first and comes last: between the first and the last step, no form can be loaded by its prefix.
+    """
     written = exported_files(staged, forms)
-    for path in exported_files(prefix, FORMS):
-        staged_path = staged.with_name(path.name)
-        if staged_path in written:
-            os.replace(staged_path, path)
-        else:
-            path.unlink(missing_ok=True)
+    for path in written:
+        flush(path)
+    for path in reversed(exported_files(prefix, FORMS)):
+        path.unlink(missing_ok=True)
+    flush(prefix.parent)
+    for path in written:
+        os.replace(path, prefix.with_name(path.name))
+    flush(prefix.parent)

@@ -1,6 +1,8 @@
 import collections
 import dataclasses
 import json
+import signal
+import subprocess
 import sys
 from importlib.util import find_spec
 
@@ -11,7 +13,7 @@ import pytest
 
 from a2net_gluon import cli, get_model, list_models
 from a2net_gluon.data import Preprocessing, find_images
-from a2net_gluon.deploy import FORMS, export_network, exporting, load_form, load_module
+from a2net_gluon.deploy import FORMS, Predictor, export_network, exporting, load_form, load_module
 from a2net_gluon.deploy.forms import exported_files, written_forms
 from a2net_gluon.deploy.inputs import crops_of, graph_input
 from a2net_gluon.deploy.proof import in_batches
@@ -19,6 +21,8 @@ from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.networks import input_shape, load_weights
 from a2net_gluon.networks.description import Description
 from tests.helpers import clips
+from tests.helpers.kills import left_at_each_step, leftovers
+from tests.helpers.processes import ROOT, usual_environment
 
 EQUAL = ("onnx", "optimized", "symbol") if find_spec("onnxruntime") else ("optimized", "symbol")  # it is an extra
 
@@ -181,6 +185,53 @@ def test_a_new_export_leaves_no_form_of_an_old_one(tmp_path):
     assert written_forms(tmp_path / "model") == EQUAL
     export_network(make("resnet20_small"), tmp_path / "model", description)
     assert written_forms(tmp_path / "model") == ("symbol",)
+
+
+def files_of(folder):
+    return {path.name: path.read_bytes() for path in folder.glob("model*")}
+
+
+def test_at_no_moment_half_an_export_can_be_loaded(tmp_path):
+    """The classes differ, their number does not: an older description would give the answers other names."""
+    prefix, new = tmp_path / "out" / "model", describe("resnet20_small")
+    old = dataclasses.replace(new, classes=tuple(f"old {name}" for name in new.classes))
+    export_network(make("resnet20_small"), prefix, old, EQUAL)
+    before, net = files_of(prefix.parent), make("resnet20_small")
+    net.output.bias.set_data(mx.nd.arange(7))
+    states = left_at_each_step(
+        lambda: export_network(net, prefix, new, ["optimized"]), prefix.parent, tmp_path / "states"
+    )
+    after = files_of(prefix.parent)
+    assert (files_of(states[0]), files_of(states[-1])) == (before, after)
+    parts = [state for state in states if files_of(state) not in (before, after)]
+    assert len(parts) >= 6
+    for state in parts:
+        assert files_of(state).items() <= before.items() or files_of(state).items() <= after.items()
+        for form in EQUAL:
+            with pytest.raises(UsageError, match="model.*: no such file"):
+                Predictor(state / "model", form)
+
+
+KILLED = """
+import os, signal, sys
+from a2net_gluon import cli
+from tests.helpers.kills import before_each_step
+with before_each_step(lambda number: os.kill(os.getpid(), signal.SIGKILL)):
+    cli.main(sys.argv[1:])
+"""
+
+
+def test_a_killed_export_leaves_the_old_one_and_its_leftovers_go(tmp_path):
+    prefix, description = tmp_path / "model", describe("resnet20_small")
+    export_network(make("resnet20_small"), prefix, description)
+    before = files_of(tmp_path)
+    words = [sys.executable, "-c", KILLED, "export", "a2net_resnet20_small", "--output", str(prefix)]
+    assert subprocess.run(words, cwd=ROOT, env=usual_environment(), check=False).returncode == -signal.SIGKILL
+    assert files_of(tmp_path) == before
+    (left,) = leftovers(tmp_path)
+    assert files_of(left)
+    export_network(make("resnet20_small"), prefix, description)
+    assert files_of(tmp_path).keys() == before.keys() == {path.name for path in tmp_path.iterdir()}
 
 
 def test_bad_outputs(tmp_path):
