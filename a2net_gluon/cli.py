@@ -148,12 +148,21 @@ def _say_skipped(name: str, reason: str) -> None:
 def export(arguments: Arguments, prog: str) -> None:
     """write a network for deployment: symbol and params, ONNX, 8 bits"""
     request = options.parse_export(arguments, prog)
-    from a2net_gluon import deploy, networks
+    from a2net_gluon import data, deploy, networks
     from a2net_gluon.deploy.exporting import export as export_with_settings
     from a2net_gluon.deploy.forms import exported_files
+    from a2net_gluon.training.report import problems_in_words
 
     _say_if_random(request)
-    proofs = export_with_settings(request)
+    problems = data.Problems()
+
+    def skip(name: str, reason: str) -> None:
+        for new in problems.add({name: reason}, ()):
+            _say_skipped(new, reason)
+
+    proofs = export_with_settings(request, skip)
+    for text in problems_in_words(problems):
+        say(text)
     samples = "images" if len(networks.input_shape(str(request.network.name))) == 3 else "clips"
     for name, proof in proofs.items():
         print(

@@ -10,6 +10,7 @@ import pytest
 
 from a2net_gluon import cli, deploy, get_model
 from a2net_gluon.data import Preprocessing
+from a2net_gluon.deploy import exporting
 from a2net_gluon.networks.description import Description
 from a2net_gluon.options import commands
 from tests.helpers.commands import SMALL, call, error
@@ -95,12 +96,39 @@ def test_unreadable_image_is_named_skipped_and_counted(capsys, params, image_fol
     assert "on 9 of 10 images" in out
 
 
+def test_unreadable_images_of_an_export(capsys, params, image_folder, tmp_path, monkeypatch):
+    """Those of --images and of --int8 are named and counted once, and the proofs count the others."""
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is an extra")
+    bad = image_folder / "val" / "cat" / "3.jpg"
+    bad.write_bytes(b"no image")
+    export = ("export", SMALL, "--params", params, "--output", tmp_path / "out" / "pets")
+    code, out, _ = call(capsys, *export, "--images", image_folder / "val")
+    assert code == 0
+    assert out.splitlines()[:2] == [
+        f"skipped {bad}: not an image OpenCV can decode",
+        f"1 unreadable images were skipped: {bad}",
+    ]
+    assert "Module: 9 images, " in out
+    good = [path for path in sorted(image_folder.rglob("*.jpg")) if path != bad]
+    text = error(capsys, 2, *export, "--int8", *good[:19], bad)
+    assert "19 images for calibration; give at least 20" in text
+    monkeypatch.setattr(exporting, "AGREEMENT", 0)  # the images are noise
+    code, out, _ = call(capsys, *export, "--images", image_folder / "val", "--int8", image_folder)
+    assert code == 0
+    assert out.count(f"skipped {bad}: ") == 1
+    assert "1 unreadable images were skipped" in out
+    assert "Module: 9 images, " in out
+    assert "int8: 10 images, " in out  # every other one of 21
+
+
 def test_not_a_single_readable_image(capsys, params, image_folder, tmp_path):
     for path in image_folder.rglob("*.jpg"):
         path.write_bytes(b"no image")
     assert "not a single image could be read" in error(
         capsys, 1, "evaluate", SMALL, "--params", params, "--data-dir", image_folder, "-j", 1
     )
+    export = ("export", SMALL, "--params", params, "--output", tmp_path / "new" / "pets", "--images", image_folder)
+    assert "not an image OpenCV can decode; none of 22 images can be read: name others" in error(capsys, 1, *export)
     flags = ("--model", SMALL, "--data-dir", image_folder, "--batch-size", 4, "--save-dir", tmp_path / "new")
     assert "12 consecutive images cannot be read" in error(capsys, 1, *TRAIN, *flags)
     assert not (tmp_path / "new" / "best.params").exists()

@@ -11,14 +11,16 @@ import mxnet as mx
 import numpy as np
 
 from a2net_gluon.data.folder import find_images
+from a2net_gluon.data.samples import OnSkip
 from a2net_gluon.deploy.forms import FORMS, exported_files, load_form, load_module
-from a2net_gluon.deploy.inputs import crops_of, graph_input
+from a2net_gluon.deploy.inputs import DIGITS, crops_of, graph_input
 from a2net_gluon.deploy.normalization import WithNormalization
 from a2net_gluon.deploy.onnx_file import write_onnx
-from a2net_gluon.deploy.proof import Forward, Proof, in_batches, prove
+from a2net_gluon.deploy.proof import BATCH, Forward, Proof, in_batches, prove
 from a2net_gluon.deploy.quantization import write_int8
-from a2net_gluon.errors import FailureError, UsageError
+from a2net_gluon.errors import FailureError, UsageError, reason_of
 from a2net_gluon.files import AnyPath, flush, output_folder, staging_folder
+from a2net_gluon.insight.memory import check_inference_memory
 from a2net_gluon.networks.description import Description
 from a2net_gluon.networks.fusion import can_fuse, fuse_relu
 from a2net_gluon.networks.trained import load_trained
@@ -32,13 +34,15 @@ CALIBRATION = 20  # smallest number of images; half of them are for the comparis
 _ENDINGS = ("-optimized", "-int8")  # end of the file names of some forms, before the suffix
 
 
-def export(options: Export) -> dict[str, Proof]:
+def export(options: Export, on_skip: OnSkip | None = None) -> dict[str, Proof]:
     """Export a network for deployment, proven equal to the live one; see `export_network`.
 
     Parameters
     ----------
     options : settings.Export
         Without parameters the network starts at random.
+    on_skip : callable, optional
+        Called with name and reason of each image that cannot be read.
 
     Returns
     -------
@@ -48,15 +52,15 @@ def export(options: Export) -> dict[str, Proof]:
     Raises
     ------
     UsageError
-        If the settings, the parameters and the files do not fit together.
+        If the settings, the parameters and the files do not fit together, or more memory is needed than is free.
     FailureError
-        If a file is damaged or cannot be written, or a form differs from the live network.
+        If a file is damaged or cannot be written, no image can be read, or a form differs from the live network.
     """
     images, calibration = find_images(options.images), find_images(options.int8)
     net, description, _ = load_trained(options, classes=options.classes)
     wishes = {"onnx": options.onnx, "optimized": options.optimize, "int8": bool(options.int8)}
     forms = [form for form, wished in wishes.items() if wished]
-    return export_network(net, str(options.output), description, forms, images, calibration, options.pixels)
+    return export_network(net, str(options.output), description, forms, images, calibration, options.pixels, on_skip)
 
 
 def export_network(
@@ -67,6 +71,7 @@ def export_network(
     images: Sequence[AnyPath] = (),
     calibration: Sequence[AnyPath] = (),
     pixels: bool = False,
+    on_skip: OnSkip | None = None,
 ) -> dict[str, Proof]:
     """Write `net` in one form or several, to files whose names start with `prefix`.
 
@@ -93,6 +98,8 @@ def export_network(
         Images for "int8": one half calibrates, the other half is for the comparison.
     pixels : bool
         Make normalization part of the graph, which then takes RGB crops of uint8 (N, h, w, 3).
+    on_skip : callable, optional
+        Called with name and reason of each image that cannot be read. It is left out; the proofs count the others.
 
     Returns
     -------
@@ -102,11 +109,12 @@ def export_network(
     Raises
     ------
     UsageError
-        If `prefix` names a folder, an image cannot be read, or the description does not fit the network; for a network
-        that takes clips, if there are fewer images than frames, or `pixels` or "int8" are requested.
+        If `prefix` names a folder, the description does not fit the network, there are too few images for "int8", or
+        more memory is needed than is free; for a network that takes clips, if there are fewer images than frames, or
+        `pixels` or "int8" are requested.
     FailureError
-        If the folder cannot be written, or a form differs by more than `TOLERANCE`; for "int8", if the images with the
-        same class are too few for `AGREEMENT` on all images of this kind.
+        If no image can be read, the folder cannot be written, or a form differs by more than `TOLERANCE`; for "int8",
+        if the images with the same class are too few for `AGREEMENT` on all images of this kind.
     """
     prefix = pathlib.Path(prefix)
     _check_prefix(prefix)
@@ -114,18 +122,23 @@ def export_network(
     _check_input(description, forms, pixels)
     if pixels:
         description = dataclasses.replace(description, input="pixels")
-    return _publish(_Live(net, description), prefix, forms, images, calibration)
+    _check_memory(net, description, (len(images) or DIGITS) + len(calibration))
+    crops = crops_of(images, description.preprocessing, on_skip)
+    crops8 = crops_of(calibration, description.preprocessing, on_skip) if calibration else crops[:0]
+    if "int8" in forms:
+        _check_calibration(len(crops8))
+    return _publish(_Live(net, description), prefix, forms, crops, crops8)
 
 
 def _publish(
-    live: _Live, prefix: pathlib.Path, forms: Collection[str], images: Sequence[AnyPath], calibration: Sequence[AnyPath]
+    live: _Live, prefix: pathlib.Path, forms: Collection[str], crops: np.ndarray, crops8: np.ndarray
 ) -> dict[str, Proof]:
     """Write all `forms` to a staging folder, prove them there, and move them to their places."""
-    samples = live.sample(images)
-    samples8 = live.sample(calibration[1::2]) if calibration else samples
+    samples = live.sample(crops)
+    samples8 = live.sample(crops8[1::2]) if len(crops8) else samples
     with output_folder(prefix.parent) as parent, staging_folder(parent) as staging:
         staged = staging / prefix.name
-        _write(live, staged, prefix, forms, calibration[::2])
+        _write(live, staged, prefix, forms, crops8[::2])
         proofs = {"Module": _prove(prefix, "Module", load_module(staged), samples)}
         for form in forms:
             proofs[form] = _prove(prefix, form, load_form(staged, form), samples8 if form == "int8" else samples)
@@ -137,6 +150,22 @@ def _check_input(description: Description, forms: Collection[str], pixels: bool)
     if description.preprocessing.frames and (pixels or "int8" in forms):
         refused = "pixels" if pixels else "int8"
         raise UsageError(f"{description.model} takes clips: {refused} is for images: omit it")
+
+
+def _check_calibration(count: int) -> None:
+    if count < CALIBRATION:
+        raise UsageError(f"{count} images for calibration; give at least {CALIBRATION}, better some hundreds")
+
+
+def _check_memory(net: mx.gluon.HybridBlock, description: Description, images: int) -> None:
+    """Check the memory for a batch, and for all images: their pixels, and twice the input made of them."""
+    preprocessing = description.preprocessing
+    values = images * 3 * preprocessing.size**2
+    more = values * (2 if description.input == "pixels" else 2 + 2 * 4)
+    batch_size = min(BATCH, images // (preprocessing.frames or 1))
+    ctx = next(iter(net.collect_params().values())).list_ctx()
+    fix = "lower --input-size, or name fewer images"
+    check_inference_memory(net, description.model, preprocessing, batch_size, ctx, more, fix)
 
 
 def _check_prefix(prefix: pathlib.Path) -> None:
@@ -159,13 +188,9 @@ class _Live:
         self.block.hybridize()
         self._ctx = next(iter(net.collect_params().values())).list_ctx()[0]
 
-    def inputs(self, paths: Sequence[AnyPath]) -> np.ndarray:
-        """Return the graph's input for image files."""
-        return graph_input(crops_of(paths, self.description.preprocessing), self.description)
-
-    def sample(self, paths: Sequence[AnyPath]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the graph's input for image files, and the logits of the live network."""
-        inputs = self.inputs(paths)
+    def sample(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the graph's input for crops (N, h, w, 3), and the logits of the live network."""
+        inputs = graph_input(crops, self.description)
         logits = in_batches(self._forward, inputs)
         if logits.shape[1] != len(self.description.classes):
             classes = len(self.description.classes)
@@ -181,10 +206,8 @@ def _complete(forms: Collection[str], calibration: Sequence[AnyPath]) -> list[st
     unknown = [form for form in forms if form not in FORMS]
     if unknown:
         raise UsageError(f"unknown form {unknown[0]!r}; there are: {', '.join(FORMS)}")
-    if "int8" in forms and len(calibration) < CALIBRATION:
-        raise UsageError(
-            f"{len(calibration)} images for calibration; give at least {CALIBRATION}, better some hundreds"
-        )
+    if "int8" in forms:
+        _check_calibration(len(calibration))
     if {"onnx", "int8"} & set(forms):
         import onnx  # noqa: F401  (a missing package is reported before the work, not after it)
         import onnxruntime  # noqa: F401
@@ -192,7 +215,7 @@ def _complete(forms: Collection[str], calibration: Sequence[AnyPath]) -> list[st
 
 
 def _write(
-    live: _Live, staged: pathlib.Path, prefix: pathlib.Path, forms: Collection[str], calibration: Sequence[AnyPath]
+    live: _Live, staged: pathlib.Path, prefix: pathlib.Path, forms: Collection[str], calibration: np.ndarray
 ) -> None:
     """Write all `forms` under the prefix `staged`."""
     symbol, params, description = exported_files(staged)
@@ -209,9 +232,9 @@ def _write(
             model = exported_files(staged, ["onnx"])[0]
             write_onnx(symbol, params, model, live.description)
         if "int8" in forms:
-            write_int8(model, exported_files(staged, ["int8"])[0], live.inputs(calibration))
+            write_int8(model, exported_files(staged, ["int8"])[0], graph_input(calibration, live.description))
     except (OSError, mx.MXNetError) as error:
-        raise FailureError(f"{prefix}: cannot be written ({' '.join(str(error).split())[:200]})") from None
+        raise FailureError(f"{prefix}: cannot be written ({reason_of(error)})") from None
 
 
 def _prove(prefix: pathlib.Path, form: str, forward: Forward, sample: tuple[np.ndarray, np.ndarray]) -> Proof:

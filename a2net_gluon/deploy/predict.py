@@ -110,7 +110,8 @@ class Predictor:
             return 0, 0
         size = self.description.preprocessing.size
         layout = (size, size, 3) if self.description.input == "pixels" else (3, size, size)
-        return inference_memory(read_symbol(graph), layout)
+        symbol = read_symbol(graph)
+        return inference_memory(lambda data: symbol, layout)
 
     def _check_memory(self, images: int) -> None:
         """Compare the memory for a batch of `images` with what is free."""

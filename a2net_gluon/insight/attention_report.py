@@ -16,6 +16,7 @@ from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.files import AnyPath, folder_for_output, replacing
 from a2net_gluon.insight.attention import AttentionProbe, BlockAttention
 from a2net_gluon.insight.attention_sheet import DPI, draw_sheet
+from a2net_gluon.insight.memory import check_inference_memory
 from a2net_gluon.networks import Description, list_models
 from a2net_gluon.networks.trained import load_trained
 from a2net_gluon.settings import Attention, ImageFolder
@@ -51,12 +52,13 @@ def attention(options: Attention) -> Iterator[Report]:
     Raises
     ------
     UsageError
-        If the settings, the parameters and the images do not fit together.
+        If the settings, the parameters and the images do not fit together, or an image needs more memory than is free.
     FailureError
         If a file is damaged or cannot be written.
     """
     images = find_images(options.images)
     net, description, _ = load_trained(options, kind=ImageFolder.kind)
+    check_inference_memory(net, description.model, description.preprocessing, 1, [mx.cpu()])
     output = str(options.output)
     return write_reports(net, description, images, output, options.blocks, options.maps, options.locations)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from typing import Sequence
+from typing import Callable, Iterator, Sequence
 
 import mxnet as mx
 
+from a2net_gluon.data.preprocessing import Preprocessing
 from a2net_gluon.devices import free_memory
 from a2net_gluon.errors import UsageError
 from a2net_gluon.insight.graph import Graph
 
-__all__ = ["check_memory", "inference_memory", "training_memory"]
+__all__ = ["check_inference_memory", "check_memory", "inference_memory", "takes_size", "training_memory"]
 
 
 def training_memory(net: mx.gluon.HybridBlock, shape: Sequence[int], half: bool = False, ema: bool = False) -> int:
@@ -44,20 +46,20 @@ def training_memory(net: mx.gluon.HybridBlock, shape: Sequence[int], half: bool 
     return (2 if half else 4) * activations + 4 * copies * parameters
 
 
-def inference_memory(symbol: mx.sym.Symbol, shape: Sequence[int]) -> tuple[int, int]:
-    """Estimate the bytes that a graph needs on a device: for its parameters, and for each image of a batch.
+def inference_memory(net: Callable[[mx.sym.Symbol], mx.sym.Symbol], shape: Sequence[int]) -> tuple[int, int]:
+    """Estimate the bytes that a network needs on a device: for its parameters, and for each image of a batch.
 
     MXNet keeps no more activations than it must; an image takes what the operator with the largest inputs and output
     does.
 
     Parameters
     ----------
-    symbol : mxnet.sym.Symbol
-        With the input ``data``.
+    net : HybridBlock
+        With one input. Or any other function from a symbol to that of the output.
     shape : tuple of int
-        Of an image.
+        Of an image, or of a clip.
     """
-    graph, largest, parameters = Graph(lambda data: symbol, shape), 0, 0
+    graph, largest, parameters = Graph(net, shape), 0, 0
     for node in graph.nodes:
         if node["op"] == "null":
             parameters += math.prod(graph.shape(node)) if node["name"] != "data" else 0
@@ -67,7 +69,51 @@ def inference_memory(symbol: mx.sym.Symbol, shape: Sequence[int]) -> tuple[int, 
     return 4 * parameters, 4 * largest
 
 
-def check_memory(needed: int, contexts: Sequence[mx.Context]) -> str:
+def check_inference_memory(
+    net: mx.gluon.HybridBlock,
+    model: str,
+    preprocessing: Preprocessing,
+    batch_size: int,
+    contexts: Sequence[mx.Context],
+    more: int = 0,
+    fix: str = "lower --input-size",
+) -> None:
+    """Compare the memory for the answers of `net` with what is free, before anything is read or computed.
+
+    Parameters
+    ----------
+    net : HybridBlock
+    model : str
+        Its name.
+    preprocessing : Preprocessing
+    batch_size : int
+        Images or clips that a device computes at a time.
+    contexts : list of mxnet.Context
+    more : int
+        Bytes for other things, on each device.
+    fix : str
+        What the user can do.
+
+    Raises
+    ------
+    UsageError
+        If more is needed than is free, or `net` does not take the input.
+    """
+    with takes_size(model, preprocessing.size):
+        parameters, image = inference_memory(net, preprocessing.input_shape)
+    check_memory(parameters + batch_size * image + more, contexts, fix)
+
+
+@contextlib.contextmanager
+def takes_size(model: str, size: int) -> Iterator[None]:
+    """Turn MXNet's error, where a network is too deep for so small an input, into a UsageError."""
+    try:
+        yield
+    except mx.MXNetError:
+        raise UsageError(f"--input-size is {size}: {model} does not take it") from None
+
+
+def check_memory(needed: int, contexts: Sequence[mx.Context], fix: str = "lower --batch-size or --input-size") -> str:
     """Compare an estimate with the memory that is free on each device, and return both in words.
 
     Raises
@@ -80,5 +126,5 @@ def check_memory(needed: int, contexts: Sequence[mx.Context]) -> str:
         return text
     text = f"{text}, {free / 1e9:.1f} GB are free"
     if needed > free:
-        raise UsageError(f"{text}: lower --batch-size or --input-size")
+        raise UsageError(f"{text}: {fix}")
     return text

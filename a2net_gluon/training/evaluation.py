@@ -13,6 +13,7 @@ from a2net_gluon.data import Problems, Source, ViewSamples
 from a2net_gluon.devices import check_contexts, contexts_of
 from a2net_gluon.distributed.communicator import Communicator, make_communicator
 from a2net_gluon.errors import UsageError
+from a2net_gluon.insight.memory import check_inference_memory
 from a2net_gluon.networks.description import Description
 from a2net_gluon.networks.trained import load_trained
 from a2net_gluon.settings import Evaluation
@@ -85,7 +86,7 @@ def evaluate(evaluation: Evaluation, on_skip: OnSkip | None = None) -> Evaluatio
     Raises
     ------
     UsageError
-        If settings, parameters and data do not fit.
+        If settings, parameters and data do not fit, or a batch needs more memory than is free.
     FailureError
         If parameters or data are damaged, or the scores cannot be written.
     """
@@ -95,6 +96,8 @@ def evaluate(evaluation: Evaluation, on_skip: OnSkip | None = None) -> Evaluatio
     contexts = check_contexts(communicator.place(contexts))
     net, description, classes_known = load_trained(evaluation, contexts, kind=evaluation.data.kind)
     preprocessing, trained = description.preprocessing, len(description.classes)
+    fix = "lower --batch-size or --input-size"
+    check_inference_memory(net, description.model, preprocessing, evaluation.batch_size, contexts, fix=fix)
     known = description.classes if classes_known else None
     source = open_source(evaluation, preprocessing, len(contexts), known, on_skip, communicator.shard)
     with contextlib.closing(source):

@@ -19,7 +19,7 @@ from a2net_gluon.devices import contexts_of
 from a2net_gluon.distributed.communicator import Communicator
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.insight.counting import cost
-from a2net_gluon.insight.memory import check_memory, training_memory
+from a2net_gluon.insight.memory import check_memory, takes_size, training_memory
 from a2net_gluon.networks.trained import fast_options
 from a2net_gluon.networks.zoo import get_model
 from a2net_gluon.settings import Synthetic, Training
@@ -178,10 +178,8 @@ def check_training_memory(training: Training, contexts: typing.Sequence[mx.Conte
     preprocessing = training_preprocessing(training)
     net = get_model(model, classes=training.data.classes, **training.network.blocks, **fast_options(preprocessing))
     shape = (training.batch_size, *preprocessing.input_shape)
-    try:
+    with takes_size(model, preprocessing.size):
         needed = training_memory(net, shape, half=optimization.dtype == "float16", ema=bool(optimization.ema))
-    except mx.MXNetError:
-        raise UsageError(f"--input-size is {preprocessing.size}: {model} does not take it") from None
     return check_memory(needed, contexts)
 
 

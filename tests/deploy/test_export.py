@@ -245,7 +245,7 @@ def test_bad_outputs(tmp_path):
         export_network(net, tmp_path / "model", describe("resnet20_small", 3))
     with pytest.raises(UsageError, match="unknown form 'onxx'; there are: onnx"):
         export_network(net, tmp_path / "model", description, ["onxx"])
-    with pytest.raises(UsageError, match="file: empty file; omit it"):
+    with pytest.raises(FailureError, match="file: empty file; none of 1 images can be read: name others"):
         export_network(net, tmp_path / "model", description, images=[tmp_path / "file"])
     with pytest.raises(UsageError, match="1 images for calibration; give at least 20"):
         export_network(net, tmp_path / "model", description, ["int8"], calibration=[tmp_path / "file"])

@@ -1,0 +1,50 @@
+"""Memory that is not there is refused in one line, before a command reads an image."""
+
+import pytest
+
+from tests.helpers.commands import SMALL, call, error
+
+PUBLISHED = (SMALL, "--use-pretrained", "--input-size", 32)
+
+
+@pytest.fixture
+def commands(tmp_path):
+    """Each command with an image that cannot be read, and its advice."""
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    out = ("--output", tmp_path / "out" / "x")
+    return [
+        (("evaluate", *PUBLISHED), "lower --batch-size or --input-size"),
+        (("export", *PUBLISHED, *out, "--images", tmp_path / "bad.png"), "lower --input-size, or name fewer images"),
+        (("attention", tmp_path / "bad.png", "--model", *PUBLISHED, *out), "lower --input-size"),
+    ]
+
+
+def test_memory_that_is_not_there(commands, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("a2net_gluon.devices.available_memory", lambda: 1_000_000)
+    for arguments, advice in commands:
+        text = error(capsys, 2, *arguments)
+        assert text.endswith(f"GB for each device (estimate), 0.0 GB are free: {advice}\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.png"]
+
+
+def test_memory_that_is_there(commands, capsys, monkeypatch):
+    monkeypatch.setattr("a2net_gluon.devices.available_memory", lambda: 10**10)
+    for arguments, _ in commands:
+        code, out, err = call(capsys, *arguments)
+        assert "GB" not in out + err
+        assert code == 0 if arguments[0] == "evaluate" else "not an image OpenCV can decode" in err
+
+
+def test_a_batch_that_no_machine_holds(capsys):
+    """The largest operator is the sum in the first stage: two maps of 64 channels and theirs, without a stride."""
+    flags = ("--use-pretrained", "--input-size", 4096, "--batch-size", 4096)
+    needed = 4096 * 3 * 64 * 4096**2 * 4
+    assert f"about {needed / 1e9:.1f} GB for each device" in error(capsys, 2, "evaluate", SMALL, *flags)
+
+
+def test_all_images_of_an_export_are_counted(commands, capsys, monkeypatch, tmp_path):
+    """A batch holds 16 of them, but all are in memory as pixels and as numbers."""
+    monkeypatch.setattr("a2net_gluon.devices.available_memory", lambda: 50_000_000)
+    _, (arguments, advice), _ = commands
+    assert "none of 1 images can be read" in error(capsys, 1, *arguments)
+    assert advice in error(capsys, 2, *arguments, *([tmp_path / "bad.png"] * 3000))
