@@ -61,7 +61,7 @@ def check(training: Training) -> typing.Iterator[Finding]:
             check_tensorboard()
         contexts = contexts_of(training.devices, training.optimization.dtype)
         yield Finding("ok", "devices", f"{', '.join(map(str, contexts))}; {_build()}")
-        RunFolder(training, Communicator(), Learner.meter)
+        RunFolder(training, Communicator(), Learner.meter).check_free()
         yield Finding("ok", "memory", check_training_memory(training, contexts))
         preprocessing = training_preprocessing(training)
         with contextlib.closing(open_source(training, preprocessing, len(contexts))) as source:

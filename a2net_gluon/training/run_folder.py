@@ -74,6 +74,12 @@ class RunFolder:
         self._columns = dict(zip(_PARTS, (f"val_{meter.headline}", f"val_ema_{meter.headline}")))
         communicator.wait()  # until all processes have looked, before the first one writes
 
+    def check_free(self) -> None:
+        """Raise UsageError if another run has locked the folder; a lock that a killed run left is removed."""
+        if (self.path / LOCK).exists():
+            with RunLock(self.path):
+                pass
+
     @contextlib.contextmanager
     def hold(self) -> typing.Iterator[None]:
         """Create the folder and lock it; on an exception before training has begun, what was written is removed.

@@ -71,6 +71,23 @@ def test_a_locked_folder_is_refused_and_stays_as_it_is(run, digits, capsys):
     assert not (run / ".lock").exists()
 
 
+def test_check_reports_a_locked_folder_and_changes_nothing(run, digits, capsys):
+    flags = ("check", *FLAGS[1:], "--data-dir", digits, "--num-epochs", 2, "--save-dir", run, "--resume")
+    with RunLock(run):
+        before = content(run)
+        code, out, _ = call(capsys, *flags)
+        assert code == 1
+        assert f"FAIL options and data: {run} is in use by another run: wait for its end, or name another" in out
+        assert content(run) == before
+        with pytest.raises(UsageError, match="in use by another run"), RunLock(run):
+            pass
+    before.pop(run / ".lock")
+    code, out, _ = call(capsys, *flags)
+    assert code == 0
+    assert "in use" not in out
+    assert content(run) == before
+
+
 def test_a_new_folder_is_locked_for_the_length_of_the_run(tmp_path, digits):
     training = dataclasses.replace(training_on(digits, tmp_path / "run"), epochs=1)
     problems = []
