@@ -11,6 +11,9 @@ import signal
 
 import numpy as np
 
+# What to do where batches do not fit into shared memory.
+SHARED_MEMORY_FIX = "free or enlarge /dev/shm (docker run --shm-size=1g), or lower --num-data-workers"
+
 
 def physical_cores() -> int:
     """Return the number of physical cores this process may run on; hardware threads of one core count once."""

@@ -86,6 +86,5 @@ def _mxnet_error_in_words(error: RuntimeError) -> str:
     if "no kernel image" in text:
         return "mxnet-cu112 has no code for this GPU: it runs on compute capability 5.0 to 8.6; see the README"
     if "shared memory" in text:
-        fix = "free or enlarge /dev/shm, or lower --num-data-workers"
-        return f"shared memory cannot be used ({reason_of(error)}): {fix}"
+        return f"shared memory cannot be used ({reason_of(error)}): {environment.SHARED_MEMORY_FIX}"
     return f"MXNet failed ({reason_of(error)})"

@@ -13,8 +13,8 @@ import typing
 import cv2
 
 from a2net_gluon import mxnet_fixes
-from a2net_gluon.environment import end_with_parent
-from a2net_gluon.errors import FailureError
+from a2net_gluon.environment import SHARED_MEMORY_FIX, end_with_parent
+from a2net_gluon.errors import FailureError, reason_of
 from a2net_gluon.terminal import libraries_silenced
 
 __all__ = ["check_readers", "end_readers", "reader_failure", "starting_readers", "take_readers", "wait_for_batch"]
@@ -54,7 +54,7 @@ def wait_for_batch(loaded: typing.Any, readers: typing.Sequence[typing.Any]) -> 
 
 _WHY = {
     -signal.SIGKILL: "; the memory may be full: lower --num-data-workers",
-    -signal.SIGBUS: "; shared memory is full: lower --num-data-workers, or enlarge /dev/shm",
+    -signal.SIGBUS: f"; shared memory is full: {SHARED_MEMORY_FIX}",
 }
 
 
@@ -76,7 +76,7 @@ def end_readers(owner: int, readers: typing.Sequence[typing.Any]) -> None:
 _SOCKET_PATH = 107  # bytes of the longest path of a socket on Linux
 # What to do about an error of the system when readers start or hand over a batch.
 _FIXES = {
-    errno.ENOSPC: "free or enlarge /dev/shm (docker run --shm-size=1g), or lower --num-data-workers",
+    errno.ENOSPC: SHARED_MEMORY_FIX,
     errno.EMFILE: "allow more open files (ulimit -n), or lower --num-data-workers",
     errno.EAGAIN: "allow more processes (ulimit -u), or lower --num-data-workers",
     errno.ENOMEM: "lower --num-data-workers",
@@ -85,10 +85,9 @@ _FIXES = {
 
 def reader_failure(what: str, error: BaseException) -> FailureError:
     """Return the error for the user, with a fix, where the system refuses what readers need."""
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     folder = os.environ.get("TMPDIR", "/tmp")
     fix = f"check that /dev/shm and {folder} (TMPDIR names it) are there and can be written"
-    return FailureError(f"{what} ({reason}): {_FIXES.get(getattr(error, 'errno', None) or 0, fix)}")
+    return FailureError(f"{what} ({reason_of(error)}): {_FIXES.get(getattr(error, 'errno', None) or 0, fix)}")
 
 
 _making_readers = False

@@ -16,7 +16,7 @@ import typing
 
 import mxnet as mx
 
-from a2net_gluon.errors import FailureError
+from a2net_gluon.errors import FailureError, reason_of
 from a2net_gluon.files import flush, folder_for_output, remove, remove_leftovers, staging_folder
 from a2net_gluon.training.checkpoint_state import checkpoint_name, read_state, write_state
 
@@ -82,9 +82,7 @@ class Checkpoints:
         except FailureError as error:
             raise FailureError(f"{target}: {error}") from None
         except (OSError, mx.MXNetError) as error:
-            raise FailureError(
-                f"{target}: checkpoint cannot be written ({' '.join(str(error).split())[:200]})"
-            ) from None
+            raise FailureError(f"{target}: checkpoint cannot be written ({reason_of(error)})") from None
         for old in self._all()[: -self._keep]:
             if best is None or old != self.folder(best):
                 remove(old)

@@ -204,4 +204,4 @@ def _check_shared_memory(training: Training, shape: tuple[int, ...], devices: in
     text = f"{free / _GIGABYTE:.1f} GB free in /dev/shm, {workers} readers need up to {needed / _GIGABYTE:.2f} GB"
     if free > needed:
         return Finding("ok", "shared memory", text)
-    return Finding("warn", "shared memory", f"{text}: lower -j, or --shm-size")
+    return Finding("warn", "shared memory", f"{text}: {environment.SHARED_MEMORY_FIX}")

@@ -10,7 +10,7 @@ import typing
 import mxnet as mx
 
 from a2net_gluon.data import NORMALIZATIONS
-from a2net_gluon.errors import UsageError
+from a2net_gluon.errors import UsageError, reason_of
 from a2net_gluon.networks.description import Description
 from a2net_gluon.networks.trained import TrainedNetwork, load_trained
 from a2net_gluon.settings import Network, Trained
@@ -47,7 +47,7 @@ def _gluoncv_teacher(name: str, contexts: typing.Sequence[mx.Context], descripti
     except ValueError:
         raise UsageError(f"--teacher {name}: neither a file nor a name of GluonCV's model zoo") from None
     except RuntimeError as error:  # it has no weights of that name, or cannot fetch them
-        raise UsageError(f"--teacher {name}: {' '.join(str(error).split())[:150]}") from None
+        raise UsageError(f"--teacher {name}: {reason_of(error)}") from None
     mean, scale = NORMALIZATIONS["gluoncv"]
     preprocessing = dataclasses.replace(description.preprocessing, mean=mean, scale=scale)
     return TrainedNetwork(net, Description(name, description.classes, preprocessing))
