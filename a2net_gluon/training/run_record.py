@@ -62,7 +62,7 @@ def _versions() -> dict[str, str | None]:
     import a2net_gluon
 
     packages = {}
-    for name in ("mxnet", "mxnet-cu112", "numpy", "opencv-python"):
+    for name in ("mxnet", "mxnet-cu112", "numpy", "opencv-python", "av"):
         try:
             packages[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -34,7 +34,7 @@ def made_samples(sampling=Sampling(3, 2), count=9, damaged=()):  # noqa: B008  (
 
 def made_dataset(samples, training=None, split=None):
     """The samples as the validation part of a data set."""
-    return Dataset("made videos", CLASSES, training, samples, split)
+    return Dataset("made videos", CLASSES, training, samples, split=split)
 
 
 def plain_metrics(clip, video, labels):

@@ -17,7 +17,7 @@ from a2net_gluon.distributed.communicator import Communicator
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.networks.description import Description
 from a2net_gluon.options import parse_evaluation
-from a2net_gluon.training import assembly, evaluation
+from a2net_gluon.training import evaluation, sources
 from a2net_gluon.training.validation import evaluate_batches
 from tests.helpers.commands import call, error
 from tests.helpers.jobs import Job
@@ -53,7 +53,7 @@ def data(monkeypatch):
             train = made_videos(sampling, training) if with_training else None
             return made_dataset(made_videos(sampling, **options), train, split)
 
-        monkeypatch.setattr(assembly, "moving_digits_dataset", dataset)
+        monkeypatch.setattr(sources, "moving_digits_dataset", dataset)
 
     return put
 
