@@ -14,6 +14,7 @@ from a2net_gluon.deploy import Predictor, export_network, load_form, load_module
 from a2net_gluon.deploy.forms import exported_files
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.networks.description import Description
+from tests.helpers.commands import call, error
 
 PREPROCESSING = Preprocessing(32)
 EQUAL = ("onnx", "optimized", "symbol") if find_spec("onnxruntime") else ("optimized", "symbol")  # it is an extra
@@ -184,18 +185,20 @@ def test_parameters_of_the_other_kind(exported, copied, form):
         Predictor(copied, form)
 
 
-def test_files_folders_and_patterns_as_lines_json_and_csv(exported, image_folder, tmp_path, command):
+def test_files_folders_and_patterns_as_lines_json_and_csv(exported, image_folder, tmp_path, command, capsys):
     (tmp_path / "bad.jpg").write_bytes(b"no image")
     names = [image_folder / "val", f"{image_folder}/train/dog/*.jpg", tmp_path / "bad.jpg"]
     lines = command("predict", exported[1], *names, "--top", 2, "--batch-size", 5, code=1)
     assert len(lines.stdout.splitlines()) == 10 + 6
     assert lines.stdout.startswith(f"{image_folder}/val/cat/0.jpg: class ")
     assert lines.stderr == f"{tmp_path}/bad.jpg: not an image OpenCV can decode\n"
-    listed = json.loads(command("predict", exported[1], *names, "--top", 2, "--json", code=1).stdout)
+    code, out, _ = call(capsys, "predict", exported[1], *names, "--top", 2, "--json")
+    assert code == 1
+    listed = json.loads(out)
     assert [entry["problem"] is None for entry in listed] == [True] * 16 + [False]
-    rows = list(
-        csv.DictReader(io.StringIO(command("predict", exported[1], *names, "--top", 2, "--csv", code=1).stdout))
-    )
+    code, out, _ = call(capsys, "predict", exported[1], *names, "--top", 2, "--csv")
+    assert code == 1
+    rows = list(csv.DictReader(io.StringIO(out)))
     assert len(rows) == 16 * 2 + 1
     assert rows[0]["path"] == listed[0]["path"]
     assert [rows[0]["class"], float(rows[0]["probability"])] == [
@@ -233,8 +236,8 @@ def test_progress_bar_where_it_is_seen_and_crosses_nothing(monkeypatch, capsys, 
     assert ("2/2" in capsys.readouterr().err) == bar
 
 
-def test_nothing_to_predict(exported, tmp_path, command):
-    done = command("predict", exported[1], tmp_path / "absent*.jpg", code=2)
-    assert done.stderr == f"a2net predict: error: {tmp_path}/absent*.jpg: no such file, folder or match\n"
-    done = command("predict", exported[1], tmp_path, code=2)
-    assert done.stderr == f"a2net predict: error: {tmp_path}: holds no image\n"
+def test_nothing_to_predict(exported, tmp_path, capsys):
+    text = error(capsys, 2, "predict", exported[1], tmp_path / "absent*.jpg")
+    assert text == f"a2net predict: error: {tmp_path}/absent*.jpg: no such file, folder or match\n"
+    text = error(capsys, 2, "predict", exported[1], tmp_path)
+    assert text == f"a2net predict: error: {tmp_path}: holds no image\n"

@@ -103,10 +103,10 @@ ALIVE = SimpleNamespace(poll=lambda: None)
 
 
 @pytest.mark.slow
-def test_two_started_at_once_on_one_folder(tmp_path, command):
+def test_two_started_at_once_on_one_folder(data_flags, tmp_path, capsys):
     """One of them trains, the other is refused and deletes nothing; the first is then killed, and resumed."""
-    run, flags = tmp_path / "run", (*SHORT, "--num-epochs", "6")
-    command("train_imagenet.py", *flags, "--save-dir", tmp_path / "whole")
+    run, flags = tmp_path / "run", (*SHORT, *data_flags["records"], "--num-epochs", "6")
+    run_here(capsys, *flags, "--save-dir", tmp_path / "whole")
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     processes = [start(*flags, "--save-dir", run, "--auto-resume", **pipes) for _ in range(2)]
     try:
@@ -120,7 +120,7 @@ def test_two_started_at_once_on_one_folder(tmp_path, command):
             process.kill()
             process.wait()
             process.stderr.close()
-    command("train_imagenet.py", *flags, "--save-dir", run, "--auto-resume")
+    run_here(capsys, *flags, "--save-dir", run, "--auto-resume")
     assert_same_end(tmp_path / "whole", run)
     assert not list(run.glob(".lock"))
 
@@ -220,11 +220,10 @@ def test_run_folder_holds_everything(tmp_path, command, capsys):
 
 
 @pytest.mark.slow
-def test_two_contexts_train_like_one(tmp_path, command):
+def test_two_contexts_train_like_one(tmp_path, command, capsys):
     """Data parallelism over two CPU contexts; BN sees halves of a batch, so accuracies are compared, not parameters."""
-    flags = ("--num-epochs", "5", "--input-size", "8", "-j", "1")
-    one = (*flags, "--batch-size", "32", "--save-dir", tmp_path / "one")
-    command("train_imagenet.py", *one, OMP_NUM_THREADS="1")  # as each of the two has
+    flags = ("--num-epochs", "3", "--warmup-epochs", "0", "--input-size", "8", "-j", "1")
+    run_here(capsys, *flags, "--batch-size", "32", "--save-dir", tmp_path / "one")
     command("train_imagenet.py", *flags, "--batch-size", "16", "--cpu-contexts", "2", "--save-dir", tmp_path / "two")
     ends = []
     for name in ("one", "two"):
@@ -283,7 +282,8 @@ def test_full_size_photographs_through_the_papers_network(real_data, tmp_path, c
     assert "input 3×224×224" in said
     assert "(4 of 4 images)" in said
     prefix = str(run / "export" / "photos")
-    assert cli.main(["export", "a2net_resnet50", "--params", str(run / "best.params"), "--output", prefix]) == 0
+    flags = ("--params", str(run / "best.params"), "--output", prefix, "--images", *map(str, photos[:4]))
+    assert cli.main(["export", "a2net_resnet50", *flags]) == 0
     capsys.readouterr()
     assert cli.main(["predict", prefix, *map(str, photos[:3]), "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 3
