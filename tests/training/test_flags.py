@@ -140,7 +140,7 @@ def test_slow_reader_is_told(train, monkeypatch):
     waited = float(epochs(run)[0]["data_wait"])
     assert waited > 0.2
     assert f"{100 * waited:.1f} % waiting for data" in said
-    assert "training waits for samples" in said
+    assert "training waits for images" in said
     assert "(-j, now 1)" in said
 
 
