@@ -9,7 +9,6 @@ import socket
 import sys
 import time
 
-import mxnet as mx
 import numpy as np
 import pytest
 
@@ -17,6 +16,7 @@ from a2net_gluon import cli
 from a2net_gluon.distributed.messages import receive, send
 from a2net_gluon.distributed.supervisor import _Job
 from tests.helpers.jobs import Job
+from tests.helpers.runs import difference, last_parameters
 
 FLAGS = ("--input-size", "8", "--warmup-epochs", "0", "--num-epochs", "2", "-j", "1", "--log-interval", "1")
 # BN's statistics are those of a device's part of a batch, so they differ by design: here they are kept as they are.
@@ -56,23 +56,12 @@ def kill_worker(job, rank):
     raise AssertionError(f"no worker {rank}")
 
 
-def parameters(run):
-    path = max((run / "checkpoints").iterdir()) / "net.params"
-    return {name: array.asnumpy().astype(np.float64) for name, array in mx.nd.load(str(path)).items()}
-
-
-def difference(one, other):
-    """Relative difference of all parameters together, in the Euclidean norm."""
-    squares = [(np.sum((one[name] - other[name]) ** 2), np.sum(one[name] ** 2)) for name in one]
-    return np.sqrt(sum(pair[0] for pair in squares) / sum(pair[1] for pair in squares))
-
-
 @pytest.fixture(scope="module")
 def one_context(tmp_path_factory):
     run = tmp_path_factory.mktemp("one") / "run"
     code, output = Job(sys.executable, "train_imagenet.py", *SAME, "--batch-size", 360, "--save-dir", run).end()
     assert code == 0, output
-    return parameters(run)
+    return last_parameters(run)
 
 
 # Six steps. What differs is the order in which gradients are added up, in float32 (unit round-off 6e-8).
@@ -86,7 +75,7 @@ def test_several_contexts_end_like_one(contexts, one_context, tmp_path):
     code, output = Job(sys.executable, "train_imagenet.py", *flags).end()
     assert code == 0, output
     assert f"a total batch of 360 ({contexts} × {360 // contexts})" in output
-    assert difference(one_context, parameters(tmp_path / "run")) < TOLERANCE
+    assert difference(one_context, last_parameters(tmp_path / "run")) < TOLERANCE
 
 
 @pytest.mark.slow
@@ -95,7 +84,7 @@ def test_accumulated_batches_end_like_one(one_context, tmp_path):
     code, output = Job(sys.executable, "train_imagenet.py", *flags).end()
     assert code == 0, output
     assert "a total batch of 360 (3 batches × 1 × 120)" in output
-    assert difference(one_context, parameters(tmp_path / "run")) < TOLERANCE
+    assert difference(one_context, last_parameters(tmp_path / "run")) < TOLERANCE
 
 
 @pytest.mark.slow
@@ -105,7 +94,7 @@ def test_two_workers_end_like_one_context(one_context, tmp_path):
     assert code == 0, output
     assert "a total batch of 360 (2 processes × 1 × 180)" in output
     assert output.count("(360 of 360 images)") == 2  # sharded, and each counted once
-    assert difference(one_context, parameters(tmp_path / "run")) < TOLERANCE
+    assert difference(one_context, last_parameters(tmp_path / "run")) < TOLERANCE
     assert {path.name for path in (tmp_path / "logs").iterdir()} == {
         "worker-0.log",
         "worker-1.log",
@@ -129,7 +118,7 @@ def test_two_workers_measure_the_statistics_of_two_contexts(tmp_path):
     code, output = Job(sys.executable, "train_imagenet.py", *flags, OMP_NUM_THREADS="1").end()
     assert code == 0, output
     expected, measured = (
-        {name: array for name, array in parameters(run).items() if "running" in name} for run in (one, two)
+        {name: array for name, array in last_parameters(run).items() if "running" in name} for run in (one, two)
     )
     assert len(expected) > 40
     assert difference(expected, measured) < TOLERANCE
@@ -145,7 +134,7 @@ def test_horovod_ends_like_one_context(one_context, tmp_path):
     job = Job(run, "-np", 2, *train, "--save-dir", tmp_path / "run", OMP_NUM_THREADS="1")
     code, output = job.end()
     assert code == 0, output
-    assert difference(one_context, parameters(tmp_path / "run")) < TOLERANCE
+    assert difference(one_context, last_parameters(tmp_path / "run")) < TOLERANCE
 
 
 @pytest.mark.slow

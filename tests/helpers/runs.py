@@ -38,6 +38,18 @@ def assert_same_end(one, other):
     assert len(tables[0]) == len(tables[1])
 
 
+def last_parameters(run):
+    """The parameters of a run's last checkpoint, in float64."""
+    path = max((run / "checkpoints").iterdir()) / "net.params"
+    return {name: array.astype(np.float64) for name, array in arrays(path).items()}
+
+
+def difference(one, other):
+    """Relative difference of all parameters together, in the Euclidean norm."""
+    squares = [(np.sum((one[name] - other[name]) ** 2), np.sum(one[name] ** 2)) for name in one]
+    return np.sqrt(sum(pair[0] for pair in squares) / sum(pair[1] for pair in squares))
+
+
 def stopping_source(open_source, batches):
     """Sources during whose reading SIGTERM comes, after a number of `batches` of all epochs."""
     numbers = itertools.count()

@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -9,7 +10,9 @@ import a2net_gluon as a2
 from a2net_gluon import settings
 from a2net_gluon.data import SampleSource
 from a2net_gluon.errors import InterruptedRunError
+from tests.helpers.jobs import Job
 from tests.helpers.processes import start, wait_until
+from tests.helpers.runs import difference, last_parameters
 
 SMALL = {"input": settings.Input(size=16, frames=4), "batch_size": 32, "workers": 1}
 
@@ -84,3 +87,31 @@ def test_killed_in_an_epoch_of_clips_ends_like_a_run_that_was_not(whole, tmp_pat
         process.wait(60)
     resumed = a2.train(moving(tmp_path, "killed", epochs=2, run=settings.Run(resume=True)))
     assert_same_end(resumed, whole)
+
+
+# BN's statistics are those of a device's part of a batch, so they differ by design: here they are kept as they are.
+ALIKE = {"optimization": settings.Optimization(norm="frozen", lr=0.001), "epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def one_context(tmp_path_factory):
+    """Parameters that one context has after an epoch of clips, in three steps."""
+    run = tmp_path_factory.mktemp("one")
+    return last_parameters(a2.train(moving(run, "run", **ALIKE, batch_size=400)).folder)
+
+
+def test_two_contexts_train_on_clips_like_one(one_context, tmp_path):
+    devices = settings.Devices(cpu_contexts=2)
+    two = a2.train(moving(tmp_path, "two", **ALIKE, batch_size=200, devices=devices))
+    assert difference(one_context, last_parameters(two.folder)) < 1e-6
+
+
+@pytest.mark.slow
+def test_two_processes_train_on_clips_like_one(one_context, tmp_path):
+    flags = ("--num-epochs", 1, "--input-size", 16, "--clip-length", 4, "--norm", "frozen", "--lr", 0.001)
+    train = (sys.executable, "train_video.py", *flags, "--batch-size", 200, "--kv-store", "dist_sync")
+    launch = (sys.executable, "-m", "a2net_gluon", "launch", "-n", 2, "-s", 1, "--log-dir", tmp_path / "logs", "--")
+    code, output = Job(*launch, *train, "--warmup-epochs", 0, "--save-dir", tmp_path / "run").end()
+    assert code == 0, output
+    assert output.count("(360 of 360 clips)") == 1  # sharded, and each counted once
+    assert difference(one_context, last_parameters(tmp_path / "run")) < 1e-6
