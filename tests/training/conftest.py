@@ -1,3 +1,5 @@
+"""Shared by the tests of training."""
+
 import pytest
 
 from a2net_gluon import cli
@@ -8,14 +10,21 @@ SHORT = ("--input-size", "8", "--batch-size", "32", "-j", "1")
 TWO_EPOCHS = ("--num-epochs", "2", "--warmup-epochs", "0")
 
 
+@pytest.fixture(autouse=True)
+def no_curves(monkeypatch):
+    """Draw no curves after each epoch of a run in this process, which takes a quarter of the time of a short one.
+
+    `test_metrics.py` draws those of a run, `test_run.py` finds them in the folder of a run in a process of its own.
+    """
+    monkeypatch.setattr(results, "draw_curves", lambda history, path, panels: None)
+
+
 @pytest.fixture
 def train(tmp_path, capsys, monkeypatch):
     """Return a function that trains in this process and returns the run folder and what was said.
 
-    On 256 training and 64 validation images, that is, in 8 batches an epoch. The curves, which take a quarter of the
-    time, are not drawn.
+    On 256 training and 64 validation images, that is, in 8 batches an epoch.
     """
-    monkeypatch.setattr(results, "draw_curves", lambda history, path, panels: None)
     images, labels = digits.load_digits()
     monkeypatch.setattr(digits, "load_digits", lambda: (images[:320], labels[:320]))
     monkeypatch.setattr(digits, "TRAIN_COUNT", 256)

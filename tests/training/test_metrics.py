@@ -11,6 +11,7 @@ import pytest
 
 import a2net_gluon as a2
 from a2net_gluon import settings
+from a2net_gluon.insight.curves import draw_curves
 from a2net_gluon.settings import Training
 from a2net_gluon.training import results as results_module
 from a2net_gluon.training.learner import Learner
@@ -86,12 +87,12 @@ def training(images, tmp_path):
 @pytest.fixture
 def panels(monkeypatch):
     """The panels of every picture of curves; only that of the second epoch is drawn, since that takes a second."""
-    drawn, draw = [], results_module.draw_curves
+    drawn = []
 
     def record(history, path, panels):
         drawn.append(panels)
         if len(history) == 2:
-            draw(history, path, panels)
+            draw_curves(history, path, panels)
 
     monkeypatch.setattr(results_module, "draw_curves", record)
     return drawn
@@ -151,7 +152,6 @@ def test_a_run_with_another_meter(training, panels, monkeypatch, capfd):
 
 def test_a_run_with_another_meter_is_resumed(training, monkeypatch):
     monkeypatch.setattr(Learner, "meter", ClassMeter)
-    monkeypatch.setattr(results_module, "draw_curves", lambda history, path, panels: None)
     first = a2.train(dataclasses.replace(training, epochs=1))
     resumed = a2.train(dataclasses.replace(training, run=settings.Run(resume=True, keep=9)))
     assert resumed.history[:1] == first.history
