@@ -264,6 +264,30 @@ def pack(arguments: Arguments, prog: str) -> None:
     say(f"written: {pack_folder(args.folder, args.prefix, _say_skipped)} images in {args.prefix}.rec")
 
 
+def pack_clips(arguments: Arguments, prog: str) -> None:
+    """pack videos in a form that is read faster"""
+    command = options.parse_pack_clips(arguments, prog)
+    data, folder, workers = command.data, command.output, command.workers
+    from a2net_gluon.data import Sampling, clip_packing, video_decoding, video_lists, videos
+
+    if command.reencode:
+        video_decoding.check_decoder("av")
+    train, val = videos.find_lists(data.path, data.train_list, data.val_list, data.ucf_split)
+    kept = videos.index_files(data.path, data.train_list, data.val_list)
+    dataset = videos.video_dataset(train, val, Sampling(1, 1), kept, str(data.path), workers, say)
+    if command.reencode:
+        from a2net_gluon.data.reencoding import reencode_videos
+
+        given = [path for path in (data.train_list, data.val_list) if path]
+        lists = video_lists.list_files(data.path, given, of_ucf101=bool(data.ucf_split))
+        count = reencode_videos(dataset, folder, lists, command.resize, command.keyframes, workers, _say_skipped, say)
+        say(f"written: {count} videos in {folder}")
+        return
+    counts = clip_packing.pack_clips(dataset, folder, command.resize, command.quality, workers, _say_skipped, say)
+    for path, count in counts.items():
+        say(f"written: {count} videos in {path}")
+
+
 COMMANDS: dict[str, Command] = {
     "train": train,
     "train-video": train_video,
@@ -275,6 +299,7 @@ COMMANDS: dict[str, Command] = {
     "tables": tables,
     "digits": digits,
     "pack": pack,
+    "pack-clips": pack_clips,
     "check": check,
     "launch": launch,
 }

@@ -24,6 +24,7 @@ NEEDED = {
     settings.Synthetic: {},
     settings.MovingDigits: {},
     settings.Videos: {"path": "videos"},
+    settings.PackedClips: {},
     settings.Network: {},
     settings.Input: {},
     settings.Devices: {},
@@ -68,6 +69,8 @@ def parse(kind, words):
         return options.parse_evaluation(["resnet50", "--params", "x.params", *words])
     if kind in (settings.Input, settings.MovingDigits):
         return options.parse_training(words, None, options.FOR_CLIPS).training
+    if kind is settings.PackedClips:
+        return options.parse_training(["--use-rec", *words], None, options.FOR_CLIPS).training
     if kind is settings.Videos:
         return options.parse_training(["--data-dir", "videos", *words], None, options.FOR_CLIPS).training
     return options.parse_training(words).training
@@ -77,7 +80,7 @@ def test_every_class_of_settings_is_here():
     classes = {value for value in vars(settings).values() if isinstance(value, type)}
     assert classes == {*NEEDED, settings.Kind}
     assert {*settings.__all__} == {kind.__name__ for kind in NEEDED} | {"Data", "Kind"}
-    assert set(typing.get_args(settings.Data)) == set(list(NEEDED)[:6])
+    assert set(typing.get_args(settings.Data)) == set(list(NEEDED)[:7])
 
 
 @pytest.mark.parametrize("kind", NEEDED, ids=named)
@@ -281,6 +284,7 @@ DEFAULTS = [
     (settings.Records(), ("a2net_resnet50", 100, 0.1, 1e-4, "step", 0, "dpn", 50, 4)),
     (settings.Synthetic(), ("a2net_resnet50", 1, 0.1, 1e-4, "step", 0, "dpn", 50, 4)),
     (settings.MovingDigits(), ("a2net_resnet20_small_3d", 2, 0.05, 5e-4, "cosine", 1, "none", 10, 1)),
+    (settings.PackedClips(), ("a2net_resnet50_3d", 100, 0.1, 1e-4, "step", 0, "author", 50, 4)),
     (settings.Videos("x"), ("a2net_resnet50_3d", 100, 0.1, 1e-4, "step", 0, "author", 50, 4)),
 ]
 

@@ -5,6 +5,8 @@ device. Pixels are transferred as bytes, and all sources use one normalization.
 """
 
 from a2net_gluon.data.augmentation import AUGMENTATIONS, Augmentation, Draws
+from a2net_gluon.data.clip_packing import pack_clips
+from a2net_gluon.data.clip_records import PackedVideo, clip_record_dataset
 from a2net_gluon.data.clips import Sampling, Video, VideoSamples
 from a2net_gluon.data.digits import digits_dataset
 from a2net_gluon.data.folder import find_images, folder_dataset, list_images
@@ -38,6 +40,7 @@ __all__ = [
     "Draws",
     "ImageSamples",
     "NativeSource",
+    "PackedVideo",
     "Preprocessing",
     "Problems",
     "RecordFile",
@@ -57,6 +60,7 @@ __all__ = [
     "ViewSamples",
     "check_groups_apart",
     "check_same_classes",
+    "clip_record_dataset",
     "digits_dataset",
     "find_images",
     "folder_dataset",
@@ -64,6 +68,7 @@ __all__ = [
     "index_video",
     "list_images",
     "moving_digits_dataset",
+    "pack_clips",
     "pack_folder",
     "read_frames",
     "read_list",

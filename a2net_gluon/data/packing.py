@@ -16,7 +16,7 @@ from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.files import flush, folder_for_output, staging_folder
 from a2net_gluon.terminal import printable
 
-__all__ = ["pack_folder"]
+__all__ = ["PackedRecord", "check_class_names", "pack_folder", "write_set"]
 
 _ENDINGS = (".rec", ".lst", ".idx")  # the index comes last: a set without it cannot be opened
 _SEED = 100  # of the order of the records; im2rec's
@@ -43,9 +43,47 @@ def pack_folder(folder: str | os.PathLike[str], prefix: str | os.PathLike[str], 
         If a class is empty, or nothing can be written.
     """
     classes, images = list_images(folder)
-    odd = [name for name in classes if set(name) & set("\t\n\r")]
+    check_class_names(folder, classes)
+    return write_set(prefix, _records_of(folder, classes, images, on_skip))
+
+
+def check_class_names(folder: str | os.PathLike[str], classes: typing.Sequence[str]) -> None:
+    """Raise UsageError if a list of records cannot hold the name of a class."""
+    odd = [name for name in classes if set(name) & set("\t\n\r/")]
     if odd:
-        raise UsageError(f"{folder}: class {odd[0]!r} has a tab or a line break in its name: rename its folder")
+        raise UsageError(f"{folder}: class {odd[0]!r} has a tab, a line break or a slash in its name: rename it")
+
+
+class PackedRecord(typing.NamedTuple):
+    """A record to write.
+
+    Attributes
+    ----------
+    number : int
+        Its key in the index.
+    label : int
+    name : str
+        In the list: ``class/file``.
+    content : bytes
+        With its frame, see `recordio.frame`.
+    """
+
+    number: int
+    label: int
+    name: str
+    content: bytes
+
+
+def write_set(prefix: str | os.PathLike[str], records: typing.Iterable[PackedRecord]) -> int:
+    """Write ``<prefix>.rec``, ``.idx`` and ``.lst``, whole or not at all; returns the number of records.
+
+    Raises
+    ------
+    UsageError
+        If `prefix` is a folder.
+    FailureError
+        If nothing can be written; and what `records` raises.
+    """
     prefix = pathlib.Path(prefix)
     if prefix.is_dir():
         raise UsageError(f"{prefix} is a folder; the prefix is the start of file names, e.g. {prefix}-records")
@@ -56,9 +94,7 @@ def pack_folder(folder: str | os.PathLike[str], prefix: str | os.PathLike[str], 
     try:
         with staging_folder(folder_for_output(prefix.parent)) as staging:
             paths = [staging / f"records{ending}" for ending in _ENDINGS]
-            count = _write(paths, classes, images, on_skip)
-            if not count:
-                raise FailureError(f"{folder}: not a single image could be read")
+            count = _write(paths, records)
             if len(RecordFile(paths[0])) != count:
                 raise FailureError(f"{targets[0]}: was not written whole; pack again")
             _replace(paths, targets)
@@ -67,27 +103,35 @@ def pack_folder(folder: str | os.PathLike[str], prefix: str | os.PathLike[str], 
     return count
 
 
-def _write(
-    paths: typing.Sequence[pathlib.Path], classes: typing.Sequence[str], images: ImageSamples, on_skip: OnSkip | None
-) -> int:
-    """Write the files of a set; returns the number of records."""
+def _records_of(
+    folder: str | os.PathLike[str], classes: typing.Sequence[str], images: ImageSamples, on_skip: OnSkip | None
+) -> typing.Iterator[PackedRecord]:
     order = list(range(len(images.names)))
     random.Random(_SEED).shuffle(order)
+    skipped = 0
+    for number in order:
+        path, label = images.names[number], int(images.labels[number])
+        try:
+            record = frame(pathlib.Path(path).read_bytes(), label, number)
+        except (OSError, ValueError) as error:
+            skipped += 1
+            if on_skip:
+                on_skip(path, getattr(error, "strerror", None) or str(error))
+            continue
+        yield PackedRecord(number, label, f"{classes[label]}/{printable(os.path.basename(path))}", record)
+    if skipped == len(order):
+        raise FailureError(f"{folder}: not a single image could be read")
+
+
+def _write(paths: typing.Sequence[pathlib.Path], packed: typing.Iterable[PackedRecord]) -> int:
+    """Write the files of a set; returns the number of records."""
     count = 0
     with contextlib.ExitStack() as stack:
         records, names, index = (stack.enter_context(open(path, "wb")) for path in paths)
-        for number in order:
-            path, label = images.names[number], int(images.labels[number])
-            try:
-                record = frame(pathlib.Path(path).read_bytes(), label, number)
-            except (OSError, ValueError) as error:
-                if on_skip:
-                    on_skip(path, getattr(error, "strerror", None) or str(error))
-                continue
-            name = f"{classes[label]}/{printable(os.path.basename(path))}"
-            index.write(f"{number}\t{records.tell()}\n".encode())
-            names.write(os.fsencode(f"{number}\t{label:f}\t{name}\n"))
-            records.write(record)
+        for one in packed:
+            index.write(f"{one.number}\t{records.tell()}\n".encode())
+            names.write(os.fsencode(f"{one.number}\t{one.label:f}\t{one.name}\n"))
+            records.write(one.content)
             count += 1
     return count
 

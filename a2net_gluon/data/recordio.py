@@ -11,15 +11,17 @@ import struct
 
 import numpy as np
 
-__all__ = ["FRAME", "HEADER", "WORD", "ends", "frame", "unframe"]
+__all__ = ["CLIPS", "FRAME", "HEADER", "LARGEST", "MAGIC", "WORD", "are_whole", "ends", "frame", "unframe"]
 
 WORD = 4  # bytes; records start at whole words
 FRAME = 8  # bytes
 HEADER = 24  # bytes
+CLIPS = b"A2CLIPS\x01"  # how the content of a record begins that is a video, see `clip_records`
 _MAGIC = 0xCED7230A
-_MAGIC_BYTES = struct.pack("<I", _MAGIC)
+MAGIC = struct.pack("<I", _MAGIC)
 _LENGTH_BITS = 29
 _LENGTHS = (1 << _LENGTH_BITS) - 1
+LARGEST = _LENGTHS - HEADER  # bytes of the content of a record
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)  # what a part is of its record, in the bits above the length
 
 
@@ -32,7 +34,7 @@ def frame(content: bytes, label: int, number: int) -> bytes:
         If the content is larger than a record can be, half a gigabyte.
     """
     payload = struct.pack("<IfQQ", 0, label, number, 0) + content
-    if len(payload) > _LENGTHS:
+    if len(content) > LARGEST:
         raise ValueError(f"larger than {_LENGTHS >> 20} MB, the limit of a record")
     parts = _split(payload)
     kinds = [_WHOLE] if len(parts) == 1 else [_FIRST, *[_MIDDLE] * (len(parts) - 2), _LAST]
@@ -42,14 +44,14 @@ def frame(content: bytes, label: int, number: int) -> bytes:
 
 def _split(payload: bytes) -> list[bytes]:
     """Split `payload` at each magic number that starts a word, and leave the numbers out."""
-    parts, start, place = [], 0, payload.find(_MAGIC_BYTES)
+    parts, start, place = [], 0, payload.find(MAGIC)
     while place >= 0:
         if place % WORD:
-            place = payload.find(_MAGIC_BYTES, place + 1)
+            place = payload.find(MAGIC, place + 1)
             continue
         parts.append(payload[start:place])
         start = place + WORD
-        place = payload.find(_MAGIC_BYTES, start)
+        place = payload.find(MAGIC, start)
     return [*parts, payload[start:]]
 
 
@@ -64,7 +66,7 @@ def unframe(record: bytes) -> bytes:
             raise ValueError("not a record")
         parts.append(record[start : start + length])
         place = start + length + -length % WORD
-    return _MAGIC_BYTES.join(parts)[HEADER:]
+    return MAGIC.join(parts)[HEADER:]
 
 
 def ends(words: np.ndarray, starts: np.ndarray) -> np.ndarray:
@@ -91,3 +93,8 @@ def ends(words: np.ndarray, starts: np.ndarray) -> np.ndarray:
         found[unfinished] = np.where(sound, at + 2 + -(-(field & _LENGTHS) // WORD), -1)
         unfinished = unfinished[sound & np.isin(field >> _LENGTH_BITS, (_FIRST, _MIDDLE))]
     return found
+
+
+def are_whole(words: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Whether each record has a single part, so that its content lies in the file as it is; arguments as for `ends`."""
+    return words[starts + 1] >> _LENGTH_BITS == _WHOLE

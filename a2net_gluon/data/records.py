@@ -18,7 +18,7 @@ import PIL.PngImagePlugin
 from tqdm import tqdm
 
 from a2net_gluon.data.decoding import DecodeError, decode, is_jpeg
-from a2net_gluon.data.recordio import FRAME, HEADER, WORD, ends, unframe
+from a2net_gluon.data.recordio import CLIPS, FRAME, HEADER, WORD, are_whole, ends, unframe
 from a2net_gluon.data.samples import Dataset, ImageSamples
 from a2net_gluon.environment import largest_image
 from a2net_gluon.errors import FailureError, UsageError
@@ -28,6 +28,7 @@ __all__ = ["RecordFile", "class_names", "record_dataset"]
 # Keys and places. MXNet's iterator does not check that they are numbers, and ends the process if they are not.
 _INDEX = re.compile(r"(?:[0-9]{1,18}\t[0-9]{1,18}(?:\n|\Z))*")
 _CHECKED = 1 << 13  # bytes of an image in which its header should end
+_LOOKED_AT = 16  # records that tell what a file holds: the first can be damaged
 _CLASSES = 1_000_000  # the most; a damaged label can be any number
 
 
@@ -78,6 +79,20 @@ class RecordFile:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def holds_clips(self) -> bool:
+        """Whether the records are videos, as ``a2net pack-clips`` writes them, and not images."""
+        return any(self.part(number, 0, len(CLIPS)) == CLIPS for number in range(min(len(self), _LOOKED_AT)))
+
+    def part(self, number: int, start: int, size: int) -> bytes:
+        """`size` bytes of the content of record `number` from `start` on, fewer at its end; no other byte is read.
+
+        Nothing is found in a record of several parts, see `recordio`, or where there is no record.
+        """
+        begin, end = self._bounds[number : number + 2]
+        place = begin + FRAME + HEADER + start
+        return os.pread(self._file, max(min(size, end - place), 0), place) if self._whole[number] else b""
 
     def images(self) -> ImageSamples:
         """The records as samples that Python reads."""
@@ -143,6 +158,7 @@ class RecordFile:
         if not 0 < found[-1] <= len(words):
             raise FailureError(f"{torn}; copy or pack it again")
         self._framed = sound = found >= 0  # the others are named when they are read
+        self._whole = sound & are_whole(words, places)
         for number in np.flatnonzero(sound & (found != nexts))[:1]:
             raise FailureError(
                 f"{self.idx}: does not list each record of {self.rec} once: {self.names[number]} ends at byte "

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import array
+import functools
 import json
-import multiprocessing
-import multiprocessing.connection
 import os
 import pathlib
 import typing
 
 from a2net_gluon.data.decoding import DecodeError
-from a2net_gluon.data.readers import end_readers, starting_readers
+from a2net_gluon.data.parallel import results_of
 from a2net_gluon.data.video_decoding import default_decoder, index_video
 from a2net_gluon.data.video_index import VideoIndex
 from a2net_gluon.errors import FailureError
@@ -77,8 +76,9 @@ class VideoIndexes:
                 continue
             if self._known(path, stamp) is None:
                 new.append((path, stamp))
-        for done, (number, found) in enumerate(_index_many([path for path, _ in new], self._decoder, workers), 1):
-            path, stamp = new[number]
+        index = functools.partial(_index_or_reason, self._decoder)
+        found_of_all = results_of(index, [path for path, _ in new], workers, str)
+        for done, (found, (path, stamp)) in enumerate(zip(found_of_all, new), 1):
             if isinstance(found, str):
                 unreadable[os.fspath(path)] = found
             else:
@@ -142,60 +142,9 @@ def _entry(line: typing.Any) -> tuple[str, array.array[int]]:
     return line[0], array.array("q", line[1:])
 
 
-def _index_many(
-    paths: typing.Sequence[AnyPath], decoder: str, workers: int
-) -> typing.Iterator[tuple[int, VideoIndex | str]]:
-    """Yield number and index of each video, or the reason why there is none, in the order in which they are counted."""
-    if not workers:
-        yield from _index_part(paths, decoder, 0, 1)
-        return
-    processes: dict[typing.Any, typing.Any] = {}
-    following = {}  # number of the video that each process reads
+def _index_or_reason(decoder: str, path: AnyPath) -> VideoIndex | str:
+    """The index of a video, or the reason why there is none."""
     try:
-        with starting_readers(workers):
-            for part in range(min(workers, len(paths))):
-                receiver, process = _start(paths, decoder, part, workers)
-                processes[receiver], following[receiver] = process, part
-        open_pipes = list(processes)
-        while open_pipes:
-            for receiver in multiprocessing.connection.wait(open_pipes):
-                try:
-                    yield receiver.recv()
-                    following[receiver] += workers
-                except EOFError:
-                    open_pipes.remove(receiver)
-                    processes[receiver].join()
-                    if following[receiver] < len(paths):
-                        code = processes[receiver].exitcode
-                        raise FailureError(
-                            f"{os.fspath(paths[following[receiver]])}: the process that read it ended, exit code {code}"
-                        ) from None
-    finally:
-        end_readers(os.getpid(), list(processes.values()))
-        for process in processes.values():
-            process.join()
-
-
-def _start(paths: typing.Sequence[AnyPath], decoder: str, part: int, parts: int) -> tuple[typing.Any, typing.Any]:
-    """Start the process that indexes one of several parts, and return the pipe of what it finds, and the process."""
-    context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_send_part, args=(sender, paths, decoder, part, parts), daemon=True)
-    process.start()
-    sender.close()
-    return receiver, process
-
-
-def _send_part(sender: typing.Any, paths: typing.Sequence[AnyPath], decoder: str, part: int, parts: int) -> None:
-    for found in _index_part(paths, decoder, part, parts):
-        sender.send(found)
-
-
-def _index_part(
-    paths: typing.Sequence[AnyPath], decoder: str, part: int, parts: int
-) -> typing.Iterator[tuple[int, VideoIndex | str]]:
-    for number in range(part, len(paths), parts):
-        try:
-            yield number, index_video(paths[number], decoder)
-        except DecodeError as error:
-            yield number, str(error)
+        return index_video(path, decoder)
+    except DecodeError as error:
+        return str(error)

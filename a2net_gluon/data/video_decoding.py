@@ -18,7 +18,7 @@ from a2net_gluon.data.decoding import DecodeError
 from a2net_gluon.data.video_index import Survey, VideoIndex
 from a2net_gluon.errors import UsageError, reason_of
 
-__all__ = ["DECODERS", "default_decoder", "index_video", "read_frames"]
+__all__ = ["DECODERS", "all_frames", "check_decoder", "default_decoder", "index_video", "read_frames"]
 
 DECODERS = ("av", "opencv")
 
@@ -31,6 +31,8 @@ class _Decoder(typing.Protocol):
     def read(
         self, path: str | os.PathLike[str], wanted: typing.Sequence[int], index: VideoIndex | None
     ) -> dict[int, np.ndarray]: ...
+
+    def stream(self, path: str | os.PathLike[str]) -> typing.Iterator[np.ndarray]: ...
 
 
 def read_frames(
@@ -78,7 +80,7 @@ def read_frames(
     if len(frames) < len(wanted):
         found = _sound(module.survey(path, thorough=True))
         _check_length(found, wanted)
-        raise DecodeError("is not as its index says: it has changed, or is damaged")
+        raise DecodeError(_CHANGED)
     shape = frames[wanted[0]].shape
     if any(frame.shape != shape for frame in frames.values()):
         raise DecodeError("its frames differ in size")
@@ -86,6 +88,32 @@ def read_frames(
     for place, number in enumerate(numbers):
         clip[place] = frames[number]
     return clip
+
+
+def all_frames(
+    path: str | os.PathLike[str], index: VideoIndex, decoder: str | None = None
+) -> typing.Generator[np.ndarray, None, None]:
+    """Yield all frames of a video in order, (h, w, 3) of uint8, RGB: those of `read_frames`, one at a time.
+
+    Parameters are those of `read_frames`.
+
+    Raises
+    ------
+    DecodeError
+        If the file cannot be read, is damaged or has another number of frames than `index` says; the last of this is
+        known when all of them have been decoded.
+    """
+    _check_file(path)
+    module, count = _module_of(decoder), 0
+    for frame in module.stream(path):
+        count += 1
+        yield frame
+    if count != index.frames:
+        _sound(module.survey(path, thorough=True))
+        raise DecodeError(_CHANGED)
+
+
+_CHANGED = "is not as its index says: it has changed, or is damaged"
 
 
 def _check_length(index: VideoIndex, wanted: typing.Sequence[int]) -> None:
@@ -130,16 +158,21 @@ def default_decoder() -> str:
     return "av" if av.__version__.startswith("12.") else "opencv"
 
 
+def check_decoder(decoder: str) -> None:
+    """Raise UsageError unless there is such a decoder and it is installed."""
+    if decoder not in DECODERS:
+        raise UsageError(f"decoder {decoder!r}: it must be one of {', '.join(DECODERS)}")
+    if decoder == "av" and default_decoder() != "av":
+        raise UsageError("decoder 'av' needs PyAV 12: pip install 'av>=12.3,<12.4'")
+
+
 def _module_of(decoder: str | None) -> _Decoder:
     name = decoder or default_decoder()
-    if name not in DECODERS:
-        raise UsageError(f"decoder {name!r}: it must be one of {', '.join(DECODERS)}")
+    check_decoder(name)
     if name == "opencv":
         from a2net_gluon.data import video_opencv
 
         return video_opencv
-    if default_decoder() != "av":
-        raise UsageError("decoder 'av' needs PyAV 12: pip install 'av>=12.3,<12.4'")
     from a2net_gluon.data import video_pyav
 
     return video_pyav

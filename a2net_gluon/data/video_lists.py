@@ -22,6 +22,7 @@ __all__ = [
     "check_same_classes",
     "folder_videos",
     "groups",
+    "list_files",
     "read_list",
     "ucf101_split",
 ]
@@ -235,9 +236,7 @@ def ucf101_split(folder: str | os.PathLike[str], split: int) -> tuple[VideoList,
     """
     if split not in (1, 2, 3):
         raise UsageError(f"split {split!r} of UCF-101 does not exist; it has 1, 2 and 3")
-    folder = pathlib.Path(folder)
-    places = (folder / "ucfTrainTestlist", folder / "annotations")
-    lists = next((place for place in places if (place / ucf101.CLASS_FILE).is_file()), folder)
+    folder, lists = pathlib.Path(folder), _ucf101_lists(folder)
     names = read_class_names(lists / ucf101.CLASS_FILE)
     places = (folder / "UCF-101", folder / "videos")
     root = next((place for place in places if any((place / name).is_dir() for name in names)), folder)
@@ -247,6 +246,23 @@ def ucf101_split(folder: str | os.PathLike[str], split: int) -> tuple[VideoList,
     )
     check_groups_apart(train, test)
     return train, test
+
+
+def _ucf101_lists(folder: str | os.PathLike[str]) -> pathlib.Path:
+    """The folder of the lists of UCF-101."""
+    folder = pathlib.Path(folder)
+    places = (folder / "ucfTrainTestlist", folder / "annotations")
+    return next((place for place in places if (place / ucf101.CLASS_FILE).is_file()), folder)
+
+
+def list_files(
+    root: str | os.PathLike[str], lists: typing.Sequence[str | os.PathLike[str]], of_ucf101: bool = False
+) -> list[str]:
+    """The files that tell the labels of videos: `lists` with the class file beside them, or all lists of UCF-101."""
+    if of_ucf101:
+        return sorted(map(str, _ucf101_lists(root).glob("*.txt")))
+    beside = {pathlib.Path(path).with_name(ucf101.CLASS_FILE) for path in lists}
+    return [*(os.fspath(path) for path in lists), *sorted(str(path) for path in beside if path.is_file())]
 
 
 def groups(paths: typing.Iterable[str]) -> list[str | None]:

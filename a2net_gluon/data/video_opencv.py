@@ -19,7 +19,7 @@ from a2net_gluon.data.video_index import Survey, VideoIndex
 from a2net_gluon.formats.video_container import missing_bytes
 from a2net_gluon.terminal import libraries_silenced
 
-__all__ = ["read", "survey"]
+__all__ = ["read", "stream", "survey"]
 
 
 def survey(path: str | os.PathLike[str], thorough: bool = False) -> Survey:
@@ -46,6 +46,16 @@ def read(path: str | os.PathLike[str], wanted: typing.Sequence[int], index: Vide
                 taken[number] = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
             number += 1
     return taken
+
+
+def stream(path: str | os.PathLike[str]) -> typing.Iterator[np.ndarray]:
+    """Decode all frames in order."""
+    with _opened(path) as capture:
+        while True:
+            found, frame = capture.read()
+            if not found:
+                return
+            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ in the process makes PyAV wait forever. Codecs are closed before their container
 from __future__ import annotations
 
 import contextlib
+import fractions
 import itertools
 import os
 import sys
@@ -24,7 +25,7 @@ from a2net_gluon.data.video_index import Survey, VideoIndex, clean_keyframes
 from a2net_gluon.environment import largest_image
 from a2net_gluon.formats.video_container import missing_bytes
 
-__all__ = ["read", "survey"]
+__all__ = ["frame_rate", "read", "stream", "survey"]
 
 # Containers of videos. FFmpeg also reads text, images and lists of other files.
 _CONTAINERS = (
@@ -33,6 +34,7 @@ _CONTAINERS = (
 _SEEKABLE = {"mov", "matroska", "avi"}  # containers that can be sought by presentation time
 # Codecs of which a packet is a frame in containers with presentation times. Others can have packets that show nothing.
 _FRAME_IS_PACKET = {"h264", "hevc", "vp9", "av1", "libdav1d", "mjpeg"}
+_RATE = 25  # frames in a second, where a file declares none
 _PROOF = 4  # frames that are decoded to see that the packets tell their times
 
 
@@ -81,6 +83,26 @@ def read(path: str | os.PathLike[str], wanted: typing.Sequence[int], index: Vide
         return _take(video, enumerate(video.frames()), wanted, times)
 
 
+def stream(path: str | os.PathLike[str]) -> typing.Iterator[np.ndarray]:
+    """Decode all frames in order, up to the first damage."""
+    with _opened(path) as video:
+        for frame in video.frames():
+            if video.damaged:
+                return
+            yield _pixels(frame)
+
+
+def frame_rate(path: str | os.PathLike[str]) -> fractions.Fraction:
+    """Frames in a second on average, as the file declares; 25 if it does not."""
+    with _opened(path) as video:
+        return video.rate
+
+
+def _pixels(frame: VideoFrame) -> np.ndarray:
+    # Bicubic, as ffmpeg itself; the interpolation matters for colours of more than 8 bits only.
+    return np.asarray(frame.to_ndarray(format="rgb24", interpolation="BICUBIC"), np.uint8)
+
+
 def _take(
     video: _Video,
     frames: typing.Iterator[tuple[int, VideoFrame]],
@@ -94,8 +116,7 @@ def _take(
         if video.damaged or times.get(number, frame.pts) != frame.pts:
             break
         if number in left:
-            # Bicubic, as ffmpeg itself; the interpolation matters for colours of more than 8 bits only.
-            taken[number] = np.asarray(frame.to_ndarray(format="rgb24", interpolation="BICUBIC"), np.uint8)
+            taken[number] = _pixels(frame)
             left.remove(number)
         if not left:
             break
@@ -119,6 +140,11 @@ class _Video:
     def declared(self) -> int:
         """Number of frames that the file declares; 0 if it does not."""
         return self._stream.frames
+
+    @property
+    def rate(self) -> fractions.Fraction:
+        """Frames in a second on average."""
+        return self._stream.average_rate or fractions.Fraction(_RATE)
 
     @property
     def seekable(self) -> bool:

@@ -14,7 +14,7 @@ from a2net_gluon.data.decoding import DecodeError
 from a2net_gluon.data.folder import read_image
 from a2net_gluon.data.samples import Dataset
 from a2net_gluon.data.video_cache import VideoIndexes
-from a2net_gluon.data.video_decoding import index_video, read_frames
+from a2net_gluon.data.video_decoding import all_frames, index_video, read_frames
 from a2net_gluon.data.video_files import frame_files
 from a2net_gluon.data.video_index import VideoIndex
 from a2net_gluon.data.video_lists import (
@@ -27,12 +27,26 @@ from a2net_gluon.data.video_lists import (
 )
 from a2net_gluon.errors import FailureError, UsageError
 
-__all__ = ["INDEX", "FrameFolder", "VideoFile", "find_lists", "open_video", "video_dataset"]
+__all__ = ["FrameFolder", "VideoFile", "WholeVideo", "find_lists", "index_files", "open_video", "video_dataset"]
 
 Tell = typing.Callable[[str], object]
 
-INDEX = ".video-index"  # ending of the name of a file of counted lengths
+_INDEX = ".video-index"  # ending of the name of a file of counted lengths
 _TOLD = 1000  # videos that are counted between two lines of the log
+
+
+class WholeVideo(Video, typing.Protocol):
+    """A `Video` that can be read from the first frame to the last, one at a time."""
+
+    def frames(self) -> typing.Iterator[np.ndarray]:
+        """All frames in order, (h, w, 3) of uint8, RGB.
+
+        Raises
+        ------
+        DecodeError
+            If one of them cannot be read, or they are not as many as `length` says.
+        """
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +69,10 @@ class VideoFile:
     def read(self, numbers: np.ndarray) -> np.ndarray:
         """Read frames by number, see `read_frames`."""
         return read_frames(self.path, numbers.tolist(), self.index)
+
+    def frames(self) -> typing.Generator[np.ndarray, None, None]:
+        """All frames in order, see `all_frames`."""
+        return all_frames(self.path, self.index)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +105,11 @@ class FrameFolder:
         if len({frame.shape for frame in clip}) > 1:
             raise DecodeError("its frames differ in size")
         return np.stack(clip)
+
+    def frames(self) -> typing.Iterator[np.ndarray]:
+        """All frames in order; `DecodeError` if one is damaged."""
+        self.length()  # as the list says
+        return map(self._read, self._frames())
 
     def _frames(self) -> typing.Sequence[str]:
         try:
@@ -157,6 +180,8 @@ def find_lists(
     if ucf_split is not None:
         if train_list or val_list:
             raise UsageError("--ucf-split and lists of videos both name the videos: give one of them")
+        if not ucf_split.isdigit():
+            raise UsageError(f"--ucf-split {ucf_split}: name one split here, 1, 2 or 3")
         return ucf101_split(root, int(ucf_split))
     if train_list or val_list:
         if not val_list:
@@ -173,6 +198,16 @@ def find_lists(
         check_same_classes(train, val)
         check_groups_apart(train, val)
     return train, val
+
+
+def index_files(
+    root: str | os.PathLike[str],
+    train_list: str | os.PathLike[str] | None = None,
+    val_list: str | os.PathLike[str] | None = None,
+) -> dict[str, str]:
+    """The files in which the counted lengths of each part are kept: beside its list, or in `root`."""
+    parts = (("training", train_list), ("validation", val_list))
+    return {part: f"{path}{_INDEX}" if path else os.path.join(root, f"{part}{_INDEX}") for part, path in parts}
 
 
 def _numbered(videos: VideoList) -> bool:

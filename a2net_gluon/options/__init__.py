@@ -9,6 +9,7 @@ from a2net_gluon.options.commands import (
     parse_export,
     parse_launch,
     parse_pack,
+    parse_pack_clips,
     parse_predict,
     parse_tables,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "parse_export",
     "parse_launch",
     "parse_pack",
+    "parse_pack_clips",
     "parse_predict",
     "parse_tables",
     "parse_training",

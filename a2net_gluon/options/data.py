@@ -15,6 +15,7 @@ __all__ = ["CLIPS", "IMAGES", "DataOptions", "add_data_options", "data_of"]
 # The switches of kinds of data whose fields do not name them.
 _SWITCHES: dict[type, tuple[str, str]] = {
     settings.Records: ("--use-rec", "read record files"),
+    settings.PackedClips: ("--use-rec", "read record files"),
     settings.Synthetic: ("--benchmark", "train on one synthetic batch, repeated"),
 }
 
@@ -44,7 +45,7 @@ IMAGES = DataOptions(
 CLIPS = DataOptions(
     settings.MovingDigits,
     "digits that move in eight directions",
-    {"--data-dir": settings.Videos, "--benchmark": settings.Synthetic},
+    {"--data-dir": settings.Videos, "--use-rec": settings.PackedClips, "--benchmark": settings.Synthetic},
 )
 
 
@@ -53,9 +54,10 @@ def add_data_options(parser: Parser, *data: DataOptions) -> None:
     group = parser.add_argument_group(f"data (default: {', or '.join(one.default_words for one in data)})")
     added: set[str] = set()
     for kind in dict.fromkeys(kind for one in data for kind in one.kinds.values()):
-        if kind in _SWITCHES:
-            flag, text = _SWITCHES[kind]
+        flag, text = _SWITCHES.get(kind, ("", ""))
+        if flag and flag not in added:
             group.add_argument(flag, action="store_true", default=None, help=text)
+            added.add(flag)
         for field in dataclasses.fields(kind):
             one = field.metadata["option"]
             if one.name not in added:

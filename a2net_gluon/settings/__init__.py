@@ -4,7 +4,17 @@ Nothing here imports mxnet. Defaults, rules and cross-checks of settings are def
 fields. `a2net_gluon.options` builds the command line from them, and ``run.json`` stores the values.
 """
 
-from a2net_gluon.settings.data import Data, Digits, ImageFolder, Kind, MovingDigits, Records, Synthetic, Videos
+from a2net_gluon.settings.data import (
+    Data,
+    Digits,
+    ImageFolder,
+    Kind,
+    MovingDigits,
+    PackedClips,
+    Records,
+    Synthetic,
+    Videos,
+)
 from a2net_gluon.settings.network import Devices, Input, Network
 from a2net_gluon.settings.optimization import Loss, Optimization, Schedule, Start
 from a2net_gluon.settings.trained import Attention, Evaluation, Export, Trained
@@ -25,6 +35,7 @@ __all__ = [
     "MovingDigits",
     "Network",
     "Optimization",
+    "PackedClips",
     "Records",
     "Run",
     "Schedule",

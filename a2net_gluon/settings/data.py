@@ -27,6 +27,7 @@ __all__ = [
     "ImageFolder",
     "Kind",
     "MovingDigits",
+    "PackedClips",
     "Records",
     "Synthetic",
     "Videos",
@@ -60,6 +61,7 @@ class Kind:
 
 
 _IMAGES = Kind("images", clips=False)
+_VIDEOS = Kind("clips", clips=True, stride=8, videos=True)
 
 _CLASSES: dict[str, typing.Any] = {"rule": CLASSES, "help": "number of classes", "default_words": "that of the data"}
 
@@ -85,12 +87,9 @@ class ImageFolder(Settings):
     classes: int | None = option(None, "--classes", **_CLASSES)
 
 
-@documented
 @dataclasses.dataclass(frozen=True)
-class Records(Settings):
-    """RecordIO files, as im2rec and ``a2net pack`` write them."""
-
-    kind: typing.ClassVar[Kind] = _IMAGES
+class _RecordFiles(Settings):
+    """A training and a validation part in RecordIO files."""
 
     train: Path | None = option(None, "--rec-train", help="training records (.rec)")
     train_index: Path | None = option(
@@ -100,8 +99,17 @@ class Records(Settings):
     val_index: Path | None = option(
         None, "--rec-val-idx", help="their index", default_words="--rec-val with the ending .idx"
     )
-    native: bool = option(False, "--native-reader", help="read records with MXNet's C++ iterator; for undamaged files")
     classes: int | None = option(None, "--classes", **_CLASSES)
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class Records(_RecordFiles):
+    """RecordIO files of images, as im2rec and ``a2net pack`` write them."""
+
+    kind: typing.ClassVar[Kind] = _IMAGES
+
+    native: bool = option(False, "--native-reader", help="read records with MXNet's C++ iterator; for undamaged files")
 
 
 @documented
@@ -136,7 +144,7 @@ UCF_SPLITS = ("1", "2", "3")
 class Videos(Settings):
     """Video files or folders of frames: a folder of classes, list files, or a split of UCF-101."""
 
-    kind: typing.ClassVar[Kind] = Kind("clips", clips=True, stride=8, videos=True)
+    kind: typing.ClassVar[Kind] = _VIDEOS
 
     path: Path = option(
         None,
@@ -155,7 +163,15 @@ class Videos(Settings):
     classes: int | None = option(None, "--classes", **_CLASSES)
 
 
-Data = typing.Union[Digits, ImageFolder, Records, Synthetic, MovingDigits, Videos]
+@documented
+@dataclasses.dataclass(frozen=True)
+class PackedClips(_RecordFiles):
+    """RecordIO files of videos, as ``a2net pack-clips`` writes them."""
+
+    kind: typing.ClassVar[Kind] = _VIDEOS
+
+
+Data = typing.Union[Digits, ImageFolder, Records, Synthetic, MovingDigits, Videos, PackedClips]
 
 BATCH: dict[str, typing.Any] = {"rule": BATCH_SIZE, "help": "images or clips per device and step"}
 WORKERS: dict[str, typing.Any] = {
@@ -178,6 +194,7 @@ _OTHER = {
     "log_interval": 50,
     "num_workers": 4,
 }
+_OF_VIDEOS = {**_OTHER, "model": "a2net_resnet50_3d", "augmentation": "author"}
 DEFAULTS: dict[type, dict[str, typing.Any]] = {
     Digits: {
         "model": "a2net_resnet20_small",
@@ -201,7 +218,8 @@ DEFAULTS: dict[type, dict[str, typing.Any]] = {
         "log_interval": 10,
         "num_workers": 1,
     },
-    Videos: {**_OTHER, "model": "a2net_resnet50_3d", "augmentation": "author"},
+    Videos: _OF_VIDEOS,
+    PackedClips: _OF_VIDEOS,
     ImageFolder: _OTHER,
     Records: _OTHER,
     Synthetic: {**_OTHER, "num_epochs": 1},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import typing
 
 from a2net_gluon.data import (
@@ -19,6 +18,7 @@ from a2net_gluon.data import (
     VideoSamples,
     ViewGrid,
     ViewSamples,
+    clip_record_dataset,
     digits_dataset,
     folder_dataset,
     moving_digits_dataset,
@@ -26,13 +26,14 @@ from a2net_gluon.data import (
 )
 from a2net_gluon.data.records import class_names
 from a2net_gluon.data.samples import OnSkip
-from a2net_gluon.data.videos import INDEX, find_lists, video_dataset
+from a2net_gluon.data.videos import find_lists, index_files, video_dataset
 from a2net_gluon.errors import UsageError
 from a2net_gluon.settings import (
     Data,
     Evaluation,
     ImageFolder,
     MovingDigits,
+    PackedClips,
     Records,
     Synthetic,
     Training,
@@ -91,7 +92,7 @@ def open_source(
         "shard": shard,
     }
     if isinstance(data, Records) and data.native:
-        train, val = _record_files(data, training is not None)
+        train, val = _image_files(data, training is not None)
         names = class_names(classes or data.classes, [file for file in (train, val) if file is not None])
         return NativeSource(train, val, names, **reading)
     sampling = Sampling(preprocessing.frames or 1, preprocessing.stride)
@@ -111,8 +112,10 @@ def _grid(views: Views) -> ViewGrid:
 
 
 def _dataset(data: Data, training: bool, classes: typing.Sequence[str] | None, sampling: Sampling) -> Dataset:
+    if isinstance(data, PackedClips):
+        return clip_record_dataset(*_record_files(data, training), sampling, classes or data.classes)
     if isinstance(data, Records):
-        return record_dataset(*_record_files(data, training), classes=classes or data.classes)
+        return record_dataset(*_image_files(data, training), classes=classes or data.classes)
     if isinstance(data, ImageFolder):
         dataset = folder_dataset(data.path, training, classes)
     elif isinstance(data, MovingDigits):
@@ -139,16 +142,22 @@ def _video_dataset(
     train, val = find_lists(data.path, data.train_list, data.val_list, data.ucf_split, classes)
     if training and train is None:
         raise UsageError(f"{data.path}: no training videos: name --train-list FILE, or put them in train/<class>/")
-    # The lengths of videos are kept where the user keeps the list.
-    index_files = {
-        part: f"{path}{INDEX}" if path else os.path.join(data.path, f"{part}{INDEX}")
-        for part, path in (("training", data.train_list), ("validation", data.val_list))
-    }
-    dataset = video_dataset(train if training else None, val, sampling, index_files, str(data.path), workers, tell)
+    kept = index_files(data.path, data.train_list, data.val_list)
+    dataset = video_dataset(train if training else None, val, sampling, kept, str(data.path), workers, tell)
     return _of_classes(dataset, data)
 
 
-def _record_files(data: Records, training: bool) -> tuple[RecordFile | None, RecordFile]:
+def _image_files(data: Records, training: bool) -> tuple[RecordFile | None, RecordFile]:
+    train, val = _record_files(data, training)
+    for file in (train, val):
+        if file is not None and file.holds_clips:
+            raise UsageError(
+                f"{file.rec}: holds clips of videos, not images: train-video and networks for clips take it"
+            )
+    return train, val
+
+
+def _record_files(data: Records | PackedClips, training: bool) -> tuple[RecordFile | None, RecordFile]:
     needed = {"--rec-val": data.val, **({"--rec-train": data.train} if training else {})}
     for flag, value in needed.items():
         if not value:

@@ -59,7 +59,7 @@ def test_odd_names_are_packed(image_folder, tmp_path):
 
 def test_a_class_that_the_list_cannot_name_is_refused(image_folder, tmp_path):
     (image_folder / "train" / "dog").rename(image_folder / "train" / "d\tog")
-    with pytest.raises(UsageError, match=r"class 'd\\tog' has a tab or a line break in its name: rename its folder"):
+    with pytest.raises(UsageError, match=r"class 'd\\tog' has a tab, a line break or a slash in its name"):
         pack_folder(image_folder / "train", tmp_path / "train")
     assert not list(tmp_path.glob("train*"))
 
