@@ -154,6 +154,7 @@ def test_predict_with_an_unreadable_image(capsys, params, image_folder, tmp_path
     assert "absent.png: no such file, folder or match" in error(capsys, 2, "predict", prefix, good, "absent.png")
 
 
+TRAIN_VIDEO = ("train-video", "--model", "a2net_resnet20_small_3d", "--batch-size", "2")
 TRAIN = ("train", "--num-epochs", "2", "--warmup-epochs", "0", "-j", "1")
 
 
@@ -188,7 +189,9 @@ TRAIN = ("train", "--num-epochs", "2", "--warmup-epochs", "0", "-j", "1")
         (("cost", "resnet50", "--frames", "8"), "--frames is 8, resnet50 takes images"),
         ((*TRAIN, "--model", "resnet26_3d"), "resnet26_3d takes clips, the data are images: give a2net_"),
         (("train-video", "--model", "resnet50", "--clip-length", "8"), "--clip-length is 8, resnet50 takes images"),
-        (("train-video", "--use-rec"), "unrecognized arguments: --use-rec"),
+        ((*TRAIN_VIDEO, "--use-rec"), "--use-rec needs --rec-val FILE"),
+        ((*TRAIN_VIDEO, "--use-rec", "--native-reader"), "unrecognized arguments: --native-reader"),
+        ((*TRAIN_VIDEO, "--use-rec", "--data-dir", "x"), "--data-dir and --use-rec both name the data"),
         (("export", "resnet26_3d", "--pixels", "--output", "x"), "resnet26_3d takes clips: pixels is for images"),
         (("export", "resnet26_3d", "--images", CAT, "--output", "x"), "1 images are no clip of 16 frames: give more"),
         (("attention", CAT, "--model", "resnet26_3d", "--output", "x"), "resnet26_3d takes clips"),
