@@ -72,11 +72,11 @@ def check(arguments: Arguments, prog: str) -> int:
     kind = arguments[0] if arguments and arguments[0] in kinds else "train"
     rest = arguments[1:] if arguments[:1] == [kind] else arguments
     try:
-        training = options.parse_training(rest, prog, kinds[kind]).training
+        command = options.parse_check(rest, prog, kinds[kind])
     except UsageError as error:  # settings that contradict each other
         say(f"FAIL options and data: {error}")
         return 1
-    environment.set_thread_count(training.devices.cpu_contexts)
+    environment.set_thread_count(command.training.devices.cpu_contexts)
     missing = environment.missing_cuda_libraries() if environment.has_cuda_build() else {}
     for name, fix in missing.items():
         print(f"FAIL CUDA: {name} is missing: {fix}")
@@ -85,7 +85,7 @@ def check(arguments: Arguments, prog: str) -> int:
     from a2net_gluon.training import preflight
 
     failed = False
-    for finding in preflight.check(training):
+    for finding in preflight.check(command.training, command.bad_list):
         say(f"{finding.verdict:<4} {finding.what}: {finding.text}")
         sys.stdout.flush()
         failed = failed or finding.verdict == "FAIL"

@@ -99,6 +99,11 @@ class PackedVideo:
             raise DecodeError("its frames differ in size")
         return np.stack(clip)
 
+    def frames(self) -> typing.Iterator[np.ndarray]:
+        """All frames in order; `DecodeError` if one is damaged."""
+        for number, row in enumerate(self._rows()):
+            yield self._frame(number, *map(int, row))
+
     def texts(self) -> tuple[str, str]:
         """Name and split of the video; both empty if the record is damaged."""
         _, count, size = self._head()

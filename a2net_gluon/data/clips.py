@@ -55,6 +55,11 @@ class Sampling:
     frames: int
     stride: int
 
+    @property
+    def span(self) -> int:
+        """Frames of a video that a clip reaches over; a shorter video is repeated."""
+        return (self.frames - 1) * self.stride + 1
+
     def random(self, length: int, rng: np.random.Generator) -> np.ndarray:
         """Frame numbers of a clip that starts anywhere, the last possible start included."""
         return self._numbers(length, int(rng.integers(self._starts(length))))
@@ -66,7 +71,7 @@ class Sampling:
 
     def _starts(self, length: int) -> int:
         """Number of frames at which a clip can start."""
-        return max(length - (self.frames - 1) * self.stride, 1)
+        return max(length - self.span + 1, 1)
 
     def _numbers(self, length: int, start: int) -> np.ndarray:
         return (start + self.stride * np.arange(self.frames)) % length

@@ -22,7 +22,7 @@ from a2net_gluon.data.readers import (
     take_readers,
     wait_for_batch,
 )
-from a2net_gluon.data.samples import Batch, Dataset, OnSkip, Problems, Samples, Shard, check_batch_size
+from a2net_gluon.data.samples import Batch, Dataset, ImageSamples, OnSkip, Problems, Samples, Shard, check_batch_size
 from a2net_gluon.data.views import ViewSamples
 from a2net_gluon.errors import FailureError
 
@@ -223,8 +223,9 @@ class _Crops:
                 continue
             return _Crop(number, crop, label, name, min(frames.shape[1:3]) < self._preprocessing.size, skipped)
         if self._spares:
+            noun = "images" if isinstance(self._samples, ImageSamples) else "videos"
             raise FailureError(
-                f"{len(skipped)} consecutive images cannot be read; the last one is {name} ({skipped[name]}): "
+                f"{len(skipped)} consecutive {noun} cannot be read; the last one is {name} ({skipped[name]}): "
                 "check the data"
             )
         return _Crop(number, None, label, name, False, skipped)

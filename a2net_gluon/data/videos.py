@@ -35,6 +35,7 @@ _INDEX = ".video-index"  # ending of the name of a file of counted lengths
 _TOLD = 1000  # videos that are counted between two lines of the log
 
 
+@typing.runtime_checkable
 class WholeVideo(Video, typing.Protocol):
     """A `Video` that can be read from the first frame to the last, one at a time."""
 
@@ -180,8 +181,6 @@ def find_lists(
     if ucf_split is not None:
         if train_list or val_list:
             raise UsageError("--ucf-split and lists of videos both name the videos: give one of them")
-        if not ucf_split.isdigit():
-            raise UsageError(f"--ucf-split {ucf_split}: name one split here, 1, 2 or 3")
         return ucf101_split(root, int(ucf_split))
     if train_list or val_list:
         if not val_list:

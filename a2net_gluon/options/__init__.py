@@ -14,14 +14,24 @@ from a2net_gluon.options.commands import (
     parse_tables,
 )
 from a2net_gluon.options.recipes import shipped_recipes
-from a2net_gluon.options.training import FOR_CLIPS, FOR_IMAGES, TrainingCommand, parse_training, training_parser
+from a2net_gluon.options.training import (
+    FOR_CLIPS,
+    FOR_IMAGES,
+    CheckCommand,
+    TrainingCommand,
+    parse_check,
+    parse_training,
+    training_parser,
+)
 
 __all__ = [
     "FOR_CLIPS",
     "FOR_IMAGES",
+    "CheckCommand",
     "TrainingCommand",
     "network_of",
     "parse_attention",
+    "parse_check",
     "parse_cost",
     "parse_digits",
     "parse_evaluation",

@@ -12,7 +12,16 @@ from a2net_gluon.options.data import CLIPS, IMAGES, DataOptions, add_data_option
 from a2net_gluon.options.recipes import read_recipe, shipped_recipes
 from a2net_gluon.options.types import Parser, truth
 
-__all__ = ["FOR_CLIPS", "FOR_IMAGES", "TrainingCommand", "TrainingOptions", "parse_training", "training_parser"]
+__all__ = [
+    "FOR_CLIPS",
+    "FOR_IMAGES",
+    "CheckCommand",
+    "TrainingCommand",
+    "TrainingOptions",
+    "parse_check",
+    "parse_training",
+    "training_parser",
+]
 
 # The groups of settings, in the order of the help text.
 _GROUPS: tuple[tuple[type, str, tuple[str, ...]], ...] = (
@@ -121,12 +130,51 @@ def parse_training(
     UsageError
         If the recipe cannot be read, or the values contradict each other.
     """
+    return _parsed(training_parser(prog, options), arguments, options)[0]
+
+
+class CheckCommand(typing.NamedTuple):
+    """A parsed command line of ``a2net check``.
+
+    Attributes
+    ----------
+    training : settings.Training
+    bad_list : str or None
+        File for the samples that cannot be read.
+    """
+
+    training: settings.Training
+    bad_list: str | None
+
+
+def parse_check(
+    arguments: typing.Sequence[str], prog: str | None = None, options: TrainingOptions = FOR_IMAGES
+) -> CheckCommand:
+    """Parse the options of ``a2net check``: those of training, and what is checked.
+
+    Raises
+    ------
+    UsageError
+        As `parse_training` does.
+    """
     parser = training_parser(prog, options)
+    group = parser.add_argument_group("check")
+    group.add_argument(
+        "--bad-list", metavar="FILE", help="read every sample, and write those that cannot be read to FILE"
+    )
+    command, values = _parsed(parser, arguments, options)
+    return CheckCommand(command.training, values.get("bad_list"))
+
+
+def _parsed(
+    parser: Parser, arguments: typing.Sequence[str], options: TrainingOptions
+) -> tuple[TrainingCommand, dict[str, typing.Any]]:
+    """The command, and all values that were given."""
     values = given(parser.parse_args(arguments))
     if "recipe" in values:
         values = {**_without(values, read_recipe(values["recipe"], parser, options.recipes)), **values}
     training = build(settings.Training, values, data=data_of(values, options.data))
-    return TrainingCommand(training, values.get("evaluate", False), values.get("test_io", False))
+    return TrainingCommand(training, values.get("evaluate", False), values.get("test_io", False)), values
 
 
 def _without(values: typing.Mapping[str, typing.Any], recipe: typing.Mapping[str, typing.Any]) -> dict[str, typing.Any]:

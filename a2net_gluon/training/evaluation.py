@@ -108,7 +108,7 @@ def evaluate(evaluation: Evaluation, on_skip: OnSkip | None = None) -> Evaluatio
             answered = answers(net, source.validation(), contexts, preprocessing, trained)
             return _measure_videos(evaluation, source, samples, answered, communicator, on_skip)
         measured = evaluate_batches(net, source.validation(), contexts, preprocessing, trained, communicator)
-        check_count(measured.count)
+        check_count(measured.count, evaluation.data.kind)
     return EvaluationResult(measured.metrics, measured.count, source.val_count, source.problems, rank=communicator.rank)
 
 
@@ -141,7 +141,7 @@ def _measure_videos(
             scores.add(_rows(logits)[: batch.count], batch.numbers)
         sums = scores.sums()
         metrics, count, incomplete = VideoScores.results(communicator.sum(sums))
-        check_count(count)
+        check_count(count, evaluation.data.kind)
     views = samples.views.clips, samples.views.crops
     total = len(samples.videos.names)
     return EvaluationResult(

@@ -15,14 +15,18 @@ import numpy as np
 from a2net_gluon import environment
 from a2net_gluon.data import Preprocessing, Samples, Source
 from a2net_gluon.data.decoding import DecodeError
+from a2net_gluon.data.soundness import check_all
 from a2net_gluon.devices import contexts_of
 from a2net_gluon.distributed.communicator import Communicator
 from a2net_gluon.errors import FailureError, UsageError
+from a2net_gluon.fields import Path
+from a2net_gluon.files import write_text
 from a2net_gluon.insight.counting import cost
 from a2net_gluon.insight.memory import check_memory, takes_size, training_memory
 from a2net_gluon.networks.trained import fast_options
 from a2net_gluon.networks.zoo import get_model
 from a2net_gluon.settings import Synthetic, Training
+from a2net_gluon.terminal import printable
 from a2net_gluon.training.assembly import assemble, make_rate, run_length, training_preprocessing
 from a2net_gluon.training.learner import Learner
 from a2net_gluon.training.run_folder import RunFolder
@@ -44,12 +48,15 @@ class Finding(typing.NamedTuple):
     text: str
 
 
-def check(training: Training) -> typing.Iterator[Finding]:
+def check(training: Training, bad_list: Path | None = None) -> typing.Iterator[Finding]:
     """Check everything that a training run needs, without training.
 
     Parameters
     ----------
     training : settings.Training
+    bad_list : str or Path, optional
+        File to which the samples that cannot be read are written, one on a line: name, tab, reason. Every sample is
+        then read, with every frame of a video, and not some of each part only.
 
     Yields
     ------
@@ -65,9 +72,9 @@ def check(training: Training) -> typing.Iterator[Finding]:
         yield Finding("ok", "memory", check_training_memory(training, contexts))
         preprocessing = training_preprocessing(training)
         with contextlib.closing(open_source(training, preprocessing, len(contexts))) as source:
-            for part, samples in source.parts().items():
-                noun = training.data.kind.noun
-                yield from _check_samples(part, samples, source.classes, preprocessing.size, noun)
+            yield from _check_data(training, source, preprocessing.size)
+            if bad_list is not None:
+                yield from _check_every_sample(training, source, bad_list)
             yield Finding("ok", "preprocessing", _preprocessing_in_words(training, preprocessing))
             yield from _check_training(training, contexts, source, preprocessing)
     except (UsageError, FailureError) as error:
@@ -94,11 +101,36 @@ def _build() -> str:
     return "MXNet for CUDA 11.2" if environment.has_cuda_build() else "MXNet for the CPU"
 
 
-def _check_samples(
-    part: str, samples: Samples, classes: typing.Sequence[str], size: int, noun: str
-) -> typing.Iterator[Finding]:
-    """Count the classes and decode some of the samples."""
-    what, labels = f"{part} data", np.asarray(samples.labels)
+def _check_data(training: Training, source: Source, size: int) -> typing.Iterator[Finding]:
+    """Count the classes of each part, and decode some of its samples."""
+    for part, samples in source.parts().items():
+        noun = training.data.kind.noun
+        yield from _check_labels(f"{part} data", samples, source.classes, noun)
+        yield from _decode_some(f"{part} data", samples, size, noun)
+
+
+def _check_every_sample(training: Training, source: Source, bad_list: Path) -> typing.Iterator[Finding]:
+    """Read all samples, and write those that cannot be read to a file."""
+    kind, bad = training.data.kind, dict(source.problems.skipped)
+    noun, names = "videos" if kind.videos else kind.noun, set(bad)
+    for part, samples in source.parts().items():
+        short = []
+        for name, problem, length in check_all(samples, training.workers or 0, f"reading {part} data"):
+            names.add(name)
+            if problem:
+                bad[name] = problem
+            elif length:
+                short.append(f"{name} ({length} frames)")
+        if short:
+            text = f"{len(short):,} {noun} are shorter than a clip, and are repeated to fill it, e.g. {short[0]}"
+            yield Finding("warn", f"{part} data", text)
+    write_text(bad_list, "".join(f"{printable(name)}\t{printable(bad[name])}\n" for name in sorted(bad)))
+    text = f"{len(bad):,} of {len(names):,} {noun} cannot be read; written: {bad_list}"
+    yield Finding("FAIL" if bad else "ok", "bad list", text)
+
+
+def _check_labels(what: str, samples: Samples, classes: typing.Sequence[str], noun: str) -> typing.Iterator[Finding]:
+    labels = np.asarray(samples.labels)
     if labels.min() < 0:
         yield Finding("FAIL", what, f"label {labels.min()}: labels must count from 0")
         return
@@ -113,7 +145,6 @@ def _check_samples(
     empty = [classes[number] for number in np.flatnonzero(counts[: len(classes)] == 0)]
     if empty:
         yield Finding("warn", what, f"{len(empty)} classes without a sample, e.g. {empty[0]}")
-    yield from _decode_some(what, samples, size, noun)
 
 
 def _decode_some(what: str, samples: Samples, size: int, noun: str) -> typing.Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import logging.handlers
 import pathlib
 import sys
 import typing
@@ -78,8 +79,11 @@ class Report:
         self._log = logging.getLogger("a2net_gluon.training")
         self._log.setLevel(logging.DEBUG)
         self._log.propagate = False
+        # The run folder is opened after the data, of which there is something to say.
+        self._early = logging.handlers.MemoryHandler(sys.maxsize, flushLevel=sys.maxsize)
 
     def __enter__(self) -> Report:
+        self._log.addHandler(self._early)
         if not self._quiet:
             level = logging.DEBUG if not self._terminal else logging.INFO
             self._log.addHandler(_Console(level, self._lose_console))
@@ -91,9 +95,12 @@ class Report:
             handler.close()
 
     def to_file(self, path: pathlib.Path) -> None:
-        """Write every line from now on to `path` too, with the time before it."""
+        """Write every line to `path` too, with the time before it: those from before, and all from now on."""
         handler = _LogFile(path, encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        self._early.setTarget(handler)
+        self._early.flush()
+        self._log.removeHandler(self._early)
         self._log.addHandler(handler)
 
     def _lose_console(self, error: OSError) -> None:

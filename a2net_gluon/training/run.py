@@ -265,7 +265,7 @@ class _Run:
             measured = self.learner.validate(self._watch(self.source.validation()), average)
             if self.communicator.size == 1 and self.interruption.signal:
                 return None
-            check_count(measured.count)
+            check_count(measured.count, self.training.data.kind)
             row.update({f"{prefix}_{name}": value for name, value in measured.metrics.items()})
             row[f"{prefix}_count"] = measured.count
         return row

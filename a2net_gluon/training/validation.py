@@ -12,6 +12,7 @@ from a2net_gluon.data.preprocessing import Preprocessing
 from a2net_gluon.data.samples import Batch
 from a2net_gluon.distributed.communicator import Communicator
 from a2net_gluon.errors import FailureError
+from a2net_gluon.settings import Kind
 from a2net_gluon.training.batches import Contexts, check_labels, split
 from a2net_gluon.training.metrics import ClassificationMeter, Meter
 
@@ -81,7 +82,8 @@ def evaluate_batches(
     return Measured(total.metrics, int(total.count))
 
 
-def check_count(count: int) -> None:
-    """Raise FailureError if no sample could be read at all."""
+def check_count(count: int, kind: Kind) -> None:
+    """Raise FailureError if no sample, of this kind of data, could be read at all."""
     if not count:
-        raise FailureError("not a single image could be read: see the lines above, and check the data")
+        noun = "video" if kind.videos else "image"
+        raise FailureError(f"not a single {noun} could be read: see the lines above, and check the data")

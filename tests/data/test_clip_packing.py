@@ -218,4 +218,4 @@ def test_options_out_of_range(words, capsys, tmp_path):
 
 def test_all_splits_at_once_are_refused(capsys, tmp_path):
     words = ("pack-clips", tmp_path / "packed", "--data-dir", tmp_path, "--ucf-split", "all")
-    assert "--ucf-split all: name one split here" in error(capsys, 2, *words)
+    assert "--ucf-split all is three runs" in error(capsys, 2, *words)
