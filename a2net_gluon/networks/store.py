@@ -50,11 +50,12 @@ class Pretrained(typing.NamedTuple):
     what: str
 
 
-# Trained by this project; docs/results/small-images.md says how. No ImageNet weights are published.
+# Trained by this project; docs/pretrained.md says how. No ImageNet and Kinetics weights are published.
 PRETRAINED = {
     "a2net_resnet20_small": Pretrained(
         "57c643a1753c76c800fad42ea56ba713390902e1", "CIFAR-10, 10 classes of 32×32 photographs"
     ),
+    "a2net_resnet20_small_3d": Pretrained("523038923c103c6e7fc18b32dff5bc3da7fd4626", "moving digits, 8 directions"),
 }
 
 

@@ -48,9 +48,9 @@ def get_model(
     name : str
         One of `list_models`.
     pretrained : bool or str
-        True for the published parameters, which only `a2net_resnet20_small` has; a tag, the first 8 to 40 digits of
-        the SHA-1 of a parameter file (a download needs all 40); the path of a parameter file; or the name of one in
-        `root`.
+        True for the published parameters, which `a2net_resnet20_small` and `a2net_resnet20_small_3d` have; a tag, the
+        first 8 to 40 digits of the SHA-1 of a parameter file (a download needs all 40); the path of a parameter file;
+        or the name of one in `root`.
     classes : int, optional
         Width of the output. Default: that of the pretrained parameters, or that of the data set the network is made
         for (1000 for ImageNet, 400 for Kinetics clips). If the pretrained parameters have another number of classes,
