@@ -148,7 +148,7 @@ def _say_skipped(name: str, reason: str) -> None:
 def export(arguments: Arguments, prog: str) -> None:
     """write a network for deployment: symbol and params, ONNX, 8 bits"""
     request = options.parse_export(arguments, prog)
-    from a2net_gluon import data, deploy, networks
+    from a2net_gluon import data, deploy
     from a2net_gluon.deploy.exporting import export as export_with_settings
     from a2net_gluon.deploy.forms import exported_files
     from a2net_gluon.training.report import problems_in_words
@@ -163,7 +163,7 @@ def export(arguments: Arguments, prog: str) -> None:
     proofs = export_with_settings(request, skip)
     for text in problems_in_words(problems):
         say(text)
-    samples = "images" if len(networks.input_shape(str(request.network.name))) == 3 else "clips"
+    samples = "clips" if request.network.takes_clips else "images"
     for name, proof in proofs.items():
         print(
             f"{name}: {proof.images} {samples}, largest relative difference {proof.difference:.1e}, "
@@ -179,15 +179,18 @@ def _say_if_random(trained: settings.Trained) -> None:
 
 
 def predict(arguments: Arguments, prog: str) -> int:
-    """classify image files with an exported network"""
+    """classify image files or videos with an exported network"""
     args = options.parse_predict(arguments, prog)
-    from a2net_gluon.data import find_images
+    from a2net_gluon.data import find_images, find_videos
     from a2net_gluon.deploy import Predictor, prediction_output
 
-    paths, predictor = find_images(args.images), Predictor(args.prefix, args.form)
-    predictions = predictor.predict(paths, args.top, args.batch_size)
+    predictor = Predictor(args.prefix, args.form)
+    clips = predictor.description.preprocessing.frames is not None
+    paths = (find_videos if clips else find_images)(args.files)
+    predictions = predictor.predict(paths, args.top, args.batch_size, args.views)
     style = "json" if args.json else "csv" if args.csv else "lines"
-    return prediction_output.print_predictions(prediction_output.with_progress(predictions, len(paths), style), style)
+    shown = prediction_output.with_progress(predictions, len(paths), style, "video" if clips else "image")
+    return prediction_output.print_predictions(shown, style)
 
 
 def attention(arguments: Arguments, prog: str) -> int:

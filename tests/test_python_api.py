@@ -153,7 +153,7 @@ def test_attention_writes_files(images, best, tmp_path, capfd):
     image = next((images / "val" / "3").iterdir())
     damaged = tmp_path / "damaged.png"
     damaged.write_bytes(b"no image")
-    options = settings.Attention(images=[image, damaged], output=tmp_path / "attention", params=best)
+    options = settings.Attention(files=[image, damaged], output=tmp_path / "attention", params=best)
     reports = list(a2.attention(options))
     assert capfd.readouterr() == ("", "")
     assert [type(report) for report in reports] == [Report, Report]

@@ -38,7 +38,7 @@ NEEDED = {
     settings.Evaluation: {"network": settings.Network("resnet50")},
     settings.Views: {},
     settings.Export: {"network": settings.Network("resnet50"), "output": "prefix"},
-    settings.Attention: {"images": ("cat.jpg",), "output": "folder"},
+    settings.Attention: {"files": ("cat.jpg",), "output": "folder"},
 }
 OPTIONS = [(kind, name, one) for kind in NEEDED for name, one in fields.options_of(kind).items()]
 RULES = [(kind, name, one) for kind, name, one in OPTIONS if one.rule]
@@ -116,7 +116,7 @@ def test_the_command_line_without_flags_is_the_defaults():
     assert evaluation == settings.Evaluation(network=settings.Network("resnet50"), params="x")
     export = options.parse_export(["resnet50", "--output", "x"])
     assert export == settings.Export(network=settings.Network("resnet50"), output="x")
-    assert options.parse_attention(["a.jpg", "--output", "x"]) == settings.Attention(images=("a.jpg",), output="x")
+    assert options.parse_attention(["a.jpg", "--output", "x"]) == settings.Attention(files=("a.jpg",), output="x")
 
 
 # Rules
@@ -232,7 +232,7 @@ def test_what_is_required_is_named():
     for make_it, message in (
         (lambda: settings.ImageFolder(), "ImageFolder.path (--data-dir) is missing: image folder"),
         (lambda: make(settings.Export, output=None), "Export.output (--output) is missing: folder"),
-        (lambda: make(settings.Attention, images=None), "Attention.images is missing: image files"),
+        (lambda: make(settings.Attention, files=None), "Attention.files is missing: images or videos"),
         (lambda: make(settings.Trained, network=settings.Network()), "the network has no name"),
     ):
         with pytest.raises(UsageError) as error:
@@ -253,15 +253,15 @@ def test_paths_and_lists_are_converted():
     assert settings.Training(save_dir=pathlib.Path("runs") / "a").save_dir == str(pathlib.Path("runs") / "a")
     assert settings.Schedule(decay_epochs=[1, 2]).decay_epochs == (1, 2)
     assert settings.Devices(gpus=[0, 2]).gpus == (0, 2)
-    export = settings.Export(network=settings.Network("a"), output=pathlib.Path("x"), images=[pathlib.Path("a"), "b"])
-    assert (export.output, export.images) == ("x", ("a", "b"))
+    export = settings.Export(network=settings.Network("a"), output=pathlib.Path("x"), files=[pathlib.Path("a"), "b"])
+    assert (export.output, export.files) == ("x", ("a", "b"))
     located = make(settings.Attention, locations=[[0, 1]])
     assert located.locations == ((0, 1),)
     json.dumps(fields.flat(export))
     with pytest.raises(UsageError, match=r"decay_epochs \(--lr-decay-epoch\) is 30; it must be a list or a tuple"):
         settings.Schedule(decay_epochs=30)
     with pytest.raises(UsageError, match="must be a list or a tuple"):
-        make(settings.Attention, images="cat.jpg")
+        make(settings.Attention, files="cat.jpg")
 
 
 @pytest.mark.parametrize("kind", NEEDED, ids=named)
@@ -388,7 +388,7 @@ def test_options_that_exclude_each_other(kind, name, one, capsys):
             lambda: settings.Training(save_dir=""),
             r"Training.save_dir \(--save-dir\) is empty: give a value, or omit it",
         ),
-        (lambda: make(settings.Export, images=("a", "")), r"Export.images \(--images\) is empty"),
+        (lambda: make(settings.Export, files=("a", "")), r"Export.files \(--files\) is empty"),
         (
             lambda: make(settings.Trained, params="a", pretrained=True),
             "--params and --use-pretrained exclude each other",
@@ -519,7 +519,7 @@ def test_imports_without_mxnet(module):
         (lambda: settings.Optimization(lr=float("nan")), "Optimization.lr .* is nan; it must be a number"),
         (lambda: settings.Training(data="images").resolved(), "data is 'images'; it must be one of the settings"),
         (lambda: settings.Network(placement="conv4:2"), "placement is 'conv4:2'; it must be a dict"),
-        (lambda: settings.Attention(images=["a"], output="b", locations=[0.5, 0.5]), "0.5 is not a position"),
+        (lambda: settings.Attention(files=["a"], output="b", locations=[0.5, 0.5]), "0.5 is not a position"),
     ],
 )
 def test_values_of_another_kind(make, message):
@@ -530,9 +530,7 @@ def test_values_of_another_kind(make, message):
 def test_numbers_of_numpy_and_tuples_of_paths_are_converted():
     training = settings.Training(batch_size=np.int64(3), optimization=settings.Optimization(lr=np.float32(0.5)))
     assert (type(training.batch_size), type(training.optimization.lr)) == (int, float)
-    assert settings.Export(network=settings.Network("resnet50"), output="a", images=(pathlib.Path("b"),)).images == (
-        "b",
-    )
+    assert settings.Export(network=settings.Network("resnet50"), output="a", files=(pathlib.Path("b"),)).files == ("b",)
 
 
 def test_synthetic_data_of_version_01_are_named_when_they_change():

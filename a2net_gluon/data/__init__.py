@@ -20,6 +20,7 @@ from a2net_gluon.data.source import SampleSource
 from a2net_gluon.data.synthetic import SyntheticSource
 from a2net_gluon.data.video_cache import VideoIndexes
 from a2net_gluon.data.video_decoding import index_video, read_frames
+from a2net_gluon.data.video_files import find_videos
 from a2net_gluon.data.video_index import VideoIndex
 from a2net_gluon.data.video_lists import (
     VideoList,
@@ -63,6 +64,7 @@ __all__ = [
     "clip_record_dataset",
     "digits_dataset",
     "find_images",
+    "find_videos",
     "folder_dataset",
     "folder_videos",
     "index_video",

@@ -14,7 +14,16 @@ from a2net_gluon.data.decoding import DecodeError, decode
 from a2net_gluon.data.samples import Dataset, ImageSamples
 from a2net_gluon.errors import FailureError, UsageError
 
-__all__ = ["IMAGE_SUFFIXES", "find_images", "folder_dataset", "list_classes", "list_images", "read_image"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "find_files",
+    "find_images",
+    "folder_dataset",
+    "is_image",
+    "list_classes",
+    "list_images",
+    "read_image",
+]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 
@@ -111,13 +120,28 @@ def folder_dataset(
 
 
 def find_images(names: typing.Iterable[str | os.PathLike[str]]) -> list[pathlib.Path]:
-    """Find the image files that paths, folders (searched recursively) and glob patterns name.
+    """Find the image files that paths, folders (searched recursively) and glob patterns name; see `find_files`.
 
-    Matches of a folder or a pattern are sorted; files without the extension of an image are ignored.
+    Files of folders and patterns without the extension of an image are ignored.
+    """
+    return find_files(names, is_image, "image")
+
+
+def find_files(
+    names: typing.Iterable[str | os.PathLike[str]], accepts: typing.Callable[[pathlib.Path], bool], kind: str
+) -> list[pathlib.Path]:
+    """Find what paths, folders (searched recursively) and glob patterns name.
+
+    Matches of a folder or a pattern are sorted, and count where `accepts` holds; a file that is named itself counts in
+    any case.
 
     Parameters
     ----------
     names : sequence of str or Path
+    accepts : callable
+        Tells of a path whether it is a sample.
+    kind : str
+        What samples are, for messages: "image", "video".
 
     Returns
     -------
@@ -126,20 +150,26 @@ def find_images(names: typing.Iterable[str | os.PathLike[str]]) -> list[pathlib.
     Raises
     ------
     UsageError
-        If there is no such file or folder, a folder holds no image, or a pattern matches none.
+        If there is no such file or folder, or a folder or a pattern holds no sample.
     """
     found = []
     for name in names:
         path = pathlib.Path(os.path.expanduser(name))
-        if path.is_file():
-            files = [path]
-        else:
-            below = path.rglob("*") if path.is_dir() else map(pathlib.Path, glob.glob(str(path), recursive=True))
-            files = sorted(file for file in below if file.name.lower().endswith(IMAGE_SUFFIXES) and file.is_file())
+        if path.is_file() or (path.is_dir() and accepts(path)):
+            found.append(path)
+            continue
+        below = [*path.rglob("*")] if path.is_dir() else [*map(pathlib.Path, glob.glob(str(path), recursive=True))]
+        files = sorted(file for file in below if accepts(file))
         if not files:
-            raise UsageError(f"{name}: {'holds no image' if path.is_dir() else 'no such file, folder or match'}")
+            there = path.is_dir() or below
+            raise UsageError(f"{name}: {f'holds no {kind}' if there else 'no such file, folder or match'}")
         found += files
     return found
+
+
+def is_image(path: pathlib.Path) -> bool:
+    """Whether a path is that of an image file, by its ending."""
+    return path.name.lower().endswith(IMAGE_SUFFIXES) and path.is_file()
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:

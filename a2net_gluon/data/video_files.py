@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import pathlib
 import re
 import typing
 
+from a2net_gluon.data.folder import find_files
 from a2net_gluon.errors import FailureError, reason_of
 
-__all__ = ["VIDEO_SUFFIXES", "Video", "VideoFiles", "frame_files", "is_video"]
+__all__ = ["VIDEO_SUFFIXES", "Video", "VideoFiles", "find_videos", "frame_files", "is_video", "is_video_path"]
 
 # Where an entry of a list has no ending, they are tried in this order.
 VIDEO_SUFFIXES = tuple(".mp4 .avi .mkv .webm .mov .m4v .mpg .mpeg .wmv .flv .3gp .ts .ogv".split())
@@ -89,6 +91,26 @@ def is_video(entry: os.DirEntry[str]) -> bool:
         with os.scandir(entry.path) as inside:
             return any(map(_is_frame, inside))
     return entry.name.lower().endswith(VIDEO_SUFFIXES)
+
+
+def find_videos(names: typing.Iterable[str | os.PathLike[str]]) -> list[pathlib.Path]:
+    """Find the videos that paths, folders (searched recursively) and glob patterns name; see `find_files`.
+
+    A video is a file with the extension of one, or a folder of frames, see `is_video_path`.
+    """
+    return find_files(names, is_video_path, "video")
+
+
+def is_video_path(path: pathlib.Path) -> bool:
+    """Whether a path is that of a video file, by its ending, or of a folder of frames: one of images without videos."""
+    if not path.is_dir():
+        return path.name.lower().endswith(VIDEO_SUFFIXES) and path.is_file()
+    try:
+        with os.scandir(path) as inside:
+            entries = [*inside]
+    except OSError:
+        return False
+    return any(map(_is_frame, entries)) and not any(entry.name.lower().endswith(VIDEO_SUFFIXES) for entry in entries)
 
 
 def frame_files(folder: str) -> list[str]:

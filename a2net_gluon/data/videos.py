@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
 import typing
@@ -27,7 +28,16 @@ from a2net_gluon.data.video_lists import (
 )
 from a2net_gluon.errors import FailureError, UsageError
 
-__all__ = ["FrameFolder", "VideoFile", "WholeVideo", "find_lists", "index_files", "open_video", "video_dataset"]
+__all__ = [
+    "FrameFolder",
+    "LazyVideo",
+    "VideoFile",
+    "WholeVideo",
+    "find_lists",
+    "index_files",
+    "open_video",
+    "video_dataset",
+]
 
 Tell = typing.Callable[[str], object]
 
@@ -148,6 +158,30 @@ def open_video(path: str | os.PathLike[str]) -> Video:
     """
     path = os.fspath(path)
     return FrameFolder(path) if os.path.isdir(path) else VideoFile(path, index_video(path))
+
+
+@dataclasses.dataclass(frozen=True)
+class LazyVideo:
+    """A `Video` that is opened, see `open_video`, when its length is asked for or a frame is read.
+
+    Attributes
+    ----------
+    path : str
+    """
+
+    path: str
+
+    @functools.cached_property
+    def _opened(self) -> Video:
+        return open_video(self.path)
+
+    def length(self) -> int:
+        """Number of frames; `DecodeError` if the video cannot be opened."""
+        return self._opened.length()
+
+    def read(self, numbers: np.ndarray) -> np.ndarray:
+        """Read frames by number; `DecodeError` if the video cannot be read."""
+        return self._opened.read(numbers)
 
 
 def find_lists(

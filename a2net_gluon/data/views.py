@@ -14,6 +14,8 @@ import numpy as np
 from a2net_gluon.data.clips import Sampling, VideoSamples
 from a2net_gluon.data.decoding import DecodeError
 from a2net_gluon.data.preprocessing import CENTRE, Place
+from a2net_gluon.fields import with_defaults
+from a2net_gluon.settings import Views
 
 __all__ = ["View", "ViewGrid", "ViewSamples"]
 
@@ -63,10 +65,17 @@ class ViewGrid:
     crop_places: str = "line"
     seed: int = 0
 
-    def rows(self) -> tuple[View, ...]:
-        """The views of a video: clip by clip, and the central one at the end where it is not among them."""
+    @classmethod
+    def of(cls, views: Views) -> ViewGrid:
+        """The grid that settings ask for."""
+        views = with_defaults(views, views.defaults)
+        protocol = views.protocol
+        return cls(int(views.clips or 1), int(views.crops or 1), protocol.clip_places, protocol.crop_places, views.seed)
+
+    def rows(self, central: bool = True) -> tuple[View, ...]:
+        """The views of a video: clip by clip; if `central`, the central one at the end where it is not among them."""
         grid = tuple(View(clip, crop) for clip in range(self.clips) for crop in range(self.crops))
-        return grid if any(map(self.is_central, grid)) else (*grid, View(None, None))
+        return grid if not central or any(map(self.is_central, grid)) else (*grid, View(None, None))
 
     def is_central(self, view: View) -> bool:
         """Whether a view is the centre crop of the central clip, which the accuracy of single clips is measured on."""
@@ -131,6 +140,8 @@ class ViewSamples:
     ----------
     videos : VideoSamples
     views : ViewGrid
+    central : bool
+        Have the central view too where the grid does not.
     rows : tuple of View
         The views of each video.
     names, labels : sequence
@@ -139,8 +150,8 @@ class ViewSamples:
         Number of the video, for each view.
     """
 
-    def __init__(self, videos: VideoSamples, views: ViewGrid) -> None:
-        self.videos, self.views, self.rows = videos, views, views.rows()
+    def __init__(self, videos: VideoSamples, views: ViewGrid, central: bool = True) -> None:
+        self.videos, self.views, self.rows = videos, views, views.rows(central)
         self.names: typing.Sequence[str] = _Repeated(videos.names, len(self.rows))
         self.labels: typing.Sequence[int] = _Repeated(videos.labels, len(self.rows))
         self.groups: typing.Sequence[int] = _Repeated(range(len(videos.names)), len(self.rows))

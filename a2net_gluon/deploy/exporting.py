@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import pathlib
 from typing import Collection, Sequence
@@ -10,10 +11,9 @@ from typing import Collection, Sequence
 import mxnet as mx
 import numpy as np
 
-from a2net_gluon.data.folder import find_images
 from a2net_gluon.data.samples import OnSkip
 from a2net_gluon.deploy.forms import FORMS, exported_files, load_form, load_module
-from a2net_gluon.deploy.inputs import DIGITS, crops_of, graph_input
+from a2net_gluon.deploy.inputs import crops_of, find_samples, graph_input, sample_count
 from a2net_gluon.deploy.normalization import WithNormalization
 from a2net_gluon.deploy.onnx_file import write_onnx
 from a2net_gluon.deploy.proof import BATCH, Forward, Proof, in_batches, prove
@@ -29,8 +29,8 @@ from a2net_gluon.settings import Export
 __all__ = ["AGREEMENT", "TOLERANCE", "export", "export_network"]
 
 TOLERANCE = 1e-4  # relative to the largest logit; the same operators in the same order differ by much less
-AGREEMENT = 0.99  # share of all images of this kind that must get the same class from the 8-bit form
-CALIBRATION = 20  # smallest number of images; half of them are for the comparison
+AGREEMENT = 0.99  # share of all images or clips of this kind that must get the same class from the 8-bit form
+CALIBRATION = 20  # smallest number of images or clips; half of them are for the comparison
 _ENDINGS = ("-optimized", "-int8")  # end of the file names of some forms, before the suffix
 
 
@@ -42,7 +42,7 @@ def export(options: Export, on_skip: OnSkip | None = None) -> dict[str, Proof]:
     options : settings.Export
         Without parameters the network starts at random.
     on_skip : callable, optional
-        Called with name and reason of each image that cannot be read.
+        Called with name and reason of each file that cannot be read.
 
     Returns
     -------
@@ -54,13 +54,13 @@ def export(options: Export, on_skip: OnSkip | None = None) -> dict[str, Proof]:
     UsageError
         If the settings, the parameters and the files do not fit together, or more memory is needed than is free.
     FailureError
-        If a file is damaged or cannot be written, no image can be read, or a form differs from the live network.
+        If a file is damaged or cannot be written, no sample can be read, or a form differs from the live network.
     """
-    images, calibration = find_images(options.images), find_images(options.int8)
+    files, calibration = (find_samples(names, options.network.takes_clips) for names in (options.files, options.int8))
     net, description, _ = load_trained(options, classes=options.classes)
     wishes = {"onnx": options.onnx, "optimized": options.optimize, "int8": bool(options.int8)}
     forms = [form for form, wished in wishes.items() if wished]
-    return export_network(net, str(options.output), description, forms, images, calibration, options.pixels, on_skip)
+    return export_network(net, str(options.output), description, forms, files, calibration, options.pixels, on_skip)
 
 
 def export_network(
@@ -68,7 +68,7 @@ def export_network(
     prefix: AnyPath,
     description: Description,
     forms: Collection[str] = (),
-    images: Sequence[AnyPath] = (),
+    files: Sequence[AnyPath] = (),
     calibration: Sequence[AnyPath] = (),
     pixels: bool = False,
     on_skip: OnSkip | None = None,
@@ -76,7 +76,7 @@ def export_network(
     """Write `net` in one form or several, to files whose names start with `prefix`.
 
     ``<prefix>-symbol.json``, ``<prefix>-0000.params`` (the form "symbol") and ``<prefix>.json`` are always written.
-    Every form is loaded back and run on the same images as the live network. Only if all forms agree with it do the
+    Every form is loaded back and run on the same samples as the live network. Only if all forms agree with it do the
     files appear under their names; files of an older export under this prefix are removed just before. At no moment
     files of both are there, and a process that is killed leaves no form that can be loaded but is not whole.
 
@@ -92,14 +92,15 @@ def export_network(
         Further forms: "optimized" (MXNet with oneDNN's fused operators: BN, ReLU and sums become part of the
         convolutions before them; for the CPU), "onnx" (batch, height and width are dynamic), "int8" (ONNX with
         8-bit convolutions, for the CPU, see `a2net_gluon.deploy.quantization`).
-    images : sequence of str or Path
-        Images for the comparison; default: embedded handwritten digits. A network that takes clips gets them as frames.
+    files : sequence of str or Path
+        Images for the comparison, or for a network for clips videos, see `a2net_gluon.deploy.inputs.crops_of`; default:
+        embedded handwritten digits.
     calibration : sequence of str or Path
-        Images for "int8": one half calibrates, the other half is for the comparison.
+        The same for "int8": one half calibrates, the other half is for the comparison.
     pixels : bool
-        Make normalization part of the graph, which then takes RGB crops of uint8 (N, h, w, 3).
+        Make normalization part of the graph, which then takes RGB crops of uint8 (N, h, w, 3) or (N, t, h, w, 3).
     on_skip : callable, optional
-        Called with name and reason of each image that cannot be read. It is left out; the proofs count the others.
+        Called with name and reason of each file that cannot be read. It is left out; the proofs count the others.
 
     Returns
     -------
@@ -109,24 +110,24 @@ def export_network(
     Raises
     ------
     UsageError
-        If `prefix` names a folder, the description does not fit the network, there are too few images for "int8", or
-        more memory is needed than is free; for a network that takes clips, if there are fewer images than frames, or
-        `pixels` or "int8" are requested.
+        If `prefix` names a folder, a file is of the wrong kind, the description does not fit the network, or more
+        memory is needed than is free.
     FailureError
-        If no image can be read, the folder cannot be written, or a form differs by more than `TOLERANCE`; for "int8",
-        if the images with the same class are too few for `AGREEMENT` on all images of this kind.
+        If no sample can be read, the folder cannot be written, or a form differs by more than `TOLERANCE`; for "int8",
+        if the samples with the same class are too few for `AGREEMENT` on all of this kind.
     """
     prefix = pathlib.Path(prefix)
     _check_prefix(prefix)
-    forms = _complete(forms, calibration)
-    _check_input(description, forms, pixels)
+    forms = _complete(forms, description, calibration)
     if pixels:
         description = dataclasses.replace(description, input="pixels")
-    _check_memory(net, description, (len(images) or DIGITS) + len(calibration))
-    crops = crops_of(images, description.preprocessing, on_skip)
-    crops8 = crops_of(calibration, description.preprocessing, on_skip) if calibration else crops[:0]
+    preprocessing, model = description.preprocessing, description.model
+    read = sample_count(calibration, preprocessing) if calibration else 0
+    _check_memory(net, description, sample_count(files, preprocessing) + read)
+    crops = crops_of(files, preprocessing, model, on_skip)
+    crops8 = crops_of(calibration, preprocessing, model, on_skip) if calibration else crops[:0]
     if "int8" in forms:
-        _check_calibration(len(crops8))
+        _check_calibration(len(crops8), description.noun)
     return _publish(_Live(net, description), prefix, forms, crops, crops8)
 
 
@@ -139,33 +140,26 @@ def _publish(
     with output_folder(prefix.parent) as parent, staging_folder(parent) as staging:
         staged = staging / prefix.name
         _write(live, staged, prefix, forms, crops8[::2])
-        proofs = {"Module": _prove(prefix, "Module", load_module(staged), samples)}
+        noun, proofs = live.description.noun, {}
+        proofs["Module"] = _prove(prefix, "Module", load_module(staged), samples, noun)
         for form in forms:
-            proofs[form] = _prove(prefix, form, load_form(staged, form), samples8 if form == "int8" else samples)
+            proofs[form] = _prove(prefix, form, load_form(staged, form), samples8 if form == "int8" else samples, noun)
         _replace(staged, prefix, forms)
     return proofs
 
 
-def _check_input(description: Description, forms: Collection[str], pixels: bool) -> None:
-    if description.preprocessing.frames and (pixels or "int8" in forms):
-        refused = "pixels" if pixels else "int8"
-        raise UsageError(f"{description.model} takes clips: {refused} is for images: omit it")
-
-
-def _check_calibration(count: int) -> None:
+def _check_calibration(count: int, noun: str) -> None:
     if count < CALIBRATION:
-        raise UsageError(f"{count} images for calibration; give at least {CALIBRATION}, better some hundreds")
+        raise UsageError(f"{count} {noun} for calibration; give at least {CALIBRATION}, better some hundreds")
 
 
-def _check_memory(net: mx.gluon.HybridBlock, description: Description, images: int) -> None:
-    """Check the memory for a batch, and for all images: their pixels, and twice the input made of them."""
-    preprocessing = description.preprocessing
-    values = images * 3 * preprocessing.size**2
+def _check_memory(net: mx.gluon.HybridBlock, description: Description, samples: int) -> None:
+    """Check the memory for a batch, and for all samples: their pixels, and twice the input made of them."""
+    values = samples * math.prod(description.preprocessing.input_shape)
     more = values * (2 if description.input == "pixels" else 2 + 2 * 4)
-    batch_size = min(BATCH, images // (preprocessing.frames or 1))
     ctx = next(iter(net.collect_params().values())).list_ctx()
-    fix = "lower --input-size, or name fewer images"
-    check_inference_memory(net, description.model, preprocessing, batch_size, ctx, more, fix)
+    fix = f"lower --input-size, or name fewer {description.noun}"
+    check_inference_memory(net, description.model, description.preprocessing, min(BATCH, samples), ctx, more, fix)
 
 
 def _check_prefix(prefix: pathlib.Path) -> None:
@@ -189,7 +183,7 @@ class _Live:
         self._ctx = next(iter(net.collect_params().values())).list_ctx()[0]
 
     def sample(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the graph's input for crops (N, h, w, 3), and the logits of the live network."""
+        """Return the graph's input for samples, and the logits of the live network."""
         inputs = graph_input(crops, self.description)
         logits = in_batches(self._forward, inputs)
         if logits.shape[1] != len(self.description.classes):
@@ -201,13 +195,14 @@ class _Live:
         return self.block(mx.nd.array(inputs, ctx=self._ctx, dtype=inputs.dtype)).asnumpy()
 
 
-def _complete(forms: Collection[str], calibration: Sequence[AnyPath]) -> list[str]:
+def _complete(forms: Collection[str], description: Description, calibration: Sequence[AnyPath]) -> list[str]:
     """Return all forms to write, in the order of the table."""
     unknown = [form for form in forms if form not in FORMS]
     if unknown:
         raise UsageError(f"unknown form {unknown[0]!r}; there are: {', '.join(FORMS)}")
     if "int8" in forms:
-        _check_calibration(len(calibration))
+        count = sample_count(calibration, description.preprocessing) if calibration else 0
+        _check_calibration(count, description.noun)
     if {"onnx", "int8"} & set(forms):
         import onnx  # noqa: F401  (a missing package is reported before the work, not after it)
         import onnxruntime  # noqa: F401
@@ -215,9 +210,9 @@ def _complete(forms: Collection[str], calibration: Sequence[AnyPath]) -> list[st
 
 
 def _write(
-    live: _Live, staged: pathlib.Path, prefix: pathlib.Path, forms: Collection[str], calibration: np.ndarray
+    live: _Live, staged: pathlib.Path, prefix: pathlib.Path, forms: Collection[str], calibrating: np.ndarray
 ) -> None:
-    """Write all `forms` under the prefix `staged`."""
+    """Write all `forms` under the prefix `staged`; the samples `calibrating` set the ranges of 8 bits."""
     symbol, params, description = exported_files(staged)
     try:
         live.block.export(str(staged), epoch=0)
@@ -232,20 +227,22 @@ def _write(
             model = exported_files(staged, ["onnx"])[0]
             write_onnx(symbol, params, model, live.description)
         if "int8" in forms:
-            write_int8(model, exported_files(staged, ["int8"])[0], graph_input(calibration, live.description))
+            write_int8(model, exported_files(staged, ["int8"])[0], graph_input(calibrating, live.description))
     except (OSError, mx.MXNetError) as error:
         raise FailureError(f"{prefix}: cannot be written ({reason_of(error)})") from None
 
 
-def _prove(prefix: pathlib.Path, form: str, forward: Forward, sample: tuple[np.ndarray, np.ndarray]) -> Proof:
+def _prove(
+    prefix: pathlib.Path, form: str, forward: Forward, sample: tuple[np.ndarray, np.ndarray], noun: str
+) -> Proof:
     """Compare a form with the live network; raise a FailureError unless it is close enough."""
     inputs, expected = sample
     proof = prove(in_batches(forward, inputs), expected)
     if form == "int8":
         if not proof.agreement >= _least_agreement(proof.images):
             raise FailureError(
-                f"{prefix}: as int8 only {100 * proof.agreement:.2f} % of {proof.images} images get the same class, "
-                f"too few for {100 * AGREEMENT:.0f} % of all: calibrate with more images, of the kind it was trained on"
+                f"{prefix}: as int8 only {100 * proof.agreement:.2f} % of {proof.images} {noun} get the same class, "
+                f"too few for {100 * AGREEMENT:.0f} % of all: calibrate with more {noun}, of the kind it was trained on"
             )
     elif not proof.difference <= TOLERANCE:
         raise FailureError(f"{prefix}: loaded as {form}, the export differs by {proof.difference:.2g} (relative)")

@@ -13,8 +13,6 @@ from a2net_gluon.networks.weights import NORMALIZATION
 
 __all__ = ["WithNormalization"]
 
-_CHANNELS_FIRST = (0, 3, 1, 2)  # of (N, h, w, 3)
-
 
 class WithNormalization(HybridBlock):
     """A network with normalization in front of it, which takes RGB crops of uint8.
@@ -28,7 +26,7 @@ class WithNormalization(HybridBlock):
 
     Inputs
     ------
-    x : (N, h, w, 3) of uint8
+    x : (N, h, w, 3) of uint8, or (N, t, h, w, 3) for clips
 
     Outputs
     -------
@@ -37,6 +35,8 @@ class WithNormalization(HybridBlock):
 
     def __init__(self, net: HybridBlock, preprocessing: Preprocessing) -> None:
         super().__init__(prefix="")
+        locations = len(preprocessing.input_shape) - 1  # axes of a crop without its channels
+        self._channels_first = (0, locations + 1, *range(1, locations + 1))
         with self.name_scope():
             self.mean = self._constant("mean", preprocessing.mean)
             self.scale = self._constant("scale", preprocessing.scale)
@@ -46,7 +46,8 @@ class WithNormalization(HybridBlock):
             constant.initialize(ctx=ctx)
 
     def _constant(self, name: str, values: Sequence[float]) -> mx.gluon.Constant:
-        return self.params.get_constant(f"{NORMALIZATION}{name}", mx.nd.array(np.reshape(values, (1, -1, 1, 1))))
+        shape = (1, -1, *(1 for _ in self._channels_first[2:]))
+        return self.params.get_constant(f"{NORMALIZATION}{name}", mx.nd.array(np.reshape(values, shape)))
 
     def hybrid_forward(self, F: Any, x: Any, mean: Any, scale: Any) -> Any:  # noqa: D102, N803 (Gluon's)
-        return self.net(normalize(F, x, mean, scale, axes=_CHANNELS_FIRST))
+        return self.net(normalize(F, x, mean, scale, axes=self._channels_first))

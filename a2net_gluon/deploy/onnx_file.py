@@ -22,11 +22,10 @@ _IR_VERSION = 8  # contemporary with opset 13; older runtimes refuse files marke
 
 def _input(description: Description) -> tuple[tuple[int, ...], tuple[Any, ...], type]:
     """Return an example shape of the graph's input, the same shape with names for dynamic lengths, and the type."""
-    preprocessing = description.preprocessing
-    if description.input == "pixels":
-        return (1, preprocessing.size, preprocessing.size, 3), ("N", "height", "width", 3), np.uint8
-    names = ("N", 3, *(["frames"] if preprocessing.frames else []), "height", "width")
-    return (1, *preprocessing.input_shape), names, np.float32
+    locations = (*(["frames"] if description.preprocessing.frames else []), "height", "width")
+    pixels = description.input == "pixels"
+    names = ("N", *locations, 3) if pixels else ("N", 3, *locations)
+    return (1, *description.input_shape), names, np.uint8 if pixels else np.float32
 
 
 def write_onnx(symbol: AnyPath, params: AnyPath, path: AnyPath, description: Description) -> None:

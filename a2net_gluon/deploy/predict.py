@@ -1,8 +1,9 @@
-"""Classification of image files with an exported network."""
+"""Classification of image files and videos with an exported network."""
 
 from __future__ import annotations
 
-import pathlib
+import dataclasses
+import itertools
 from importlib.util import find_spec
 from typing import Iterable, Iterator, NamedTuple
 
@@ -10,22 +11,25 @@ import mxnet as mx
 import numpy as np
 from scipy.special import softmax
 
+from a2net_gluon.data import Preprocessing, ViewGrid
 from a2net_gluon.data.decoding import DecodeError
-from a2net_gluon.data.folder import read_image
 from a2net_gluon.deploy.forms import check_files, exported_files, load_form, written_forms
-from a2net_gluon.deploy.inputs import graph_input
+from a2net_gluon.deploy.inputs import FileViews, check_kind, graph_input, views_of
 from a2net_gluon.devices import check_contexts
 from a2net_gluon.errors import FailureError, UsageError, check_counts, reason_of
+from a2net_gluon.fields import with_defaults
 from a2net_gluon.files import AnyPath
 from a2net_gluon.insight.memory import check_memory, inference_memory
 from a2net_gluon.mxnet_fixes import read_symbol
 from a2net_gluon.networks.description import Description
+from a2net_gluon.networks.trained import preprocessing_of
+from a2net_gluon.settings import Input, Views
 
 __all__ = ["Prediction", "Predictor"]
 
 
 class Prediction(NamedTuple):
-    """The most probable classes of an image with their probabilities, or the problem of an unreadable file."""
+    """The most probable classes of an image or a video with their probabilities, or why it cannot be read."""
 
     path: str
     classes: tuple[tuple[str, float], ...]
@@ -53,13 +57,13 @@ class Predictor:
     Raises
     ------
     UsageError
-        If a file of the export is missing, the network takes clips, or the form does not run on `ctx`.
+        If a file of the export is missing, or the form does not run on `ctx`.
     FailureError
         If a file is damaged.
     """
 
     def __init__(self, prefix: AnyPath, form: str | None = None, ctx: mx.Context | None = None) -> None:
-        self._ctx = ctx
+        self._ctx, self._prefix = ctx, prefix
         self.form = form or _fastest(prefix, ctx)
         if ctx:
             check_contexts(ctx)
@@ -67,12 +71,8 @@ class Predictor:
             raise UsageError(f"the form {self.form} runs on the CPU; {ctx} needs the form symbol")
         check_files(prefix, self.form)
         self.description = Description.load(exported_files(prefix)[-1])
-        frames = self.description.preprocessing.frames
-        if frames:
-            raise UsageError(f"{prefix} takes clips of {frames} frames; this classifies images")
         try:
-            self._memory = self._estimate_memory(exported_files(prefix)[0])
-            self._check_memory(1)
+            self._check_memory(self.description.preprocessing, 1)
             self._forward = load_form(prefix, self.form, ctx)
             self._check()
         except (ModuleNotFoundError, UsageError):
@@ -80,73 +80,112 @@ class Predictor:
         except Exception as error:  # on damaged files mxnet raises anything from KeyError to MXNetError
             raise FailureError(f"{prefix}: the export is damaged ({reason_of(error)}); export it again") from None
 
-    def predict(self, paths: Iterable[AnyPath], top: int = 5, batch_size: int = 32) -> Iterator[Prediction]:
-        """Yield a `Prediction` for each image file in `paths`, in their order.
+    def predict(
+        self,
+        paths: Iterable[AnyPath],
+        top: int = 5,
+        batch_size: int = 32,
+        views: Views = Views(),  # noqa: B008  (immutable)
+    ) -> Iterator[Prediction]:
+        """Yield a `Prediction` for each image file or video in `paths`, in their order.
 
-        An unreadable file is yielded with its problem, and the files after it are classified all the same.
+        The probabilities of a video are the mean of those of its views, as in an evaluation. Views and images are
+        computed in batches, whatever file they are of. An unreadable file is yielded with its problem, and the files
+        after it are classified all the same.
 
         Parameters
         ----------
         paths : iterable of str or Path
+            For a network for clips video files or folders of frames.
         top : int
             Number of classes in a prediction.
         batch_size : int
-            Number of images computed at a time.
+            Number of images, or of views of videos, computed at a time.
+        views : settings.Views
+            Of each video; random ones depend on the number of the video in `paths`.
 
         Raises
         ------
         UsageError
-            If `top` or `batch_size` is not a positive whole number, or a batch needs more memory than is free.
+            If `top` or `batch_size` is not a positive whole number, a batch needs more memory than is free, a file is
+            a video where the network takes images or the reverse, or views are asked for of images.
         """
         check_counts(top=top, batch_size=batch_size)
-        paths = list(paths)
-        self._check_memory(min(batch_size, len(paths)))
-        for start in range(0, len(paths), batch_size):
-            yield from self._predict_batch(paths[start : start + batch_size], top)
+        paths, description, grid = list(paths), self.description, ViewGrid.of(views)
+        if views.given and description.preprocessing.frames is None:
+            raise UsageError(f"{views.given[0]} is for videos, {self._prefix} takes images: omit it")
+        check_kind(paths, description.preprocessing, str(self._prefix))
+        # A protocol of views can have an input of its own.
+        given = with_defaults(Input(), views.defaults)
+        preprocessing = preprocessing_of(given, description.model, description.preprocessing)
+        self._check_memory(preprocessing, min(batch_size, len(paths) * grid.clips * grid.crops))
+        answers = self._answers(len(paths), views_of(paths, preprocessing, grid), batch_size)
+        for number, of_file in itertools.groupby(answers, key=lambda answer: answer.file):
+            yield self._prediction(str(paths[number]), [*of_file], top)
 
-    def _estimate_memory(self, graph: pathlib.Path) -> tuple[int, int]:
-        """The result of `inference_memory`; zeros if the graph is not there to tell it."""
-        if not graph.is_file():
-            return 0, 0
-        size = self.description.preprocessing.size
-        layout = (size, size, 3) if self.description.input == "pixels" else (3, size, size)
-        symbol = read_symbol(graph)
-        return inference_memory(lambda data: symbol, layout)
+    def _answers(self, files: int, views: FileViews, batch_size: int) -> Iterator[_Answer]:
+        """Yield the logits of each view of each file; a file that cannot be read ends with its problem."""
+        samples = _samples(files, views)
+        while True:
+            part = [*itertools.islice(samples, batch_size)]
+            if not part:
+                return
+            crops = [sample.crop for sample in part if sample.crop is not None]
+            logits = iter(self._forward(graph_input(np.stack(crops), self.description)) if crops else ())
+            for sample in part:
+                yield _Answer(sample.file, None if sample.crop is None else next(logits), sample.problem)
 
-    def _check_memory(self, images: int) -> None:
-        """Compare the memory for a batch of `images` with what is free."""
-        parameters, image = self._memory
-        if images:
-            check_memory(parameters + images * image, [self._ctx or mx.cpu()])
+    def _prediction(self, path: str, answers: list[_Answer], top: int) -> Prediction:
+        problem = answers[-1].problem
+        if problem:
+            return Prediction(path, (), problem)
+        logits = np.stack([answer.logits for answer in answers if answer.logits is not None]).astype(np.float64)
+        probabilities = softmax(logits, axis=1).mean(axis=0)
+        order = np.argsort(-probabilities, kind="stable")[:top]
+        return Prediction(path, tuple((self.description.classes[k], float(probabilities[k])) for k in order))
+
+    def _check_memory(self, preprocessing: Preprocessing, count: int) -> None:
+        """Compare the memory for a batch of `count` samples with what is free, if the graph is there to tell it."""
+        graph = exported_files(self._prefix)[0]
+        if count and graph.is_file():
+            shape = dataclasses.replace(self.description, preprocessing=preprocessing).input_shape
+            symbol = read_symbol(graph)
+            parameters, sample = inference_memory(lambda data: symbol, shape)
+            check_memory(parameters + count * sample, [self._ctx or mx.cpu()])
 
     def _check(self) -> None:
-        """Run one black image, to find files that do not belong together before any real image is read."""
-        size, classes = self.description.preprocessing.size, len(self.description.classes)
-        logits = self._forward(graph_input(np.zeros((1, size, size, 3), np.uint8), self.description))
+        """Run a black sample, to find files that do not belong together before any real one is read."""
+        classes, (channels, *locations) = len(self.description.classes), self.description.preprocessing.input_shape
+        logits = self._forward(graph_input(np.zeros((1, *locations, channels), np.uint8), self.description))
         if logits.shape != (1, classes):
             raise ValueError(f"its description names {classes} classes, the graph has {logits.shape[-1]}")
         if not np.isfinite(logits).all():
             raise ValueError("its answers are not finite")
 
-    def _predict_batch(self, paths: list[AnyPath], top: int) -> Iterator[Prediction]:
-        crops: dict[AnyPath, np.ndarray] = {}
-        problems: dict[AnyPath, str] = {}
-        for path in paths:
-            try:
-                crops[path] = self.description.preprocessing.centre_crop(read_image(path))
-            except DecodeError as error:
-                problems[path] = str(error)
-        probabilities = dict(zip(crops, self._probabilities(np.stack(list(crops.values()))))) if crops else {}
-        for path in paths:
-            if path in problems:
-                yield Prediction(str(path), (), problems[path])
-                continue
-            order = np.argsort(-probabilities[path], kind="stable")[:top]
-            names = self.description.classes
-            yield Prediction(str(path), tuple((names[k], float(probabilities[path][k])) for k in order))
 
-    def _probabilities(self, crops: np.ndarray) -> np.ndarray:
-        return softmax(self._forward(graph_input(crops, self.description)), axis=1)
+class _Sample(NamedTuple):
+    """A view of a file, or the problem of a file whose next view cannot be read."""
+
+    file: int
+    crop: np.ndarray | None
+    problem: str | None = None
+
+
+class _Answer(NamedTuple):
+    """The logits of a view, or the problem of its file."""
+
+    file: int
+    logits: np.ndarray | None
+    problem: str | None
+
+
+def _samples(files: int, views: FileViews) -> Iterator[_Sample]:
+    for number in range(files):
+        try:
+            for crop in views.views(number):
+                yield _Sample(number, crop)
+        except DecodeError as error:
+            yield _Sample(number, None, str(error))
 
 
 def _fastest(prefix: AnyPath, ctx: mx.Context | None) -> str:

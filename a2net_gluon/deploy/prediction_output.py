@@ -15,17 +15,19 @@ from a2net_gluon.terminal import printable, say
 __all__ = ["print_predictions", "with_progress"]
 
 
-def with_progress(predictions: Iterable[Prediction], total: int, style: str) -> Iterable[Prediction]:
+def with_progress(
+    predictions: Iterable[Prediction], total: int, style: str, unit: str = "image"
+) -> Iterable[Prediction]:
     """Wrap `predictions` in a progress bar on the standard error.
 
     There is no bar if the standard error is not a terminal, or if printed predictions would interrupt it.
     """
     crossing = sys.stdout.isatty() and style != "json"
-    return tqdm(predictions, total=total, unit="image", disable=crossing or not sys.stderr.isatty())
+    return tqdm(predictions, total=total, unit=unit, disable=crossing or not sys.stderr.isatty())
 
 
 def _print_lines(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
-    """Print a line for each readable image; yield the predictions of the others."""
+    """Print a line for each readable file; yield the predictions of the others."""
     for prediction in predictions:
         if prediction.problem:
             yield prediction
@@ -35,7 +37,7 @@ def _print_lines(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
 
 
 def _print_csv(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
-    """Print a row for each class of each image, and one for each unreadable image; yield the latter's predictions."""
+    """Print a row for each class of each file, and one for each unreadable image; yield the latter's predictions."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(("path", "rank", "class", "probability", "problem"))
     for prediction in predictions:
@@ -47,7 +49,7 @@ def _print_csv(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
 
 
 def _print_json(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
-    """Print a list with an object for each image; yield the predictions of unreadable images."""
+    """Print a list with an object for each file; yield the predictions of unreadable ones."""
     predictions = list(predictions)
     text = json.dumps([prediction._asdict() for prediction in predictions], indent=1, ensure_ascii=False)
     print(text.encode("utf-8", "backslashreplace").decode("utf-8"))  # bytes of a name that are not UTF-8 stay escaped

@@ -56,7 +56,7 @@ def attention(options: Attention) -> Iterator[Report]:
     FailureError
         If a file is damaged or cannot be written.
     """
-    images = find_images(options.images)
+    images = find_images(options.files)
     net, description, _ = load_trained(options, kind=ImageFolder.kind)
     check_inference_memory(net, description.model, description.preprocessing, 1, [mx.cpu()])
     output = str(options.output)

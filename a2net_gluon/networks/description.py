@@ -35,8 +35,8 @@ class Description:
     preprocessing : Preprocessing
         Its `frames` tells whether the network takes images or clips.
     input : {"normalized", "pixels"}
-        Input of the graph: normalized float32 (N, 3, h, w) or (N, 3, t, h, w), or RGB crops of uint8 (N, h, w, 3),
-        which the graph normalizes itself.
+        Input of the graph: normalized float32 (N, 3, h, w) or (N, 3, t, h, w), or RGB crops of uint8 (N, h, w, 3) or
+        (N, t, h, w, 3), which the graph normalizes itself.
     options : dict
         Further arguments of `a2net_gluon.get_model` where they differ from the network's own: ``context``,
         ``placement``, ``reduction``.
@@ -56,6 +56,17 @@ class Description:
     def network(self) -> str:
         """The network in words, see `network_in_words`."""
         return network_in_words(self.model, self.options)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input of the graph, e.g. (3, 8, 224, 224), or (8, 224, 224, 3) if it takes pixels."""
+        channels, *locations = self.preprocessing.input_shape
+        return (*locations, channels) if self.input == "pixels" else (channels, *locations)
+
+    @property
+    def noun(self) -> str:
+        """What the network takes: "images" or "clips"."""
+        return "images" if self.preprocessing.frames is None else "clips"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields of the JSON file.

@@ -28,7 +28,7 @@ __all__ = [
 Arguments = typing.Sequence[str]
 
 _MODEL_HELP = "name of the network, e.g. a2net_resnet50; an unknown one lists all"
-_IMAGES_HELP = "files, folders, or patterns such as 'photos/**/*.jpg'"
+_FILES_HELP = "images or videos: files, folders, or patterns such as 'photos/**/*.jpg'"
 _BLOCKS = ("context", "placement", "reduction")
 # As in a2net_gluon.deploy.FORMS, which cannot be imported here without mxnet.
 FORMS = ("onnx", "optimized", "symbol", "int8")
@@ -82,7 +82,7 @@ def parse_export(arguments: Arguments, prog: str | None = None) -> settings.Expo
     )
     _add_network(parser)
     _add_parameters(parser)
-    forms = ("output", "onnx", "optimize", "int8", "pixels", "images", "classes")
+    forms = ("output", "onnx", "optimize", "int8", "pixels", "files", "classes")
     add_settings(parser, settings.Export, "export", forms)
     add_settings(parser, settings.Input, "preprocessing")
     values = given(parser.parse_args(arguments))
@@ -93,24 +93,30 @@ def parse_export(arguments: Arguments, prog: str | None = None) -> settings.Expo
 
 def parse_predict(arguments: Arguments, prog: str | None = None) -> argparse.Namespace:
     """Parse the options of ``a2net predict``."""
-    parser = Parser(prog=prog, description="Classify image files with an exported network.")
+    parser = Parser(prog=prog, description="Classify image files or videos with an exported network.")
     parser.add_argument("prefix", help="the --output of a2net export")
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help=_IMAGES_HELP)
+    parser.add_argument("files", nargs="+", metavar="FILE", help=_FILES_HELP)
     parser.add_argument("--form", choices=FORMS, help="form of the export; default: the fastest that is equal")
-    parser.add_argument("--top", type=count, default=5, help="classes to print for each image; default: 5")
-    parser.add_argument("--batch-size", type=number(BATCH_SIZE), default=32, help="images at a time; default: 32")
+    parser.add_argument("--top", type=count, default=5, help="classes to print for each file; default: 5")
+    parser.add_argument(
+        "--batch-size", type=number(BATCH_SIZE), default=32, help="images or views of videos at a time; default: 32"
+    )
     exclusive = parser.add_mutually_exclusive_group()
     exclusive.add_argument("--json", action="store_true", help="print JSON")
     exclusive.add_argument("--csv", action="store_true", help="print CSV: path, rank, class, probability, problem")
-    return parser.parse_args(arguments)
+    add_settings(parser, settings.Views, "views of videos")
+    args = parser.parse_args(arguments)
+    args.views = build(settings.Views, given(args))
+    return args
 
 
 def parse_attention(arguments: Arguments, prog: str | None = None) -> settings.Attention:
     """Parse the options of ``a2net attention``."""
     parser = Parser(
-        prog=prog, description="Draw the attention maps of a network's double attention blocks for image files."
+        prog=prog,
+        description="Draw the attention maps of a network's double attention blocks for images or videos.",
     )
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help=_IMAGES_HELP)
+    parser.add_argument("files", nargs="+", metavar="FILE", help=_FILES_HELP)
     parser.add_argument("--model", help="name of the network; default: a2net_resnet20_small")
     _add_network(parser, positional=False)
     _add_parameters(parser)

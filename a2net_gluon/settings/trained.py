@@ -14,7 +14,6 @@ from a2net_gluon.fields import (
     Settings,
     documented,
     option,
-    options_of,
     with_defaults,
 )
 from a2net_gluon.settings.data import BATCH, WORKERS, Data, Digits, defaults_of
@@ -78,9 +77,7 @@ class Evaluation(Trained):
         return with_defaults(self, {**defaults, **self.views.defaults})
 
     def _check_no_views(self) -> None:
-        options = {name: one.flags[-1] for name, one in options_of(self.views).items()}
-        given = [flag for name, flag in options.items() if getattr(self.views, name) != getattr(Views(), name)]
-        given += ["--scores"] if self.scores else []
+        given = [*self.views.given, *(["--scores"] if self.scores else [])]
         if given:
             raise UsageError(f"{given[0]} is for videos, the data are {self.data.kind.noun}: omit it")
 
@@ -99,19 +96,22 @@ class Export(Trained):
         (),
         "--int8",
         many=True,
-        metavar="IMAGE",
-        help="write an 8-bit PREFIX-int8.onnx too, calibrated on these images",
+        metavar="FILE",
+        help="write an 8-bit PREFIX-int8.onnx too, calibrated on these images or videos",
     )
     pixels: bool = option(
-        False, "--pixels", help="put normalization into the graph, which then takes uint8 (N, h, w, 3)"
+        False,
+        "--pixels",
+        help="put normalization into the graph, which then takes uint8 (N, h, w, 3), or (N, t, h, w, 3) for clips",
     )
-    images: typing.Sequence[Path] = option(
+    files: typing.Sequence[Path] = option(
         (),
         "--images",
+        "--files",
         many=True,
-        metavar="IMAGE",
-        help="compare on these files, folders, or patterns such as 'photos/**/*.jpg'",
-        default_words="embedded digits",
+        metavar="FILE",
+        help="compare on these images or videos: files, folders, or patterns such as 'photos/**/*.jpg'",
+        default_words="embedded digits, which move for networks for clips",
     )
     classes: int | None = option(
         None, "--classes", rule=CLASSES, help="number of classes", default_words="that of the parameters"
@@ -132,11 +132,11 @@ class Attention(Trained):
     """Pictures and arrays of the attention maps of double attention blocks; see `a2net_gluon.attention`."""
 
     network: Network = Network("a2net_resnet20_small")
-    images: typing.Sequence[Path] = option(
-        None, name="images", many=True, required=True, help="image files, folders or patterns"
+    files: typing.Sequence[Path] = option(
+        None, name="files", many=True, required=True, help="images or videos: files, folders or patterns"
     )
     output: Path = option(
-        None, "--output", metavar="DIR", required=True, help="folder for a .png and a .npz of each image"
+        None, "--output", metavar="DIR", required=True, help="folder for the pictures and the arrays of each file"
     )
     blocks: typing.Sequence[str] = option(
         (),

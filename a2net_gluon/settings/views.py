@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 
-from a2net_gluon.fields import SEED, VIEWS, Settings, documented, option
+from a2net_gluon.fields import SEED, VIEWS, Settings, documented, option, options_of
 
 __all__ = ["PROTOCOLS", "Protocol", "Views"]
 
@@ -72,6 +72,13 @@ class Views(Settings):
     def protocol(self) -> Protocol:
         """The protocol of this name."""
         return PROTOCOLS[self.name]
+
+    @property
+    def given(self) -> list[str]:
+        """Flags of the options that differ from their defaults."""
+        return [
+            one.flags[-1] for name, one in options_of(self).items() if getattr(self, name) != getattr(Views(), name)
+        ]
 
     @property
     def defaults(self) -> dict[str, typing.Any]:

@@ -38,7 +38,6 @@ from a2net_gluon.settings import (
     Synthetic,
     Training,
     Videos,
-    Views,
 )
 
 __all__ = ["open_source"]
@@ -101,14 +100,8 @@ def open_source(
     else:
         dataset = _dataset(data, training is not None, classes, sampling)
     if isinstance(options, Evaluation) and isinstance(dataset.validation, VideoSamples):
-        dataset = dataset._replace(validation=ViewSamples(dataset.validation, _grid(options.views)))
+        dataset = dataset._replace(validation=ViewSamples(dataset.validation, ViewGrid.of(options.views)))
     return SampleSource(dataset, on_skip=on_skip, **reading)
-
-
-def _grid(views: Views) -> ViewGrid:
-    assert views.clips is not None  # resolved
-    assert views.crops is not None
-    return ViewGrid(views.clips, views.crops, views.protocol.clip_places, views.protocol.crop_places, views.seed)
 
 
 def _dataset(data: Data, training: bool, classes: typing.Sequence[str] | None, sampling: Sampling) -> Dataset:

@@ -94,7 +94,8 @@ def check_batches_and_sizes(net, prefix, description, pixels=False):
     runs = [load_form(prefix, form) for form in EQUAL] + [load_module(prefix)]
     rng = np.random.default_rng(0)
     for count, height, width in ((1, 32, 32), (3, 32, 32), (16, 32, 32), (2, 48, 80)):
-        crops = rng.integers(0, 256, (count * (description.preprocessing.frames or 1), height, width, 3), np.uint8)
+        frames = description.preprocessing.frames
+        crops = rng.integers(0, 256, (count, *([frames] if frames else []), height, width, 3), np.uint8)
         normalized = graph_input(crops, description)
         expected = net(mx.nd.array(normalized)).asnumpy()
         for run in runs:
@@ -246,8 +247,8 @@ def test_bad_outputs(tmp_path):
         export_network(net, tmp_path / "model", describe("resnet20_small", 3))
     with pytest.raises(UsageError, match="unknown form 'onxx'; there are: onnx"):
         export_network(net, tmp_path / "model", description, ["onxx"])
-    with pytest.raises(FailureError, match="file: empty file; none of 1 images can be read: name others"):
-        export_network(net, tmp_path / "model", description, images=[tmp_path / "file"])
+    with pytest.raises(FailureError, match="file: empty file; none of 1 files can be read: name others"):
+        export_network(net, tmp_path / "model", description, files=[tmp_path / "file"])
     with pytest.raises(UsageError, match="1 images for calibration; give at least 20"):
         export_network(net, tmp_path / "model", description, ["int8"], calibration=[tmp_path / "file"])
     for name in ("model-int8", "model-optimized"):
