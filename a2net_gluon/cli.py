@@ -194,7 +194,7 @@ def predict(arguments: Arguments, prog: str) -> int:
 
 
 def attention(arguments: Arguments, prog: str) -> int:
-    """draw attention maps for image files"""
+    """draw attention maps for image files or videos"""
     request = options.parse_attention(arguments, prog)
     from a2net_gluon.insight import attention_report
 
@@ -204,9 +204,10 @@ def attention(arguments: Arguments, prog: str) -> int:
     for report in reports:
         if report.problem:
             failed = True
-            say(f"{report.image}: {report.problem}", sys.stderr)
+            say(f"{report.path}: {report.problem}", sys.stderr)
         else:
-            say(f"{report.image}: {report.name} {100 * report.probability:.1f} %, see {' and '.join(report.files)}")
+            files = f"{', '.join(report.files[:-1])} and {report.files[-1]}"
+            say(f"{report.path}: {report.name} {100 * report.probability:.1f} %, see {files}")
     return int(failed)
 
 

@@ -5,81 +5,29 @@ A sample is a crop of an image, or those of the frames of a clip: uint8 (h, w, 3
 
 from __future__ import annotations
 
-import os
+import dataclasses
 import pathlib
-from typing import Iterable, Iterator, Protocol, Sequence
+from typing import Iterable, Sequence
 
 import mxnet as mx
 import numpy as np
 
-from a2net_gluon.data import Sampling, VideoSamples, ViewGrid, ViewSamples, moving_digits_dataset
+from a2net_gluon.data import Sampling, moving_digits_dataset
 from a2net_gluon.data.decoding import DecodeError
 from a2net_gluon.data.digits import load_digits
-from a2net_gluon.data.folder import find_files, find_images, is_image, read_image
+from a2net_gluon.data.file_views import FileViews, check_kind, views_of
+from a2net_gluon.data.folder import find_files, find_images, is_image
 from a2net_gluon.data.preprocessing import Preprocessing
 from a2net_gluon.data.samples import OnSkip
 from a2net_gluon.data.video_files import is_video_path
-from a2net_gluon.data.videos import LazyVideo
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.files import AnyPath
 from a2net_gluon.networks.description import Description
 
-__all__ = ["FileViews", "check_kind", "crops_of", "find_samples", "graph_input", "sample_count", "views_of"]
+__all__ = ["crops_of", "find_samples", "graph_input", "sample_count"]
 
 DIGITS = 32  # embedded images, used where no files are named
 MOVING_DIGITS = 4  # the same for clips: as many frames as those
-
-
-class FileViews(Protocol):
-    """The views of each of several files."""
-
-    def views(self, number: int) -> Iterator[np.ndarray]:
-        """Yield the samples that file `number` is judged by; `DecodeError` if it cannot be read."""
-        ...
-
-
-class _ImageViews:
-    """The centre crop of each image file."""
-
-    def __init__(self, paths: Sequence[AnyPath], preprocessing: Preprocessing) -> None:
-        self._paths, self._preprocessing = paths, preprocessing
-
-    def views(self, number: int) -> Iterator[np.ndarray]:
-        yield self._preprocessing.centre_crop(read_image(self._paths[number]))
-
-
-class _VideoViews:
-    """Clips and crops of each video, as an evaluation takes them; the random ones depend on the video's number."""
-
-    def __init__(self, paths: Sequence[AnyPath], preprocessing: Preprocessing, grid: ViewGrid) -> None:
-        names = [os.fspath(path) for path in paths]
-        sampling = Sampling(preprocessing.frames or 1, preprocessing.stride)
-        videos = VideoSamples(names, [0] * len(names), [LazyVideo(name) for name in names], sampling)
-        self._preprocessing, self._samples = preprocessing, ViewSamples(videos, grid, central=False)
-
-    def views(self, number: int) -> Iterator[np.ndarray]:
-        count = len(self._samples.rows)
-        for view in range(number * count, (number + 1) * count):
-            frames = self._samples.read(view)
-            height, width = frames.shape[1:3]
-            place = self._samples.place(view, width, height)
-            yield np.stack([self._preprocessing.crop(frame, place) for frame in frames])
-
-
-def views_of(paths: Sequence[AnyPath], preprocessing: Preprocessing, grid: ViewGrid = ViewGrid()) -> FileViews:  # noqa: B008  (immutable)
-    """The views of image files, or for a network for clips those of videos that `grid` names."""
-    if preprocessing.frames is None:
-        return _ImageViews(paths, preprocessing)
-    return _VideoViews(paths, preprocessing, grid)
-
-
-def check_kind(paths: Iterable[AnyPath], preprocessing: Preprocessing, name: str) -> None:
-    """Raise a UsageError for a video where the network `name` takes images, or the reverse, as far as endings tell."""
-    for path in map(pathlib.Path, paths):
-        if preprocessing.frames is None and is_video_path(path):
-            raise UsageError(f"{path} is a video, {name} takes images: name images, or a network for clips")
-        if preprocessing.frames is not None and is_image(path):
-            raise UsageError(f"{path} is an image, {name} takes videos: name video files or folders of frames")
 
 
 def find_samples(names: Iterable[AnyPath], clips: bool) -> list[pathlib.Path]:
@@ -138,7 +86,7 @@ def crops_of(
         check_kind(paths, preprocessing, name)
         return _first_views(paths, views_of(paths, preprocessing), on_skip)
     frames = preprocessing.frames or 1
-    crops = _first_views(paths, _ImageViews(paths, preprocessing), on_skip)
+    crops = _first_views(paths, views_of(paths, dataclasses.replace(preprocessing, frames=None)), on_skip)
     count = len(crops) // frames
     if not count:
         raise UsageError(f"{len(crops)} images are no clip of {frames} frames: give more, or videos")

@@ -13,8 +13,9 @@ from scipy.special import softmax
 
 from a2net_gluon.data import Preprocessing, ViewGrid
 from a2net_gluon.data.decoding import DecodeError
+from a2net_gluon.data.file_views import FileViews, check_kind, views_of
 from a2net_gluon.deploy.forms import check_files, exported_files, load_form, written_forms
-from a2net_gluon.deploy.inputs import FileViews, check_kind, graph_input, views_of
+from a2net_gluon.deploy.inputs import graph_input
 from a2net_gluon.devices import check_contexts
 from a2net_gluon.errors import FailureError, UsageError, check_counts, reason_of
 from a2net_gluon.fields import with_defaults

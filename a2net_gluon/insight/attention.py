@@ -16,13 +16,13 @@ __all__ = ["AttentionProbe", "BlockAttention", "attention_maps"]
 
 @dataclasses.dataclass(frozen=True)
 class BlockAttention:
-    """Attention of one double attention block to one image.
+    """Attention of one double attention block to one image or clip.
 
     Attributes
     ----------
-    gathering_maps : ndarray (n, h, w)
+    gathering_maps : ndarray (n, h, w), or (n, t, h, w) for a clip
         Weights of the locations in each of the n descriptors; each map sums to 1 over the locations (Eq. 4).
-    distribution_maps : ndarray (h, w, n)
+    distribution_maps : ndarray (h, w, n), or (t, h, w, n) for a clip
         Weights of the n descriptors at each location; they sum to 1 over the descriptors (Eq. 5).
     """
 
@@ -31,7 +31,7 @@ class BlockAttention:
 
     @property
     def size(self) -> tuple[int, ...]:
-        """Height and width of the maps."""
+        """Height and width of the maps, for a clip (t, h, w)."""
         return self.gathering_maps.shape[1:]
 
     @property
@@ -41,20 +41,24 @@ class BlockAttention:
         A share is the mean of a descriptor's weight over the locations. It ranks maps better than their peaks do: a
         descriptor that no location receives changes nothing, however sharp its gathering map is.
         """
-        return self.distribution_maps.mean(axis=(0, 1))
+        return self.distribution_maps.reshape(-1, len(self.gathering_maps)).mean(axis=0)
 
-    def cell(self, x: float, y: float) -> tuple[int, int]:
-        """Return row and column of the location at relative position `x`, `y`, each from 0 to 1 from the top left."""
-        height, width = self.size
-        return min(int(y * height), height - 1), min(int(x * width), width - 1)
+    def cell(self, x: float, y: float) -> tuple[int, ...]:
+        """Return row and column of the location at relative position `x`, `y`, each from 0 to 1 from the top left.
 
-    def mixture(self, row: int, column: int) -> np.ndarray:
-        """Return the weights of all locations in the new features of one location: (h, w), sums to 1.
+        In a clip the location is in the middle of the time, whose number comes first: (t, row, column).
+        """
+        *times, height, width = self.size
+        middle = [time // 2 for time in times]
+        return (*middle, min(int(y * height), height - 1), min(int(x * width), width - 1))
+
+    def mixture(self, *cell: int) -> np.ndarray:
+        """Return the weights of all locations in the new features of one location: (h, w) or (t, h, w), sums to 1.
 
         It is the sum of all gathering maps, weighted by the location's distribution: the location's column of the
         relation matrix softmax(B)ᵀ softmax(V) of Eq. 7, which the left association never computes.
         """
-        return np.tensordot(self.distribution_maps[row, column], self.gathering_maps, axes=1)
+        return np.tensordot(self.distribution_maps[cell], self.gathering_maps, axes=1)
 
 
 class AttentionProbe:
@@ -94,11 +98,11 @@ class AttentionProbe:
         return logits, dict(zip(self._maps, maps))
 
     def look(self, x: mx.nd.NDArray) -> tuple[np.ndarray, dict[str, BlockAttention]]:
-        """Run the network on one image.
+        """Run the network on one image or clip.
 
         Parameters
         ----------
-        x : NDArray (1, 3, h, w)
+        x : NDArray (1, 3, h, w) or (1, 3, t, h, w)
 
         Returns
         -------
@@ -116,7 +120,7 @@ class AttentionProbe:
         }
 
     def _size(self, prefix: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return height and width of a block's maps: those of the convolution whose output the softmax flattens."""
+        """Return the size of a block's maps: that of the convolution whose output the softmax flattens."""
         flat = self._maps[prefix + GATHERING_MAPS].get_children()
         return flat.get_children()[0].infer_shape(data=shape)[1][0][2:]
 

@@ -15,7 +15,8 @@ from a2net_gluon import get_model
 from a2net_gluon.data import Preprocessing
 from a2net_gluon.insight import AttentionProbe, attention_maps
 from a2net_gluon.insight.attention import BlockAttention
-from a2net_gluon.insight.attention_sheet import DPI, WIDTH, draw_sheet
+from a2net_gluon.insight.attention_canvas import DPI, WIDTH
+from a2net_gluon.insight.attention_sheet import draw_sheet
 from a2net_gluon.networks.description import Description
 from tests.helpers.commands import SMALL, call, error
 from tests.helpers.processes import ROOT
