@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import typing
 import warnings
@@ -10,7 +9,7 @@ import warnings
 import mxnet as mx
 
 from a2net_gluon.devices import check_contexts
-from a2net_gluon.errors import UsageError, check_counts
+from a2net_gluon.errors import check_counts
 from a2net_gluon.networks.base import Network, Placement
 from a2net_gluon.networks.catalog import find_network, input_shape, list_models
 from a2net_gluon.networks.contexts import choose_context, context_factory
@@ -19,7 +18,7 @@ from a2net_gluon.networks.spelling import suggest_keywords
 from a2net_gluon.networks.store import MODEL_FOLDER, find_weights
 from a2net_gluon.networks.weights import ParameterFile
 
-__all__ = ["get_model", "input_shape", "list_models", "register_with_gluoncv"]
+__all__ = ["get_model", "input_shape", "list_models"]
 
 
 @suggest_keywords
@@ -134,21 +133,3 @@ def _load(net: Network, file: ParameterFile, classes: int, contexts: list[mx.Con
             "layer, which starts at random",
             stacklevel=4,  # the line that calls get_model, past its decorator
         )
-
-
-def register_with_gluoncv() -> None:
-    """Register the names of this package in ``gluoncv.model_zoo.get_model``.
-
-    Raises
-    ------
-    UsageError
-        If gluoncv cannot be imported, with the reason.
-    """
-    try:
-        from gluoncv.model_zoo import model_zoo
-    except (ImportError, RuntimeError) as error:
-        # GluonCV 0.10.5 refuses to load beside torch >= 2, with a RuntimeError about "legacy torch".
-        fix = "use an environment without torch" if "torch" in str(error) else "pip install gluoncv"
-        raise UsageError(f"gluoncv cannot be imported here ({' '.join(str(error).split())}): {fix}") from None
-    for name in list_models():
-        model_zoo._models[name] = functools.partial(get_model, name)
