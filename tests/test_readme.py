@@ -11,6 +11,7 @@ import pytest
 from a2net_gluon import options
 from tests.helpers.processes import ROOT
 
+PACKED = ["written: 2 videos in packed/train.rec", "written: 3 videos in smaller", "ok   bad list: 0 of 3 videos"]
 # Pages whose ``bash`` and ``python`` blocks run here, in order, in one folder for each page, with what they print.
 PAGES = {
     "README.md": ["of 360 images", "of 360 clips"],
@@ -19,7 +20,7 @@ PAGES = {
     "docs/evaluate-and-deploy.md": ["of 360 images", '"cat"'],
     "docs/networks.md": ["7718608", "32,982,216", "none unexpected"],
     "docs/pretrained.md": ["29 inflated"],
-    "docs/videos.md": ["40 (4, 48, 64, 3)", "{'missing.avi': 'No such file or directory'}"],
+    "docs/videos.md": ["40 (4, 48, 64, 3)", "{'missing.avi': 'No such file or directory'}", *PACKED],
 }
 # Pages whose blocks need something that another test prepares.
 ELSEWHERE = {"docs/attention.md": "tests/insight/test_attention.py", "docs/module.md": "tests/test_symbols.py"}
