@@ -128,7 +128,7 @@ def test_not_a_single_readable_image(capsys, params, image_folder, tmp_path):
         capsys, 1, "evaluate", SMALL, "--params", params, "--data-dir", image_folder, "-j", 1
     )
     export = ("export", SMALL, "--params", params, "--output", tmp_path / "new" / "pets", "--images", image_folder)
-    assert "not an image OpenCV can decode; none of 22 images can be read: name others" in error(capsys, 1, *export)
+    assert "not an image OpenCV can decode; none of 22 files can be read: name others" in error(capsys, 1, *export)
     flags = ("--model", SMALL, "--data-dir", image_folder, "--batch-size", 4, "--save-dir", tmp_path / "new")
     assert "12 consecutive images cannot be read" in error(capsys, 1, *TRAIN, *flags)
     assert not (tmp_path / "new" / "best.params").exists()
@@ -192,9 +192,8 @@ TRAIN = ("train", "--num-epochs", "2", "--warmup-epochs", "0", "-j", "1")
         ((*TRAIN_VIDEO, "--use-rec"), "--use-rec needs --rec-val FILE"),
         ((*TRAIN_VIDEO, "--use-rec", "--native-reader"), "unrecognized arguments: --native-reader"),
         ((*TRAIN_VIDEO, "--use-rec", "--data-dir", "x"), "--data-dir and --use-rec both name the data"),
-        (("export", "resnet26_3d", "--pixels", "--output", "x"), "resnet26_3d takes clips: pixels is for images"),
         (("export", "resnet26_3d", "--images", CAT, "--output", "x"), "1 images are no clip of 16 frames: give more"),
-        (("attention", CAT, "--model", "resnet26_3d", "--output", "x"), "resnet26_3d takes clips"),
+        (("attention", CAT, "--model", "a2net_resnet26_3d", "--output", "x"), "takes videos"),
     ],
 )
 def test_wrong_use(capsys, arguments, message, tmp_path, monkeypatch):
