@@ -119,6 +119,24 @@ def test_folders_of_frames_are_packed_too(tmp_path):
     np.testing.assert_array_equal(read, as_jpegs(moving_frames(12), SMALL))
 
 
+def test_real_clips(real_data, tmp_path):
+    """Kinetics, UCF-101, and a file that declares more frames than it holds."""
+    paths = sorted(real_data("video_clips.tar").iterdir())
+    (tmp_path / "val" / "real").mkdir(parents=True)
+    for path in paths:
+        (tmp_path / "val" / "real" / path.name).symlink_to(path)
+    pack_clips(dataset_of(tmp_path), tmp_path / "packed", resize=64, workers=1)
+    records = clip_record_dataset(None, RecordFile(tmp_path / "packed" / "val.rec"), SAMPLING).validation
+    assert len(records.videos) == len(paths) == 5
+    for path, video in zip(paths, records.videos):
+        frames = decode_in_order(path)
+        assert video.length() == len(frames)
+        wanted = np.arange(len(frames))[:: max(len(frames) // 9, 1)]
+        read = video.read(wanted)
+        assert min(read.shape[1:3]) == 64
+        np.testing.assert_array_equal(read, as_jpegs(frames[wanted], (read.shape[2], read.shape[1])))
+
+
 def test_damaged_videos_are_named_and_left_out(tmp_path, capsys):
     folder = make_video_folder(tmp_path / "videos")
     hidden = folder / "train" / "dog" / "shot 1.mp4"  # 41 frames; no packet tells of the hole

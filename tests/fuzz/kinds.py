@@ -119,6 +119,20 @@ def records(rng, material):
     return Case(words, {**files, **more}, twice=words[1] == "evaluate")
 
 
+_CLIPS = ("train-video", "--model", f"{MODEL}_3d", "--clip-length", "2", "--frame-interval", "1", "--input-size", "8")
+_CLIPS = (*_CLIPS, "--batch-size", "1", "-j", "1", "--rec-train", "clips/val.rec", "--rec-val", "clips/val.rec")
+
+
+def clips(rng, material):
+    """Records of videos, and their indices."""
+    files = dict(material.clips)
+    name = pick(rng, ("clips/val.rec", "clips/val.rec", "clips/val.idx"))
+    values = (b"\x00" * 4, b"\xff" * 4, b"\xff\xff\xff\x7f", b"\x0a\x23\xd7\xce", b"A2CLIPS\x01", b"1\t0\n")
+    files[name] = mutated(rng, files[name], values)
+    words = pick(rng, (("a2net", *_CLIPS, "--test-io"), ("a2net", "check", *_CLIPS, "--bad-list", "bad.tsv")))
+    return Case(words, files, tells_each=words[1] == "check")
+
+
 # Parameters and graphs
 
 
@@ -177,5 +191,5 @@ def store(rng, material):
 
 KINDS = {
     kind.__name__: kind
-    for kind in (options, recipes, descriptions, runs, images, records, parameters, graphs, onnx, hosts, store)
+    for kind in (options, recipes, descriptions, runs, images, records, clips, parameters, graphs, onnx, hosts, store)
 }

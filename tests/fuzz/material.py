@@ -41,6 +41,8 @@ class Material(typing.NamedTuple):
         ``data/``, an image folder.
     records : dict
         The same images as ``train.*`` and ``val.*``.
+    clips : dict
+        The images as frames of videos, packed as ``clips/val.*``.
     run : dict
         ``run/``: two of the three epochs of a run.
     finished : dict
@@ -53,6 +55,7 @@ class Material(typing.NamedTuple):
 
     data: Files
     records: Files
+    clips: Files
     run: Files
     finished: Files
     export: Files
@@ -73,6 +76,9 @@ def make_material(zygote, folder):
     records = {}
     for part in ("train", "val"):
         records.update(call(data, "a2net", "pack", f"data/{part}", part))
+    frames = {name.replace("/val/", "/val/shots/"): data[name] for name in data if "/val/" in name}
+    clips = call(frames, "a2net", "pack-clips", "clips", "--data-dir", "data", "-j", "1")
+    clips = {name: content for name, content in clips.items() if name.startswith("clips/")}
     start = ("a2net", *START, "--data-dir", "data", "--save-dir", "run", "--num-epochs")
     run = call(data, *start, str(EPOCHS - 1))
     last = f"run/checkpoints/epoch-{EPOCHS:04}"
@@ -80,7 +86,7 @@ def make_material(zygote, folder):
     finished = {name: finished[name] for name in ("run/best.params", f"{last}/net.params", f"{last}/optimizer.params")}
     options = ("--params", "run/best.params", "--output", "x", "--input-size", "8", "--onnx", "--optimize")
     export = call(run, "a2net", "export", MODEL, *options)
-    return Material(data, records, run, finished, export, call({}, "python", _STATES))
+    return Material(data, records, clips, run, finished, export, call({}, "python", _STATES))
 
 
 def _image_folder():

@@ -40,6 +40,19 @@ def test_length_in_iterations(capsys, image_folder):
     assert "learning rate 0.125 in step 1, 0.25 after the warm-up" in text
 
 
+def test_every_image_is_read_for_the_list_of_bad_ones(capsys, image_folder, tmp_path):
+    odd = image_folder / "train" / "cat" / "0\t\x1b.jpg"
+    odd.write_bytes(b"no image")
+    (image_folder / "val" / "dog" / "4.jpg").write_bytes(b"")
+    flags = ("--data-dir", image_folder, *SMALL, "--save-dir", tmp_path / "run", "--bad-list", tmp_path / "bad.tsv")
+    text = findings(capsys, 1, *flags)
+    assert f"FAIL bad list: 2 of 23 images cannot be read; written: {tmp_path}/bad.tsv" in text
+    assert (tmp_path / "bad.tsv").read_text(encoding="utf-8").splitlines() == [
+        f"{image_folder}/train/cat/0\\t\\x1b.jpg\tnot an image OpenCV can decode",
+        f"{image_folder}/val/dog/4.jpg\tempty file",
+    ]
+
+
 def test_images_with_problems(capsys, image_folder):
     (image_folder / "train" / "cat" / "0.jpg").write_bytes(b"no image")
     text = findings(capsys, 0, "--data-dir", image_folder, *SMALL, "--input-size", 48)
