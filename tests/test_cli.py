@@ -193,7 +193,10 @@ TRAIN = ("train", "--num-epochs", "2", "--warmup-epochs", "0", "-j", "1")
         ((*TRAIN_VIDEO, "--use-rec", "--native-reader"), "unrecognized arguments: --native-reader"),
         ((*TRAIN_VIDEO, "--use-rec", "--data-dir", "x"), "--data-dir and --use-rec both name the data"),
         (("export", "resnet26_3d", "--images", CAT, "--output", "x"), "1 images are no clip of 16 frames: give more"),
-        (("attention", CAT, "--model", "a2net_resnet26_3d", "--output", "x"), "takes videos"),
+        (
+            ("attention", CAT, "--model", "resnet26_3d", "--output", "x"),
+            "cat.jpg is an image, resnet26_3d takes videos",
+        ),
     ],
 )
 def test_wrong_use(capsys, arguments, message, tmp_path, monkeypatch):

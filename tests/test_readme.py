@@ -91,6 +91,9 @@ def test_commands_for_other_machines_parse(line):
     words = shlex.split(line)
     if words[:2] == ["a2net", "launch"]:
         words = options.parse_launch(words[2:]).command
+    if words[0] == "a2net":
+        getattr(options, f"parse_{words[1]}")(words[2:])
+        return
     start = words.index("python")
     assert words[start + 1] == "train_imagenet.py"
     options.parse_training(words[start + 2 :]).training.resolved()

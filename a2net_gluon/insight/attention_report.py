@@ -113,9 +113,9 @@ def write_reports(
     FailureError
         If the folder cannot be written, or the network's values are not finite.
     """
+    check_kind(files, description.preprocessing, description.model)
     probe = AttentionProbe(net)
     chosen = _choose(description, probe.blocks, blocks)
-    check_kind(files, description.preprocessing, description.model)
     targets = _targets(files, pathlib.Path(folder))
     folder_for_output(folder)
     views = views_of(files, description.preprocessing)
