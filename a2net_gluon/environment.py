@@ -236,12 +236,21 @@ def preload_cuda_libraries() -> None:
             ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
 
 
+def omit_subgraph_messages() -> None:
+    """Keep MXNet from printing that oneDNN's operators are used, unless the user has set whether it does.
+
+    MXNet reads the variable once, when the first symbol is bound.
+    """
+    os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
+
+
 def prepare() -> None:
     """Prepare this process for mxnet; quick, silent, and safe to call twice."""
     set_thread_count()
     limit_spinning()
     share_temporary_space()
     limit_images()
+    omit_subgraph_messages()
     choose_blas_kernels()
     make_numpy_usable()
     preload_cuda_libraries()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import functools
-import os
 import pathlib
 from typing import Any, Callable, Iterable, NamedTuple
 
@@ -130,7 +129,6 @@ def load_form(prefix: AnyPath, form: str = "symbol", ctx: mx.Context | None = No
 
 def load_module(prefix: AnyPath) -> Forward:
     """Load the form "symbol" with MXNet's Module, on the CPU; return a function like that of `load_form`."""
-    os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")  # no message about oneDNN for every bind
     symbol_file, params_file, _ = exported_files(prefix)
     symbol, arrays = read_symbol(symbol_file), read_arrays(params_file)
     arguments, auxiliary = (
