@@ -272,13 +272,11 @@ def pack_clips(arguments: Arguments, prog: str) -> None:
     """pack videos in a form that is read faster"""
     command = options.parse_pack_clips(arguments, prog)
     data, folder, workers = command.data, command.output, command.workers
-    from a2net_gluon.data import Sampling, clip_packing, video_decoding, video_lists, videos
+    from a2net_gluon.data import Sampling, clip_packing, video_datasets, video_decoding, video_lists
 
     if command.reencode:
         video_decoding.check_decoder("av")
-    train, val = videos.find_lists(data.path, data.train_list, data.val_list, data.ucf_split)
-    kept = videos.index_files(data.path, data.train_list, data.val_list)
-    dataset = videos.video_dataset(train, val, Sampling(1, 1), kept, str(data.path), workers, say)
+    dataset = video_datasets.open_videos(data, Sampling(1, 1), workers=workers, tell=say)
     if command.reencode:
         from a2net_gluon.data.reencoding import reencode_videos
 

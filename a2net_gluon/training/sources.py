@@ -26,7 +26,7 @@ from a2net_gluon.data import (
 )
 from a2net_gluon.data.records import class_names
 from a2net_gluon.data.samples import OnSkip
-from a2net_gluon.data.videos import find_lists, index_files, video_dataset
+from a2net_gluon.data.video_datasets import open_videos
 from a2net_gluon.errors import UsageError
 from a2net_gluon.settings import (
     Data,
@@ -96,7 +96,9 @@ def open_source(
         return NativeSource(train, val, names, **reading)
     sampling = Sampling(preprocessing.frames or 1, preprocessing.stride)
     if isinstance(data, Videos):
-        dataset = _video_dataset(data, training is not None, classes, sampling, options.workers or 0, tell)
+        dataset = _of_classes(open_videos(data, sampling, training is None, classes, options.workers or 0, tell), data)
+        if training and dataset.training is None:
+            raise UsageError(f"{data.path}: no training videos: name --train-list FILE, or put them in train/<class>/")
     else:
         dataset = _dataset(data, training is not None, classes, sampling)
     if isinstance(options, Evaluation) and isinstance(dataset.validation, VideoSamples):
@@ -122,22 +124,6 @@ def _of_classes(dataset: Dataset, data: Data) -> Dataset:
     if data.classes not in (None, len(dataset.classes)):
         raise UsageError(f"--classes is {data.classes}, the data have {len(dataset.classes)}: leave --classes out")
     return dataset
-
-
-def _video_dataset(
-    data: Videos,
-    training: bool,
-    classes: typing.Sequence[str] | None,
-    sampling: Sampling,
-    workers: int,
-    tell: typing.Callable[[str], object],
-) -> Dataset:
-    train, val = find_lists(data.path, data.train_list, data.val_list, data.ucf_split, classes)
-    if training and train is None:
-        raise UsageError(f"{data.path}: no training videos: name --train-list FILE, or put them in train/<class>/")
-    kept = index_files(data.path, data.train_list, data.val_list)
-    dataset = video_dataset(train if training else None, val, sampling, kept, str(data.path), workers, tell)
-    return _of_classes(dataset, data)
 
 
 def _image_files(data: Records, training: bool) -> tuple[RecordFile | None, RecordFile]:

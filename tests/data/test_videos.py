@@ -6,7 +6,8 @@ import pytest
 
 from a2net_gluon.data import Sampling
 from a2net_gluon.data.decoding import DecodeError
-from a2net_gluon.data.videos import FrameFolder, find_lists, open_video, video_dataset
+from a2net_gluon.data.video_datasets import find_lists, video_dataset
+from a2net_gluon.data.videos import FrameFolder, open_video
 from a2net_gluon.errors import FailureError, UsageError
 from tests.helpers.videos import decode_in_order, moving_frames, write_video
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from a2net_gluon.data import Sampling
-from a2net_gluon.data.videos import find_lists, index_files, video_dataset
+from a2net_gluon.data.video_datasets import find_lists, index_files, video_dataset
 from tests.helpers.videos import moving_frames, write_video
 
 COUNTS = {"train": (7, 40, 23), "val": (31, 12)}  # frames of the videos of each class
