@@ -8,7 +8,7 @@ import pytest
 
 import a2net_gluon as a2
 from a2net_gluon import settings
-from a2net_gluon.data import SampleSource
+from a2net_gluon.data import SampleSource, digits, moving_digits
 from a2net_gluon.errors import InterruptedRunError
 from tests.helpers.jobs import Job
 from tests.helpers.processes import start, wait_until
@@ -49,10 +49,12 @@ def stop_after(monkeypatch, epoch, batches):
     monkeypatch.setattr(SampleSource, "train", train)
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A run of two epochs that is not stopped."""
-    return a2.train(moving(tmp_path_factory.mktemp("whole"), "run", epochs=2))
+@pytest.fixture
+def few_digits(monkeypatch):
+    """320 training and 80 validation clips: ten batches an epoch."""
+    images, labels = digits.load_digits()
+    monkeypatch.setattr(moving_digits, "load_digits", lambda: (images[:400], labels[:400]))
+    monkeypatch.setattr(moving_digits, "TRAIN_COUNT", 320)
 
 
 def assert_same_end(resumed, whole):
@@ -64,9 +66,9 @@ def assert_same_end(resumed, whole):
     assert (resumed.folder / "best.params").read_bytes() == (whole.folder / "best.params").read_bytes()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("epoch", "batches"), [(1, 7), (2, 30)])
-def test_stopped_in_an_epoch_of_clips_ends_like_a_run_that_was_not(whole, tmp_path, monkeypatch, epoch, batches):
+@pytest.mark.parametrize(("epoch", "batches"), [(1, 7), (2, 3)])
+def test_stopped_in_an_epoch_of_clips_ends_like_a_run_that_was_not(few_digits, tmp_path, monkeypatch, epoch, batches):
+    whole = a2.train(moving(tmp_path, "whole", epochs=2))
     with monkeypatch.context() as patch:
         stop_after(patch, epoch, batches)
         with pytest.raises(InterruptedRunError):
@@ -76,26 +78,33 @@ def test_stopped_in_an_epoch_of_clips_ends_like_a_run_that_was_not(whole, tmp_pa
 
 
 @pytest.mark.slow
-def test_killed_in_an_epoch_of_clips_ends_like_a_run_that_was_not(whole, tmp_path):
-    flags = ("--num-epochs", 2, "--input-size", 16, "--clip-length", 4, "--log-interval", 5)
-    process = start(*flags, "--save-dir", tmp_path / "killed", script="train_video.py", stdout=subprocess.DEVNULL)
+def test_killed_in_an_epoch_of_clips_ends_like_a_run_that_was_not(tmp_path):
+    length = {"iterations": 56, "schedule": settings.Schedule(warmup_iterations=4)}  # one epoch of 44 batches, and 12
+    whole = a2.train(moving(tmp_path, "whole", **length))
+    flags = ("--num-iterations", 56, "--warmup-iterations", 4, "--input-size", 16, "--clip-length", 4)
+    words = (*flags, "--log-interval", 2, "--save-dir", tmp_path / "killed")
+    process = start(*words, script="train_video.py", stdout=subprocess.DEVNULL)
     log = tmp_path / "killed" / "log.txt"
     try:
-        assert wait_until(lambda: log.exists() and "epoch 2/2 batch 10/" in log.read_text(), process)
+        assert wait_until(lambda: log.exists() and "epoch 2/2 batch 4/" in log.read_text(), process)
     finally:
         process.kill()
         process.wait(60)
-    resumed = a2.train(moving(tmp_path, "killed", epochs=2, run=settings.Run(resume=True)))
+    resumed = a2.train(moving(tmp_path, "killed", **length, run=settings.Run(resume=True)))
     assert_same_end(resumed, whole)
 
 
 # BN's statistics are those of a device's part of a batch, so they differ by design: here they are kept as they are.
-ALIKE = {"optimization": settings.Optimization(norm="frozen", lr=0.001), "epochs": 1}
+ALIKE = {
+    "optimization": settings.Optimization(norm="frozen", lr=0.001),
+    "iterations": 2,
+    "schedule": settings.Schedule(warmup_iterations=0),
+}
 
 
 @pytest.fixture(scope="module")
 def one_context(tmp_path_factory):
-    """Parameters that one context has after an epoch of clips, in three steps."""
+    """Parameters that one context has after two steps."""
     run = tmp_path_factory.mktemp("one")
     return last_parameters(a2.train(moving(run, "run", **ALIKE, batch_size=400)).folder)
 
@@ -108,10 +117,10 @@ def test_two_contexts_train_on_clips_like_one(one_context, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_train_on_clips_like_one(one_context, tmp_path):
-    flags = ("--num-epochs", 1, "--input-size", 16, "--clip-length", 4, "--norm", "frozen", "--lr", 0.001)
+    flags = ("--num-iterations", 2, "--input-size", 16, "--clip-length", 4, "--norm", "frozen", "--lr", 0.001)
     train = (sys.executable, "train_video.py", *flags, "--batch-size", 200, "--kv-store", "dist_sync")
     launch = (sys.executable, "-m", "a2net_gluon", "launch", "-n", 2, "-s", 1, "--log-dir", tmp_path / "logs", "--")
-    code, output = Job(*launch, *train, "--warmup-epochs", 0, "--save-dir", tmp_path / "run").end()
+    code, output = Job(*launch, *train, "--warmup-iterations", 0, "--save-dir", tmp_path / "run").end()
     assert code == 0, output
     assert output.count("(360 of 360 clips)") == 1  # sharded, and each counted once
     assert difference(one_context, last_parameters(tmp_path / "run")) < 1e-6
