@@ -46,5 +46,5 @@ def test_all_images_of_an_export_are_counted(commands, capsys, monkeypatch, tmp_
     """A batch holds 16 of them, but all are in memory as pixels and as numbers."""
     monkeypatch.setattr("a2net_gluon.devices.available_memory", lambda: 50_000_000)
     _, (arguments, advice), _ = commands
-    assert "none of 1 images can be read" in error(capsys, 1, *arguments)
+    assert "none of 1 files can be read" in error(capsys, 1, *arguments)
     assert advice in error(capsys, 2, *arguments, *([tmp_path / "bad.png"] * 3000))
