@@ -92,11 +92,12 @@ def test_commands_for_other_machines_parse(line):
     if words[:2] == ["a2net", "launch"]:
         words = options.parse_launch(words[2:]).command
     if words[0] == "a2net":
-        getattr(options, f"parse_{words[1]}")(words[2:])
+        name = {"evaluate": "evaluation"}.get(words[1], words[1].replace("-", "_"))
+        getattr(options, f"parse_{name}")(words[2:])
         return
     start = words.index("python")
-    assert words[start + 1] == "train_imagenet.py"
-    options.parse_training(words[start + 2 :]).training.resolved()
+    kind = {"train_imagenet.py": options.FOR_IMAGES, "train_video.py": options.FOR_CLIPS}[words[start + 1]]
+    options.parse_training(words[start + 2 :], None, kind).training.resolved()
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
