@@ -69,10 +69,9 @@ def _train(command: options.TrainingCommand) -> None:
 def check(arguments: Arguments, prog: str) -> int:
     """check data, devices and disk before a long run"""
     kinds = {"train": options.FOR_IMAGES, "train-video": options.FOR_CLIPS}
-    kind = arguments[0] if arguments and arguments[0] in kinds else "train"
-    rest = arguments[1:] if arguments[:1] == [kind] else arguments
+    kind = kinds.get(arguments[0]) if arguments else None
     try:
-        command = options.parse_check(rest, prog, kinds[kind])
+        command = options.parse_check(arguments[1:] if kind else arguments, prog, kind or options.FOR_IMAGES)
     except UsageError as error:  # settings that contradict each other
         say(f"FAIL options and data: {error}")
         return 1

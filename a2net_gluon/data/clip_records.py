@@ -18,7 +18,7 @@ import typing
 
 import numpy as np
 
-from a2net_gluon.data.clips import Sampling, VideoSamples
+from a2net_gluon.data.clips import Sampling, VideoSamples, clip_of
 from a2net_gluon.data.decoding import DecodeError, decode
 from a2net_gluon.data.recordio import CLIPS, MAGIC, WORD
 from a2net_gluon.data.records import RecordFile, class_names
@@ -94,10 +94,7 @@ class PackedVideo:
         if not 0 <= min(numbers) <= max(numbers) < len(rows):
             raise DecodeError(f"has {len(rows)} frames; frame {max(numbers)} is wanted")
         frames = {int(number): self._frame(int(number), *map(int, rows[number])) for number in np.unique(numbers)}
-        clip = [frames[int(number)] for number in numbers]
-        if len({frame.shape for frame in clip}) > 1:
-            raise DecodeError("its frames differ in size")
-        return np.stack(clip)
+        return clip_of(frames, numbers)
 
     def frames(self) -> typing.Iterator[np.ndarray]:
         """All frames in order; `DecodeError` if one is damaged."""

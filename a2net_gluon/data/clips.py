@@ -11,9 +11,17 @@ import typing
 
 import numpy as np
 
+from a2net_gluon.data.decoding import DecodeError
 from a2net_gluon.data.samples import Labels
 
-__all__ = ["Sampling", "Video", "VideoSamples"]
+__all__ = ["Sampling", "Video", "VideoSamples", "clip_of"]
+
+
+def clip_of(frames: typing.Mapping[int, np.ndarray], numbers: typing.Iterable[int]) -> np.ndarray:
+    """Stack the frames (h, w, 3) with these numbers as a clip (t, h, w, 3); `DecodeError` if frames differ in size."""
+    if len({frame.shape for frame in frames.values()}) > 1:
+        raise DecodeError("its frames differ in size")
+    return np.stack([frames[int(number)] for number in numbers])
 
 
 class Video(typing.Protocol):

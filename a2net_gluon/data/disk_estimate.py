@@ -1,4 +1,4 @@
-"""What a form of a data set of videos will take on the disk, told before it is written."""
+"""Estimates of the disk space that packed videos take, made before they are written."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ __all__ = ["Checked", "check_all"]
 
 
 class Checked(typing.NamedTuple):
-    """What was found out about a sample.
+    """The result of the check of a sample.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Checked(typing.NamedTuple):
 
 
 def check_all(samples: Samples, workers: int = 0, title: str = "") -> typing.Iterator[Checked]:
-    """Yield what is found out about each sample, in order, and show the progress on a terminal.
+    """Yield the result for each sample, in order, and show the progress on a terminal.
 
     Every frame of a video is decoded: damage between the first and the last frame is found in no other way.
 

@@ -14,6 +14,7 @@ import typing
 
 import numpy as np
 
+from a2net_gluon.data.clips import clip_of
 from a2net_gluon.data.decoding import DecodeError
 from a2net_gluon.data.video_index import Survey, VideoIndex
 from a2net_gluon.errors import UsageError, reason_of
@@ -81,13 +82,7 @@ def read_frames(
         found = _sound(module.survey(path, thorough=True))
         _check_length(found, wanted)
         raise DecodeError(_CHANGED)
-    shape = frames[wanted[0]].shape
-    if any(frame.shape != shape for frame in frames.values()):
-        raise DecodeError("its frames differ in size")
-    clip = np.empty((len(numbers), *shape), np.uint8)
-    for place, number in enumerate(numbers):
-        clip[place] = frames[number]
-    return clip
+    return clip_of(frames, numbers)
 
 
 def all_frames(

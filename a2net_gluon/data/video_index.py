@@ -1,4 +1,4 @@
-"""What must be known about a video to read frames of it by number: how many it has, and where reading can begin."""
+"""Indexes of videos: the number of frames, and the keyframes from which they can be read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _APART = 24  # frames between two keyframes of an index: fewer take no longer to
 
 @dataclasses.dataclass(frozen=True)
 class VideoIndex:
-    """How many frames a video has, and the keyframes from which it can be read.
+    """The number of frames of a video, and the keyframes from which it can be read.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class VideoIndex:
 
 @dataclasses.dataclass(frozen=True)
 class Survey:
-    """What a decoder has found in a video file.
+    """The findings of a decoder about a video file.
 
     Attributes
     ----------

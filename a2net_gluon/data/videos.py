@@ -9,7 +9,7 @@ import typing
 
 import numpy as np
 
-from a2net_gluon.data.clips import Video
+from a2net_gluon.data.clips import Video, clip_of
 from a2net_gluon.data.decoding import DecodeError
 from a2net_gluon.data.folder import read_image
 from a2net_gluon.data.video_decoding import all_frames, index_video, read_frames
@@ -88,10 +88,7 @@ class FrameFolder:
         """Read frames by number; `DecodeError` if one is damaged, or has another size than the others."""
         files = self._frames()
         frames = {int(number): self._read(files[number]) for number in np.unique(numbers)}
-        clip = [frames[int(number)] for number in numbers]
-        if len({frame.shape for frame in clip}) > 1:
-            raise DecodeError("its frames differ in size")
-        return np.stack(clip)
+        return clip_of(frames, numbers)
 
     def frames(self) -> typing.Iterator[np.ndarray]:
         """All frames in order; `DecodeError` if one is damaged."""

@@ -1,4 +1,4 @@
-"""Where attention maps are drawn: a figure that is filled from the top, one scale of colours, and their key."""
+"""The canvas of attention maps: a figure that is filled from the top, one colour scale, and its key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network can take from the parameters of another one: which by name and shape, and as what values."""
+"""Transfer of parameters between networks: which ones fit by name and shape, and the values that are taken."""
 
 from __future__ import annotations
 

@@ -95,32 +95,34 @@ def open_source(
         names = class_names(classes or data.classes, [file for file in (train, val) if file is not None])
         return NativeSource(train, val, names, **reading)
     sampling = Sampling(preprocessing.frames or 1, preprocessing.stride)
-    if isinstance(data, Videos):
-        dataset = _of_classes(open_videos(data, sampling, training is None, classes, options.workers or 0, tell), data)
-        if training and dataset.training is None:
-            raise UsageError(f"{data.path}: no training videos: name --train-list FILE, or put them in train/<class>/")
-    else:
-        dataset = _dataset(data, training is not None, classes, sampling)
+    dataset = _dataset(data, training is not None, classes, sampling, options.workers or 0, tell)
     if isinstance(options, Evaluation) and isinstance(dataset.validation, VideoSamples):
         dataset = dataset._replace(validation=ViewSamples(dataset.validation, ViewGrid.of(options.views)))
     return SampleSource(dataset, on_skip=on_skip, **reading)
 
 
-def _dataset(data: Data, training: bool, classes: typing.Sequence[str] | None, sampling: Sampling) -> Dataset:
+def _dataset(
+    data: Data,
+    training: bool,
+    classes: typing.Sequence[str] | None,
+    sampling: Sampling,
+    workers: int,
+    tell: typing.Callable[[str], object],
+) -> Dataset:
     if isinstance(data, PackedClips):
         return clip_record_dataset(*_record_files(data, training), sampling, classes or data.classes)
     if isinstance(data, Records):
         return record_dataset(*_image_files(data, training), classes=classes or data.classes)
     if isinstance(data, ImageFolder):
         dataset = folder_dataset(data.path, training, classes)
+    elif isinstance(data, Videos):
+        dataset = open_videos(data, sampling, not training, classes, workers, tell)
+        if training and dataset.training is None:
+            raise UsageError(f"{data.path}: no training videos: name --train-list FILE, or put them in train/<class>/")
     elif isinstance(data, MovingDigits):
         dataset = moving_digits_dataset(sampling, training)
     else:
         dataset = digits_dataset(training)
-    return _of_classes(dataset, data)
-
-
-def _of_classes(dataset: Dataset, data: Data) -> Dataset:
     if data.classes not in (None, len(dataset.classes)):
         raise UsageError(f"--classes is {data.classes}, the data have {len(dataset.classes)}: leave --classes out")
     return dataset
