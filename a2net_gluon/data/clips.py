@@ -12,9 +12,13 @@ import typing
 import numpy as np
 
 from a2net_gluon.data.decoding import DecodeError
+from a2net_gluon.data.preprocessing import Preprocessing
 from a2net_gluon.data.samples import Labels
+from a2net_gluon.settings.network import FRAME_ORDERS
 
 __all__ = ["Sampling", "Video", "VideoSamples", "clip_of"]
+
+_ORDER = 3  # what a random number is drawn for; `a2net_gluon.data.views` has the smaller numbers
 
 
 def clip_of(frames: typing.Mapping[int, np.ndarray], numbers: typing.Iterable[int]) -> np.ndarray:
@@ -58,10 +62,18 @@ class Sampling:
         Length of a clip.
     stride : int
         Distance in the video from one frame of a clip to the next.
+    order : {"forward", "shuffled"}
+        Forward: as in the video; shuffled: the same frames in an order that is drawn for each clip.
     """
 
     frames: int
     stride: int
+    order: str = FRAME_ORDERS[0]
+
+    @classmethod
+    def of(cls, preprocessing: Preprocessing) -> Sampling:
+        """The frames of a network's input: for a network for images a single one."""
+        return cls(preprocessing.frames or 1, preprocessing.stride, preprocessing.order)
 
     @property
     def span(self) -> int:
@@ -70,19 +82,25 @@ class Sampling:
 
     def random(self, length: int, rng: np.random.Generator) -> np.ndarray:
         """Frame numbers of a clip that starts anywhere, the last possible start included."""
-        return self._numbers(length, int(rng.integers(self._starts(length))))
+        return self._numbers(length, int(rng.integers(self._starts(length))), rng)
 
-    def even(self, length: int, clip: int = 0, clips: int = 1) -> np.ndarray:
-        """Frame numbers of clip `clip` of `clips`, evenly placed from the first frame to the last; one is central."""
+    def even(self, length: int, clip: int = 0, clips: int = 1, seed: typing.Sequence[int] = (0, 0)) -> np.ndarray:
+        """Frame numbers of clip `clip` of `clips`, evenly placed from the first frame to the last; one is central.
+
+        Shuffled frames have an order that is a function of the clip's first frame and `seed`: two numbers, the seed of
+        an evaluation and the number of the video.
+        """
         place = clip / (clips - 1) if clips > 1 else 0.5
-        return self._numbers(length, round(place * (self._starts(length) - 1)))
+        start = round(place * (self._starts(length) - 1))
+        return self._numbers(length, start, np.random.default_rng((_ORDER, *seed, start)))
 
     def _starts(self, length: int) -> int:
         """Number of frames at which a clip can start."""
         return max(length - self.span + 1, 1)
 
-    def _numbers(self, length: int, start: int) -> np.ndarray:
-        return (start + self.stride * np.arange(self.frames)) % length
+    def _numbers(self, length: int, start: int, rng: np.random.Generator) -> np.ndarray:
+        numbers = (start + self.stride * np.arange(self.frames)) % length
+        return numbers if self.order == FRAME_ORDERS[0] else rng.permutation(numbers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,5 +126,5 @@ class VideoSamples:
     def read(self, number: int, rng: np.random.Generator | None = None) -> np.ndarray:
         """Read a clip, (t, h, w, 3): with `rng` a random one, else the central one."""
         video = self.videos[number]
-        length = video.length()
-        return video.read(self.sampling.even(length) if rng is None else self.sampling.random(length, rng))
+        length, sampling = video.length(), self.sampling
+        return video.read(sampling.even(length, seed=(0, number)) if rng is None else sampling.random(length, rng))

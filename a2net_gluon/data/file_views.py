@@ -47,8 +47,8 @@ class _VideoViews:
 
     def __init__(self, paths: typing.Sequence[_Path], preprocessing: Preprocessing, grid: ViewGrid) -> None:
         names = [os.fspath(path) for path in paths]
-        sampling = Sampling(preprocessing.frames or 1, preprocessing.stride)
-        videos = VideoSamples(names, [0] * len(names), [LazyVideo(name) for name in names], sampling)
+        opened = [LazyVideo(name) for name in names]
+        videos = VideoSamples(names, [0] * len(names), opened, Sampling.of(preprocessing))
         self._preprocessing, self._samples = preprocessing, ViewSamples(videos, grid, central=False)
 
     def views(self, number: int) -> typing.Iterator[np.ndarray]:

@@ -18,6 +18,7 @@ from a2net_gluon.data.decoding import DecodeError
 from a2net_gluon.environment import largest_image
 from a2net_gluon.errors import UsageError
 from a2net_gluon.fields import COUNT, CROP_RATIO, FRAMES, INPUT_SIZE, PIXEL, POSITIVE
+from a2net_gluon.settings.network import FRAME_ORDERS
 
 __all__ = ["CENTRE", "INTERPOLATION", "NORMALIZATIONS", "Place", "Preprocessing", "normalize"]
 
@@ -73,6 +74,8 @@ class Preprocessing:
         Length of a clip; None for images.
     stride : int
         Distance in the video from one frame of a clip to the next.
+    order : {"forward", "shuffled"}
+        Of the frames of a clip, see `Sampling`.
     """
 
     size: int = 224
@@ -81,12 +84,15 @@ class Preprocessing:
     scale: tuple[float, ...] = NORMALIZATIONS["dpn"][1]
     frames: int | None = None
     stride: int = 1
+    order: str = FRAME_ORDERS[0]
 
     def __post_init__(self) -> None:
         rules = {"size": INPUT_SIZE, "crop_ratio": CROP_RATIO, "stride": COUNT}
         for name, rule in rules.items() if self.frames is None else [*rules.items(), ("frames", FRAMES)]:
             if not rule.holds(getattr(self, name)):
                 raise UsageError(f"{name} is {getattr(self, name)!r}; it must be {rule.words}")
+        if self.order not in FRAME_ORDERS:
+            raise UsageError(f"order is {self.order!r}; it must be one of {', '.join(FRAME_ORDERS)}")
         for name, rule in {"mean": PIXEL, "scale": POSITIVE}.items():
             values = getattr(self, name)
             if len(values) != 3 or not all(map(rule.holds, values)):

@@ -87,11 +87,12 @@ class ViewGrid:
 
     def frames(self, sampling: Sampling, length: int, video: int, clip: int | None) -> np.ndarray:
         """Frame numbers of a clip of video number `video`, which has `length` frames."""
+        seed = self.seed, video
         if clip is None:
-            return sampling.even(length)
+            return sampling.even(length, seed=seed)
         if self.clip_places == "random":
-            return sampling.random(length, np.random.default_rng((_CLIP, self.seed, video, clip)))
-        return sampling.even(length, clip, self.clips)
+            return sampling.random(length, np.random.default_rng((_CLIP, *seed, clip)))
+        return sampling.even(length, clip, self.clips, seed)
 
     def place(self, video: int, view: View, width: int, height: int) -> Place:
         """Place of the crop of a view of video number `video`, whose frames have `width` and `height`."""

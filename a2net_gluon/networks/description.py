@@ -12,6 +12,7 @@ from a2net_gluon.data.preprocessing import Preprocessing
 from a2net_gluon.errors import FailureError, check_counts
 from a2net_gluon.files import AnyPath, write_text
 from a2net_gluon.formats.bounded_json import read_json
+from a2net_gluon.settings.network import FRAME_ORDERS
 
 __all__ = ["EXPORTED", "FILE_NAME", "INPUTS", "OPTIONS", "Description", "network_in_words"]
 
@@ -71,13 +72,18 @@ class Description:
     def as_dict(self) -> dict[str, Any]:
         """Return the fields of the JSON file.
 
-        ``frames``, and for clips ``stride``, stand beside ``preprocessing``, where version 0.1 looks for them.
+        ``frames``, and for clips ``stride``, stand beside ``preprocessing``, where version 0.1 looks for them; so does
+        ``order`` where the frames of clips are not in that of the video.
         """
         fields = dataclasses.asdict(self)
-        fields["frames"], stride = (fields["preprocessing"].pop(name) for name in ("frames", "stride"))
+        fields["frames"], stride, order = (fields["preprocessing"].pop(name) for name in ("frames", "stride", "order"))
         if fields["trained_on"] is None:
             del fields["trained_on"]
-        return fields if fields["frames"] is None else {**fields, "stride": stride}
+        if fields["frames"] is not None:
+            fields["stride"] = stride
+            if order != FRAME_ORDERS[0]:
+                fields["order"] = order
+        return fields
 
     def save(self, path: AnyPath) -> None:
         """Write this description as JSON; bytes of a class name that are not UTF-8 are escaped."""
@@ -132,7 +138,8 @@ def _preprocessing(fields: dict) -> Preprocessing:
     found = dict(fields["preprocessing"])
     for key in ("mean", "scale"):
         found[key] = tuple(float(value) for value in found[key])
-    return Preprocessing(**found, frames=fields.get("frames"), stride=fields.get("stride", 1))
+    clips = {name: fields[name] for name in ("frames", "stride", "order") if name in fields}
+    return Preprocessing(**found, **clips)
 
 
 def _check_options(options: dict) -> None:

@@ -61,8 +61,9 @@ def preprocessing_of(options: Input, model: str, kept: Preprocessing | None = No
         If there is no such network, or it takes clips and the samples, or `options`, are for images.
     """
     frames, size = _frames_and_size(model, kind)
-    if options.frames and not frames:
-        raise UsageError(f"--clip-length is {options.frames}, {model} takes images: omit it")
+    for flag, value in {"--clip-length": options.frames, "--frame-order": options.order}.items():
+        if value and not frames:
+            raise UsageError(f"{flag} is {value}, {model} takes images: omit it")
     stride = kind.stride if frames else 1
     base = kept or Preprocessing(size=size, crop_ratio=kind.crop_ratio, stride=stride)
     if base.frames is None:  # an image network may have been inflated
@@ -72,6 +73,7 @@ def preprocessing_of(options: Input, model: str, kept: Preprocessing | None = No
         "crop_ratio": options.crop_ratio,
         "frames": options.frames,
         "stride": options.stride,
+        "order": options.order,
     }
     if options.normalization:
         given["mean"], given["scale"] = NORMALIZATIONS[options.normalization]

@@ -18,9 +18,10 @@ from a2net_gluon.fields import (
     option,
 )
 
-__all__ = ["KV_STORES", "Devices", "Input", "Network", "parse_placement"]
+__all__ = ["FRAME_ORDERS", "KV_STORES", "Devices", "Input", "Network", "parse_placement"]
 
 KV_STORES = ("local", "device", "nccl", "dist_sync", "dist_device_sync", "horovod")
+FRAME_ORDERS = ("forward", "shuffled")
 
 
 def parse_placement(text: str) -> dict[str, list[int]]:
@@ -114,6 +115,14 @@ class Input(Settings):
         rule=COUNT,
         help="distance in the video from one frame of a clip to the next",
         default_words="8; moving digits 1",
+    )
+    order: str | None = option(
+        None,
+        "--frame-order",
+        choices=FRAME_ORDERS,
+        help="order of the frames of a clip, in training and evaluation; shuffled: at random, which measures what "
+        "their order is worth",
+        default_words="forward",
     )
 
 

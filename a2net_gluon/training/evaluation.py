@@ -17,6 +17,7 @@ from a2net_gluon.insight.memory import check_inference_memory
 from a2net_gluon.networks.description import Description
 from a2net_gluon.networks.trained import load_trained
 from a2net_gluon.settings import Evaluation
+from a2net_gluon.settings.network import FRAME_ORDERS
 from a2net_gluon.training.metrics import ClassificationMeter, Column
 from a2net_gluon.training.score_file import writing_scores
 from a2net_gluon.training.sources import open_source
@@ -48,6 +49,8 @@ class EvaluationResult:
         Videos of which some views could be read, but not all.
     views : tuple of int, optional
         Clips and crops of a video that make up its result; None for images.
+    order : {"forward", "shuffled"}
+        Of the frames of a clip.
     rank : int
         Number of the process; the first one, 0, shows the result.
     """
@@ -59,6 +62,7 @@ class EvaluationResult:
     columns: tuple[Column, ...] = ClassificationMeter.columns
     incomplete: int = 0
     views: tuple[int, int] | None = None
+    order: str = FRAME_ORDERS[0]
     rank: int = 0
 
     def samples_in_words(self, noun: str) -> str:
@@ -67,7 +71,8 @@ class EvaluationResult:
             return f"{self.count:,} of {self.total:,} {noun}"
         left_out = {"unreadable": self.total - self.count - self.incomplete, "incomplete": self.incomplete}
         words = [f"{self.count:,} of {self.total:,} videos", *(f"{n:,} {word}" for word, n in left_out.items() if n)]
-        return ", ".join([*words, "{} × {} views of each".format(*self.views)])
+        order = [] if self.order == FRAME_ORDERS[0] else [f"frames {self.order}"]
+        return ", ".join([*words, "{} × {} views of each".format(*self.views), *order])
 
 
 def evaluate(evaluation: Evaluation, on_skip: OnSkip | None = None) -> EvaluationResult:
@@ -142,10 +147,17 @@ def _measure_videos(
         sums = scores.sums()
         metrics, count, incomplete = VideoScores.results(communicator.sum(sums))
         check_count(count, evaluation.data.kind)
-    views = samples.views.clips, samples.views.crops
-    total = len(samples.videos.names)
+    grid, videos = samples.views, samples.videos
     return EvaluationResult(
-        metrics, count, total, source.problems, VideoScores.columns, incomplete, views, communicator.rank
+        metrics,
+        count,
+        len(videos.names),
+        source.problems,
+        VideoScores.columns,
+        incomplete,
+        (grid.clips, grid.crops),
+        videos.sampling.order,
+        communicator.rank,
     )
 
 

@@ -1,9 +1,9 @@
 """The probabilities of every view as a CSV file, from which the result of any protocol can be computed.
 
 The columns are the number of the video in the data, its name, its class (``label``, counted from 0), clip and crop of
-the view, the number of the clip's first frame (``start``), whether the view is the central one (``central``), whether
-it belongs to the mean (``counts``), and the probability of each class, with all digits of float64. A video of which a
-view is missing has no rows.
+the view, the numbers of the clip's frames in the order that the network sees (``frames``, with spaces between them),
+whether the view is the central one (``central``), whether it belongs to the mean (``counts``), and the probability of
+each class, with all digits of float64. A video of which a view is missing has no rows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from a2net_gluon.training.video_scores import OnVideo
 
 __all__ = ["writing_scores"]
 
-_COLUMNS = ("number", "video", "label", "clip", "crop", "start", "central", "counts")
+_COLUMNS = ("number", "video", "label", "clip", "crop", "frames", "central", "counts")
 
 
 @contextlib.contextmanager
@@ -65,8 +65,8 @@ def _rows(samples: ViewSamples, number: int, probabilities: np.ndarray) -> typin
     videos, views = samples.videos, samples.views
     name, label, length = printable(videos.names[number]), int(videos.labels[number]), videos.videos[number].length()
     for row, values in zip(samples.rows, probabilities):
-        start = views.frames(videos.sampling, length, number, row.clip)[0]
-        about = [row.clip, row.crop, int(start), int(views.is_central(row)), int(row.counts)]
+        frames = " ".join(map(str, views.frames(videos.sampling, length, number, row.clip)))
+        about = [row.clip, row.crop, frames, int(views.is_central(row)), int(row.counts)]
         yield [number, name, label, *about, *map(repr, values.tolist())]
 
 

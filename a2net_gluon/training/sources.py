@@ -94,8 +94,7 @@ def open_source(
         train, val = _image_files(data, training is not None)
         names = class_names(classes or data.classes, [file for file in (train, val) if file is not None])
         return NativeSource(train, val, names, **reading)
-    sampling = Sampling(preprocessing.frames or 1, preprocessing.stride)
-    dataset = _dataset(data, training is not None, classes, sampling, options.workers or 0, tell)
+    dataset = _dataset(data, training is not None, classes, Sampling.of(preprocessing), options.workers or 0, tell)
     if isinstance(options, Evaluation) and isinstance(dataset.validation, VideoSamples):
         dataset = dataset._replace(validation=ViewSamples(dataset.validation, ViewGrid.of(options.views)))
     return SampleSource(dataset, on_skip=on_skip, **reading)

@@ -157,7 +157,16 @@ def test_jpeg_with_damaged_tables_is_no_image(image_folder):
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"size": 0}, {"crop_ratio": 0}, {"crop_ratio": 1.2}, {"frames": 0}, {"frames": 2.5}, {"stride": 0}]
+    "arguments",
+    [
+        {"size": 0},
+        {"crop_ratio": 0},
+        {"crop_ratio": 1.2},
+        {"frames": 0},
+        {"frames": 2.5},
+        {"stride": 0},
+        {"order": "back"},
+    ],
 )
 def test_bad_preprocessing(arguments):
     with pytest.raises(UsageError):
@@ -205,9 +214,10 @@ def test_damaged_description(tmp_path, text):
 
 
 def test_description_of_a_clip_network_comes_back(tmp_path):
-    description = Description("resnet26_3d", ("a",), Preprocessing(64, frames=8, stride=2))
-    description.save(tmp_path / "model.json")
-    assert Description.load(tmp_path / "model.json") == description
+    for order in ("forward", "shuffled"):
+        description = Description("resnet26_3d", ("a",), Preprocessing(64, frames=8, stride=2, order=order))
+        description.save(tmp_path / "model.json")
+        assert Description.load(tmp_path / "model.json") == description
 
 
 def test_description_file_is_that_of_version_0_1(tmp_path):

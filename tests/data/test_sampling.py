@@ -40,6 +40,36 @@ def test_clips_of_an_evaluation_reach_from_the_first_frame_to_the_last():
     assert abs((sampling.even(300)[0] + sampling.even(300)[-1]) / 2 - 149.5) <= 1  # a single one is central
 
 
+def test_shuffled_clips_have_the_frames_of_others_in_any_order():
+    forward, shuffled = Sampling(3, 2), Sampling(3, 2, "shuffled")
+    rng, orders = np.random.default_rng(0), collections.Counter()
+    for _ in range(1200):
+        clip = shuffled.random(40, rng)
+        assert (np.diff(sorted(clip)) == 2).all()
+        orders[tuple(np.argsort(clip))] += 1
+    assert len(orders) == 6
+    assert max(abs(count - 200) for count in orders.values()) < 5 * np.sqrt(200)
+    evens = collections.Counter()
+    for video in range(600):
+        clip = shuffled.even(40, 1, 4, (0, video))
+        assert sorted(clip) == forward.even(40, 1, 4).tolist()
+        np.testing.assert_array_equal(clip, shuffled.even(40, 1, 4, (0, video)))
+        evens[tuple(np.argsort(clip))] += 1
+    assert len(evens) == 6
+    assert max(abs(count - 100) for count in evens.values()) < 5 * 10
+
+
+def test_an_order_depends_on_seed_video_and_start():
+    sampling = Sampling(8, 2, "shuffled")
+    base, *others = (
+        np.argsort(sampling.even(40, clip, 3, seed))
+        for clip, seed in ((1, (0, 5)), (1, (1, 5)), (1, (0, 6)), (2, (0, 5)))
+    )
+    assert all((base != other).any() for other in others)
+    # The central clip is the same, whatever the number of clips: it is that of the validation in training.
+    np.testing.assert_array_equal(sampling.even(40, 1, 3, (0, 5)), sampling.even(40, seed=(0, 5)))
+
+
 def test_a_frame_of_a_moving_digit_does_not_tell_its_direction():
     dataset = moving_digits_dataset(Sampling(3, 1))
     assert dataset.classes == tuple(DIRECTIONS)

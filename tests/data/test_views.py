@@ -119,6 +119,22 @@ def test_even_clips_and_crops_along_the_edge_are_those_of_the_arithmetic():
 # Reading
 
 
+@pytest.mark.parametrize("name", ["author", "odd", "ucf"])
+def test_shuffled_views_have_the_frames_of_others(name):
+    """The shuffled frames are those of a forward view, and the central view is what training validates on."""
+    grid, forward, shuffled = GRIDS[name], made_samples(), made_samples(Sampling(3, 2, "shuffled"))
+    one, other = ViewSamples(forward, grid), ViewSamples(shuffled, grid)
+    (central,) = [row for row, view in enumerate(grid.rows()) if grid.is_central(view)]
+    moved = 0
+    for number in range(0, len(other.names), 3):
+        same, clip = one.read(number), other.read(number)
+        assert sorted(frame.tobytes() for frame in clip) == sorted(frame.tobytes() for frame in same)
+        moved += not np.array_equal(clip, same)
+    assert moved > len(other.names) / 3 / 2  # 5 of 6 orders are others
+    for video in range(9 if grid.seed == 0 else 0):
+        np.testing.assert_array_equal(other.read(video * len(grid.rows()) + central), shuffled.read(video))
+
+
 @pytest.mark.parametrize("name", GRIDS)
 @pytest.mark.parametrize("batch_size", [1, 4, 64])
 def test_a_video_is_read_once(name, batch_size):

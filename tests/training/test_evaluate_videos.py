@@ -95,7 +95,7 @@ def test_metrics_are_those_of_the_scores(name, params, data, tmp_path):
     assert result.metrics == pytest.approx(recomputed(tmp_path / "scores.csv"), rel=1e-9)
     assert (result.count, result.total, result.incomplete) == (COUNT, COUNT, 0)
     header, rows = read(tmp_path / "scores.csv")
-    assert header == ["number", "video", "label", "clip", "crop", "start", "central", "counts", *CLASSES]
+    assert header == ["number", "video", "label", "clip", "crop", "frames", "central", "counts", *CLASSES]
     assert len(rows) == COUNT * {"centre": 1, "author": 21, "three-crop": 13, "three-crop-256": 13, "ucf": 5}[name]
     assert rows[0][1] == "video, 0\\n"
     assert result.views == {"centre": (1, 1), "author": (4, 5), "ucf": (4, 1)}.get(name, (4, 3))
@@ -103,12 +103,13 @@ def test_metrics_are_those_of_the_scores(name, params, data, tmp_path):
         assert sum(map(float, row[8:])) == pytest.approx(1, abs=1e-12)
 
 
-def test_scores_tell_where_a_clip_starts(params, data, tmp_path):
+def test_scores_tell_the_frames_of_a_clip(params, data, tmp_path):
     data()
     measure(params, settings.Views(clips=4), scores=tmp_path / "scores.csv")
     for row in read(tmp_path / "scores.csv")[1]:
         last = 5 + 3 * int(row[0]) - 1 - PREPROCESSING.stride  # the last frame at which a clip of two can start
-        assert int(row[5]) == round(last / 2 if row[3] == "" else int(row[3]) * last / 3)
+        start = round(last / 2 if row[3] == "" else int(row[3]) * last / 3)
+        assert row[5] == f"{start} {start + PREPROCESSING.stride}"
 
 
 def test_the_centre_is_what_training_validates(params, data):
@@ -239,6 +240,10 @@ def test_no_readable_video_is_a_failure_and_leaves_no_file(params, data, tmp_pat
         (("a2net_resnet20_small", "--test-views", "ucf"), "--test-views is for videos, the data are images: omit it"),
         (("a2net_resnet20_small", "--scores", "x.csv"), "--scores is for videos, the data are images: omit it"),
         ((NETWORK, "--benchmark", "--test-crops", 3), "--test-crops is for videos, the data are samples: omit it"),
+        (
+            ("resnet20_small", "--frame-order", "shuffled"),
+            "--frame-order is shuffled, resnet20_small takes images: omit it",
+        ),
         ((NETWORK, "--test-clips", 101), "101 is not a whole number from 1 to 100"),
         ((NETWORK, "--test-crops", 0), "0 is not a whole number from 1 to 100"),
         ((NETWORK, "--test-views", "dense"), "invalid choice: 'dense'"),
@@ -310,21 +315,32 @@ def test_a_network_is_not_tested_on_what_it_was_trained_on(trained, tested, refu
     )
 
 
-def test_training_and_export_keep_the_split(data, tmp_path):
+def test_training_and_export_keep_the_split_and_the_order_of_frames(data, tmp_path, capsys):
     data(split="ucf101/2", training=8)
     training = settings.Training(
         data=settings.MovingDigits(),
         network=settings.Network(NETWORK),
-        input=settings.Input(size=12, frames=2),
+        input=settings.Input(size=12, frames=4, order="shuffled"),
         epochs=1,
         batch_size=8,
         workers=1,
         save_dir=tmp_path / "run",
     )
-    folder = a2.train(training).folder
+    run = a2.train(training)
+    folder = run.folder
     assert json.loads((folder / "model.json").read_text())["trained_on"] == "ucf101/2"
+    words = ("evaluate", NETWORK, "--params", folder / "best.params", "-j", 1, "--test-clips", 3)
+    code, said, _ = call(capsys, *words, "--scores", tmp_path / "scores.csv")
+    assert code == 0
+    assert f"clip@1 {100 * run.best['val_top1']:.1f} %, " in said
+    assert said.endswith("3 × 1 views of each, frames shuffled\n")
+    shown = [[int(number) for number in row[5].split()] for row in read(tmp_path / "scores.csv")[1]]
+    assert any(frames != sorted(frames) for frames in shown)
+    code, said, _ = call(capsys, *words, "--frame-order", "forward")
+    assert said.endswith("3 × 1 views of each\n")
     a2.export(settings.Export(settings.Network(NETWORK), folder / "best.params", output=tmp_path / "out" / "model"))
-    assert Description.load(tmp_path / "out" / "model.json").trained_on == "ucf101/2"
+    exported = Description.load(tmp_path / "out" / "model.json")
+    assert (exported.trained_on, exported.preprocessing.order) == ("ucf101/2", "shuffled")
 
 
 def test_a_description_without_a_split_is_that_of_before(params, tmp_path):
