@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import typing
 
@@ -110,7 +111,9 @@ def evaluate(arguments: Arguments, prog: str) -> None:
     """evaluate a network on validation data"""
     evaluation = options.parse_evaluation(arguments, prog)
     environment.set_thread_count(evaluation.devices.cpu_contexts)
-    _evaluate(evaluation)
+    from a2net_gluon.data.kinds import as_found
+
+    _evaluate(dataclasses.replace(evaluation, data=as_found(evaluation.data)))
 
 
 def _evaluate(evaluation: settings.Evaluation) -> None:

@@ -5,7 +5,9 @@ import csv
 import numpy as np
 import pytest
 
+from a2net_gluon import settings
 from a2net_gluon.data import pack_clips, pack_folder
+from a2net_gluon.data.kinds import as_found
 from tests.helpers.commands import call, error
 from tests.helpers.images import make_image_folder
 from tests.helpers.packed import as_jpegs, dataset_of, make_video_folder
@@ -58,6 +60,37 @@ def test_trained_and_evaluated_as_folders_of_the_same_frames(packed, tmp_path, c
     assert scores["records"].shape == (12, 2)
     np.testing.assert_array_equal(scores["records"], scores["frames"])
     assert (tmp_path / "records" / "best.params").read_bytes() == (tmp_path / "frames" / "best.params").read_bytes()
+
+
+def test_a_network_for_images_is_measured_on_single_frames(packed, tmp_path, capsys):
+    """`evaluate` finds videos, in records and in a folder, and says what training did with ``--evaluate``."""
+    model, params = "resnet20_small", tmp_path / "run" / "best.params"
+    network, more = ("--model", model, "--input-size", 16), ("--batch-size", 2, "-j", 1)
+    flags = ("--use-rec", *records(packed))
+    words = ("--num-epochs", 1, "--save-dir", tmp_path / "run")
+    assert call(capsys, "train-video", *flags, *network, *more, *words)[0] == 0
+    for data in (flags, ("--data-dir", packed)):
+        measured = []
+        for words in (("train-video", *network, "--evaluate", "--resume-params"), ("evaluate", model, "--params")):
+            code, said, _ = call(capsys, *words, params, *data, *more)
+            assert code == 0
+            measured.append(said.splitlines()[-1])
+        assert measured[0] == measured[1]
+        assert measured[0].endswith("on 4 of 4 videos, 1 × 1 views of each")
+    scores = ("--test-clips", 3, "--scores", tmp_path / "scores.csv")
+    code, said, _ = call(capsys, "evaluate", model, "--params", params, *flags, *more, *scores)
+    assert said.endswith("3 × 1 views of each\n")
+    with open(tmp_path / "scores.csv", newline="") as file:
+        frames = [row["frames"] for row in csv.DictReader(file)]
+    last = [len(decode_in_order(path)) - 1 for path in sorted(packed.glob("val/*/*.mp4"))]
+    assert frames == [str(round(part * end)) for end in last for part in (0, 0.5, 1)]
+
+
+def test_images_are_found_to_be_images(packed, tmp_path):
+    images = settings.ImageFolder(make_image_folder(tmp_path / "images"))
+    for data in (images, settings.ImageFolder(tmp_path / "absent"), settings.Records(), settings.Digits()):
+        assert as_found(data) == data
+    assert as_found(settings.ImageFolder(packed, 2)) == settings.Videos(packed, classes=2)
 
 
 def test_records_of_the_other_kind_are_told(packed, tmp_path, capsys):
