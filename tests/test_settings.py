@@ -22,6 +22,7 @@ NEEDED = {
     settings.ImageFolder: {"path": "images"},
     settings.Records: {},
     settings.Synthetic: {},
+    settings.SyntheticClips: {},
     settings.MovingDigits: {},
     settings.Videos: {"path": "videos"},
     settings.PackedClips: {},
@@ -69,6 +70,8 @@ def parse(kind, words):
         return options.parse_evaluation(["resnet50", "--params", "x.params", *words])
     if kind in (settings.Input, settings.MovingDigits):
         return options.parse_training(words, None, options.FOR_CLIPS).training
+    if kind is settings.SyntheticClips:
+        return options.parse_training(["--benchmark", *words], None, options.FOR_CLIPS).training
     if kind is settings.PackedClips:
         return options.parse_training(["--use-rec", *words], None, options.FOR_CLIPS).training
     if kind is settings.Videos:
@@ -80,7 +83,7 @@ def test_every_class_of_settings_is_here():
     classes = {value for value in vars(settings).values() if isinstance(value, type)}
     assert classes == {*NEEDED, settings.Kind}
     assert {*settings.__all__} == {kind.__name__ for kind in NEEDED} | {"Data", "Kind"}
-    assert set(typing.get_args(settings.Data)) == set(list(NEEDED)[:7])
+    assert set(typing.get_args(settings.Data)) == set(list(NEEDED)[:8])
 
 
 @pytest.mark.parametrize("kind", NEEDED, ids=named)
@@ -201,7 +204,7 @@ def test_rules_refuse_bad_values(kind, name, one):
 def test_rules_refuse_bad_values_of_the_command_line(kind, name, one, capsys):
     for text in ("none", "nan", "inf", "1e39", "-1", "1e-300", *([str(10**20)] if one.rule.most < 1e20 else [])):
         # Two flags with "=": a value such as -1 is not taken for a flag.
-        extra = ["--benchmark"] if kind is settings.Synthetic else []
+        extra = ["--benchmark"] if issubclass(kind, settings.Synthetic) else []
         with pytest.raises(SystemExit) as stop:
             parse(kind, [*extra, f"{one.flags[-1]}={text}"])
         said = capsys.readouterr().err
@@ -283,10 +286,16 @@ DEFAULTS = [
     (settings.ImageFolder("x"), ("a2net_resnet50", 100, 0.1, 1e-4, "step", 0, "dpn", 50, 4)),
     (settings.Records(), ("a2net_resnet50", 100, 0.1, 1e-4, "step", 0, "dpn", 50, 4)),
     (settings.Synthetic(), ("a2net_resnet50", 1, 0.1, 1e-4, "step", 0, "dpn", 50, 4)),
+    (settings.SyntheticClips(), ("a2net_resnet50_3d", 1, 0.1, 1e-4, "step", 0, "author", 50, 4)),
     (settings.MovingDigits(), ("a2net_resnet20_small_3d", 2, 0.05, 5e-4, "cosine", 1, "none", 10, 1)),
     (settings.PackedClips(), ("a2net_resnet50_3d", 100, 0.1, 1e-4, "step", 0, "author", 50, 4)),
     (settings.Videos("x"), ("a2net_resnet50_3d", 100, 0.1, 1e-4, "step", 0, "author", 50, 4)),
 ]
+
+
+def test_a_benchmark_of_clips_is_of_a_network_for_clips():
+    for kind, name in ((options.FOR_IMAGES, "a2net_resnet50"), (options.FOR_CLIPS, "a2net_resnet50_3d")):
+        assert options.parse_training(["--benchmark"], None, kind).training.resolved().network.name == name
 
 
 @pytest.mark.parametrize(("data", "expected"), DEFAULTS, ids=lambda value: type(value).__name__)

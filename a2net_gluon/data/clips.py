@@ -12,7 +12,7 @@ import typing
 import numpy as np
 
 from a2net_gluon.data.decoding import DecodeError
-from a2net_gluon.data.preprocessing import Preprocessing
+from a2net_gluon.data.preprocessing import CENTRE, Place, Preprocessing
 from a2net_gluon.data.samples import Labels
 from a2net_gluon.settings.network import FRAME_ORDERS
 
@@ -122,6 +122,11 @@ class VideoSamples:
     videos: typing.Sequence[Video]
     sampling: Sampling
     groups: typing.Sequence[int] | None = None
+    noun: typing.ClassVar[str] = "videos"
+
+    def place(self, number: int, width: int, height: int) -> Place:
+        """The centre."""
+        return CENTRE
 
     def read(self, number: int, rng: np.random.Generator | None = None) -> np.ndarray:
         """Read a clip, (t, h, w, 3): with `rng` a random one, else the central one."""

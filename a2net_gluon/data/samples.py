@@ -14,6 +14,7 @@ import typing
 import mxnet as mx
 import numpy as np
 
+from a2net_gluon.data.preprocessing import CENTRE, Place
 from a2net_gluon.errors import UsageError
 
 __all__ = [
@@ -77,6 +78,8 @@ class Samples(typing.Protocol):
     labels : sequence of int
     groups : sequence of int, optional
         Number of the video that each sample is a clip of; None where every sample stands for itself.
+    noun : str
+        What the samples are of, in messages: "images", "videos".
     """
 
     @property
@@ -87,6 +90,13 @@ class Samples(typing.Protocol):
 
     @property
     def groups(self) -> typing.Sequence[int] | None: ...  # noqa: D102
+
+    @property
+    def noun(self) -> str: ...  # noqa: D102
+
+    def place(self, number: int, width: int, height: int) -> Place:
+        """Place of the validation crop of a sample, whose frames have `width` and `height`."""
+        ...
 
     def read(self, number: int, rng: np.random.Generator | None = None) -> np.ndarray:
         """Read a sample.
@@ -127,6 +137,11 @@ class ImageSamples:
     labels: Labels
     load: typing.Callable[[int], np.ndarray]
     groups: typing.Sequence[int] | None = None
+    noun: typing.ClassVar[str] = "images"
+
+    def place(self, number: int, width: int, height: int) -> Place:
+        """The centre."""
+        return CENTRE
 
     def read(self, number: int, rng: np.random.Generator | None = None) -> np.ndarray:
         """Read an image as a clip of one frame, (1, h, w, 3); nothing is copied, and `rng` is not used."""

@@ -13,7 +13,7 @@ import numpy as np
 from a2net_gluon import mxnet_fixes
 from a2net_gluon.data.augmentation import Augmentation
 from a2net_gluon.data.decoding import DecodeError
-from a2net_gluon.data.preprocessing import CENTRE, Preprocessing
+from a2net_gluon.data.preprocessing import Preprocessing
 from a2net_gluon.data.readers import (
     check_readers,
     end_readers,
@@ -22,8 +22,7 @@ from a2net_gluon.data.readers import (
     take_readers,
     wait_for_batch,
 )
-from a2net_gluon.data.samples import Batch, Dataset, ImageSamples, OnSkip, Problems, Samples, Shard, check_batch_size
-from a2net_gluon.data.views import ViewSamples
+from a2net_gluon.data.samples import Batch, Dataset, OnSkip, Problems, Samples, Shard, check_batch_size
 from a2net_gluon.errors import FailureError
 
 __all__ = ["SampleSource"]
@@ -223,18 +222,16 @@ class _Crops:
                 continue
             return _Crop(number, crop, label, name, min(frames.shape[1:3]) < self._preprocessing.size, skipped)
         if self._spares:
-            noun = "images" if isinstance(self._samples, ImageSamples) else "videos"
             raise FailureError(
-                f"{len(skipped)} consecutive {noun} cannot be read; the last one is {name} ({skipped[name]}): "
-                "check the data"
+                f"{len(skipped)} consecutive {self._samples.noun} cannot be read; the last one is {name} "
+                f"({skipped[name]}): check the data"
             )
         return _Crop(number, None, label, name, False, skipped)
 
     def _crop(self, number: int, frames: np.ndarray, rng: np.random.Generator | None) -> list[np.ndarray]:
         height, width = frames.shape[1:3]
         if self._augmentation is None or rng is None:
-            samples = self._samples
-            place = samples.place(number, width, height) if isinstance(samples, ViewSamples) else CENTRE
+            place = self._samples.place(number, width, height)
             return [self._preprocessing.crop(frame, place) for frame in frames]
         draws = self._augmentation.draw(rng, width, height)  # one for all frames of a clip
         return [self._augmentation.apply(frame, draws, self._preprocessing.size) for frame in frames]

@@ -60,18 +60,6 @@ class VideoList:
     frames: tuple[int, ...] | None = None
     missing_labels: tuple[int, ...] = ()
 
-    def missing_in_words(self) -> str:
-        """What the log says of missing videos; empty if none is missing."""
-        if not self.missing:
-            return ""
-        count = len(self.missing)
-        are = "is" if count == 1 else "are"
-        return f"{count:,} of {len(self.paths) + count:,} videos {are} missing; the first: {_absent(self.missing[0])}"
-
-
-def _absent(path: str) -> str:
-    return f"{path} is neither a video, with or without an ending, nor a folder of frames such as img_00001.jpg"
-
 
 def folder_videos(folder: str | os.PathLike[str], classes: typing.Sequence[str] | None = None) -> VideoList:
     """List the videos of ``folder/<class>/``: files, and folders of frames ``folder/<class>/<video>/img_00001.jpg``.
@@ -135,7 +123,8 @@ def read_list(
     if not found:
         raise UsageError(
             f"{lines.name}: none of its {len(rows)} videos is there; it was read as {form}; "
-            f"{_absent(next(iter(missing)))}; name the folder in which its paths begin"
+            f"{next(iter(missing))} is neither a video, with or without an ending, nor a folder of frames such as "
+            "img_00001.jpg; name the folder in which its paths begin"
         )
     paths, labels, frames = zip(*found)
     if rows[0].frames is not None and None in frames:

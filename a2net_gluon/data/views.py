@@ -16,6 +16,7 @@ from a2net_gluon.data.decoding import DecodeError
 from a2net_gluon.data.preprocessing import CENTRE, Place
 from a2net_gluon.fields import with_defaults
 from a2net_gluon.settings import Views
+from a2net_gluon.settings.views import Grid
 
 __all__ = ["View", "ViewGrid", "ViewSamples"]
 
@@ -41,28 +42,15 @@ class View(typing.NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class ViewGrid:
-    """A grid of clips and crops.
+class ViewGrid(Grid):
+    """A grid of clips and crops, with the frames and the place of each.
 
     Attributes
     ----------
-    clips : int
-        Clips of a video.
-    crops : int
-        Crops of each clip.
-    clip_places : {"even", "random"}
-        Even: from the first frame to the last at equal distances, a single one in the middle.
-    crop_places : {"line", "mixed", "random"}
-        Line: from one end of the longer edge to the other at equal distances, a single one in the middle; mixed: first
-        the centre, then random ones.
     seed : int
-        Of random places.
+        Of random places and orders of frames.
     """
 
-    clips: int = 1
-    crops: int = 1
-    clip_places: str = "even"
-    crop_places: str = "line"
     seed: int = 0
 
     @classmethod
@@ -150,6 +138,8 @@ class ViewSamples:
     groups : sequence of int
         Number of the video, for each view.
     """
+
+    noun = "videos"
 
     def __init__(self, videos: VideoSamples, views: ViewGrid, central: bool = True) -> None:
         self.videos, self.views, self.rows = videos, views, views.rows(central)

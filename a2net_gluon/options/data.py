@@ -13,10 +13,12 @@ from a2net_gluon.options.types import Parser
 __all__ = ["CLIPS", "IMAGES", "DataOptions", "add_data_options", "data_of"]
 
 # The switches of kinds of data whose fields do not name them.
+_BENCHMARK = ("--benchmark", "train on one synthetic batch, repeated")
 _SWITCHES: dict[type, tuple[str, str]] = {
     settings.Records: ("--use-rec", "read record files"),
     settings.PackedClips: ("--use-rec", "read record files"),
-    settings.Synthetic: ("--benchmark", "train on one synthetic batch, repeated"),
+    settings.Synthetic: _BENCHMARK,
+    settings.SyntheticClips: _BENCHMARK,
 }
 
 
@@ -45,7 +47,7 @@ IMAGES = DataOptions(
 CLIPS = DataOptions(
     settings.MovingDigits,
     "digits that move in eight directions",
-    {"--data-dir": settings.Videos, "--use-rec": settings.PackedClips, "--benchmark": settings.Synthetic},
+    {"--data-dir": settings.Videos, "--use-rec": settings.PackedClips, "--benchmark": settings.SyntheticClips},
 )
 
 

@@ -13,6 +13,7 @@ from a2net_gluon.settings.data import (
     PackedClips,
     Records,
     Synthetic,
+    SyntheticClips,
     Videos,
 )
 from a2net_gluon.settings.network import Devices, Input, Network
@@ -41,6 +42,7 @@ __all__ = [
     "Schedule",
     "Start",
     "Synthetic",
+    "SyntheticClips",
     "Trained",
     "Training",
     "Videos",

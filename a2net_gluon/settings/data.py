@@ -30,6 +30,7 @@ __all__ = [
     "PackedClips",
     "Records",
     "Synthetic",
+    "SyntheticClips",
     "Videos",
     "defaults_of",
 ]
@@ -125,6 +126,12 @@ class Synthetic(Settings):
 
 @documented
 @dataclasses.dataclass(frozen=True)
+class SyntheticClips(Synthetic):
+    """`Synthetic` with the defaults of clips."""
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
 class MovingDigits(Settings):
     """Handwritten digits of scikit-learn that move in one of eight directions: 1,437 training and 360 validation clips.
 
@@ -171,7 +178,7 @@ class PackedClips(_RecordFiles):
     kind: typing.ClassVar[Kind] = _VIDEOS
 
 
-Data = typing.Union[Digits, ImageFolder, Records, Synthetic, MovingDigits, Videos, PackedClips]
+Data = typing.Union[Digits, ImageFolder, Records, Synthetic, SyntheticClips, MovingDigits, Videos, PackedClips]
 
 BATCH: dict[str, typing.Any] = {"rule": BATCH_SIZE, "help": "images or clips per device and step"}
 WORKERS: dict[str, typing.Any] = {
@@ -222,6 +229,7 @@ DEFAULTS: dict[type, dict[str, typing.Any]] = {
     PackedClips: _OF_VIDEOS,
     ImageFolder: _OTHER,
     Records: _OTHER,
+    SyntheticClips: {**_OF_VIDEOS, "num_epochs": 1},
     Synthetic: {**_OTHER, "num_epochs": 1},
 }
 

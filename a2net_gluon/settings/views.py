@@ -7,11 +7,12 @@ import typing
 
 from a2net_gluon.fields import SEED, VIEWS, Settings, documented, option, options_of
 
-__all__ = ["PROTOCOLS", "Protocol", "Views"]
+__all__ = ["PROTOCOLS", "Grid", "Protocol", "Views"]
 
 
-class Protocol(typing.NamedTuple):
-    """How clips and crops are placed, and how many there are unless a flag says so.
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """How clips and crops are placed, and how many there are.
 
     Attributes
     ----------
@@ -24,19 +25,29 @@ class Protocol(typing.NamedTuple):
     crop_places : {"line", "mixed", "random"}
         Line: from one end of the longer edge to the other at equal distances, a single one in the middle; mixed: first
         the centre, then random ones.
+    """
+
+    clips: int = 1
+    crops: int = 1
+    clip_places: str = "even"
+    crop_places: str = "line"
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol(Grid):
+    """A grid by name; flags can replace its numbers.
+
+    Attributes
+    ----------
     input : dict
         Defaults of the input, by the names of the options.
     """
 
-    clips: int
-    crops: int
-    clip_places: str = "even"
-    crop_places: str = "line"
-    input: typing.Mapping[str, typing.Any] = {}
+    input: typing.Mapping[str, typing.Any] = dataclasses.field(default_factory=dict)
 
 
 PROTOCOLS = {
-    "centre": Protocol(1, 1),
+    "centre": Protocol(),
     # The first author's answer for Kinetics in the issues of his video code (GloRe).
     "author": Protocol(10, 5, crop_places="mixed"),
     # GluonCV's --num-segments 10 --three-crop.

@@ -16,6 +16,7 @@ from a2net_gluon.data import (
     SyntheticSource,
 )
 from a2net_gluon.data.decoding import DecodeError
+from a2net_gluon.data.preprocessing import CENTRE
 
 FRAMES, COUNT, SIZE = 5, 12, 16
 
@@ -27,6 +28,7 @@ class MadeClips:
     frames: int = FRAMES
     equal: bool = False
     damaged: tuple = ()
+    noun = "clips"
 
     def __post_init__(self):
         rng = np.random.default_rng(3)
@@ -43,6 +45,9 @@ class MadeClips:
         if number in self.damaged:
             raise DecodeError("damaged")
         return self.clips[number]
+
+    def place(self, number, width, height):
+        return CENTRE
 
 
 def frame_of(clips, which):

@@ -479,11 +479,7 @@ def test_missing_videos(root):
     found = read(root, "a.mp4 1\nb.mp4 0\nc.mp4 2\nd/d 2\n")
     assert pairs(found, root) == [("a.mp4", 1), ("c.mp4", 2)]
     assert found.missing == (f"{root}/b.mp4", f"{root}/d/d")
-    assert found.missing_in_words() == (
-        f"2 of 4 videos are missing; the first: {root}/b.mp4 is neither a video, with or without an ending, "
-        "nor a folder of frames such as img_00001.jpg"
-    )
-    assert read(root, "a.mp4 1\n").missing_in_words() == ""
+    assert read(root, "a.mp4 1\n").missing == ()
 
 
 def test_absolute_paths(root):
