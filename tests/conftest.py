@@ -19,6 +19,12 @@ from tests.helpers.processes import ROOT, usual_environment
 REAL_DATA = pathlib.Path(os.environ.get("A2NET_TEST_DATA", ROOT.parent / "shared" / "data"))
 
 
+def pytest_collection_finish():
+    """Leave all that has been imported out of later collections of garbage: MXNet starts one for each data source."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True, scope="module")
 def memory_given_back():
     """After each file of tests: processes are forked from this one, which takes the longer the larger it is."""

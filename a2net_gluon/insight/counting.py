@@ -12,7 +12,7 @@ import mxnet as mx
 from a2net_gluon.blocks.double_attention import RELATION
 from a2net_gluon.insight.graph import Graph
 
-__all__ = ["Cost", "cost", "itemized_cost"]
+__all__ = ["Cost", "cost", "itemized_cost", "parameter_count"]
 
 # The paper's "#Params" leave out the tail's BN and the bias of the fully connected layer (worked out from Table 2).
 NOT_IN_PAPER_PARAMS = ("tail__bn_gamma", "tail__bn_beta", "tail__bn_running_mean", "tail__bn_running_var", "fc_bias")
@@ -47,7 +47,12 @@ class Cost:
     paper_macs: int = 0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(*(one + more for one, more in zip(dataclasses.astuple(self), dataclasses.astuple(other))))
+        return Cost(*(one + more for one, more in zip(vars(self).values(), vars(other).values())))
+
+
+def parameter_count(net: mx.gluon.HybridBlock) -> int:
+    """Return `Cost.params` of `net`, whose shapes are known, without tracing it."""
+    return sum(math.prod(parameter.shape) for parameter in net.collect_params().values())
 
 
 def cost(net: mx.gluon.HybridBlock, input_shape: Sequence[int]) -> Cost:

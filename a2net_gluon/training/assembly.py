@@ -159,7 +159,8 @@ def make_networks(
     }
 
     def finish(net: gluon.HybridBlock) -> gluon.HybridBlock:
-        net.cast(optimization.dtype)
+        if optimization.dtype != "float32":
+            net.cast(optimization.dtype)  # copies every array, also to the type that it has
         if optimization.mode == "hybrid":
             net.hybridize(static_alloc=True, static_shape=True)
         return net
@@ -167,6 +168,7 @@ def make_networks(
     net = get_model(description.model, pretrained=start.pretrained, ctx=list(contexts), **options)
     notes = _first_weights(training, net, contexts)
     validation_net = get_model(description.model, **options)
+    validation_net.collect_params().setattr("grad_req", "null")
     validation_net.initialize(mx.init.Zero(), ctx=list(contexts))  # each validation fills it
     return finish(net), finish(validation_net), notes
 

@@ -21,7 +21,7 @@ from a2net_gluon.distributed.communicator import Communicator
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.fields import Path
 from a2net_gluon.files import write_text
-from a2net_gluon.insight.counting import cost
+from a2net_gluon.insight.counting import parameter_count
 from a2net_gluon.insight.memory import check_memory, takes_size, training_memory
 from a2net_gluon.networks.trained import fast_options
 from a2net_gluon.networks.zoo import get_model
@@ -89,7 +89,7 @@ def _check_training(
     communicator = Communicator("device" if len(contexts) > 1 else None)
     parts = assemble(training, source, preprocessing, contexts, communicator)
     shape, net = parts.description.preprocessing.input_shape, parts.learner.net
-    parameters = cost(net, shape).params
+    parameters = parameter_count(net)
     network = f"{parts.description.network}, {parameters:,} parameters, {len(source.classes)} classes"
     yield Finding("ok", "network", network)
     yield _check_disk(training, parameters)

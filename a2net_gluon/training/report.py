@@ -12,7 +12,7 @@ import typing
 from tqdm import tqdm
 
 from a2net_gluon.data import Problems, Source
-from a2net_gluon.insight.counting import cost
+from a2net_gluon.insight.counting import parameter_count
 from a2net_gluon.networks.description import Description
 from a2net_gluon.settings import Training
 from a2net_gluon.terminal import printable
@@ -121,7 +121,7 @@ class Report:
         """Log the network, the data, the learning rate and the length of the run."""
         self._epochs = length.epochs
         shape, accumulate = description.preprocessing.input_shape, training.optimization.accumulate
-        parameters = cost(learner.net, shape).params
+        parameters = parameter_count(learner.net)
         devices, processes = len(learner.contexts), learner.communicator.size
         total = source.batch_size * processes * accumulate
         left_out = source.train_batches % accumulate
