@@ -152,6 +152,11 @@ def choose_blas_kernels(flags: set[str] | None = None) -> None:
         os.environ.setdefault(BLAS_CORE, core)
 
 
+def has_avx512() -> bool:
+    """Whether oneDNN uses its kernels for AVX-512 on this processor."""
+    return _BLAS_CORES["SkylakeX"] <= _processor_flags()
+
+
 def _processor_flags() -> set[str]:
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()

@@ -7,8 +7,10 @@ test that fails with another release tells that its workaround can go.
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import pathlib
+import re
 import types
 import typing
 import warnings
@@ -30,6 +32,7 @@ __all__ = [
     "awaited_batch",
     "copy_to_plain_layout",
     "create_optimizer_state",
+    "divides_by_zero",
     "has_onednn_layout",
     "has_values",
     "import_symbol_block",
@@ -283,6 +286,28 @@ def has_onednn_layout(nodes: list[dict[str, typing.Any]], number: int) -> bool:
         data = node["inputs"] if node["op"] == "elemwise_add" else node["inputs"][:1]
         return all(has_onednn_layout(nodes, source) for source, *_ in data)
     return False
+
+
+def divides_by_zero(node: dict[str, typing.Any], shape: typing.Sequence[int]) -> bool:
+    """Whether a node of a graph is a convolution in which inference of MXNet 1.9.1 ends the process with SIGFPE.
+
+    For 1×1 convolutions without a stride, on processors with AVX-512, oneDNN divides by the number of rows times the
+    number of places times the number of sixteens of filters, of which it keeps 32 bits. All of them are zero, for
+    example, for 64 filters on 1024×1024 or 512 filters on 512×512.
+
+    Parameters
+    ----------
+    node : dict
+        As in the symbol's JSON.
+    shape : tuple of int
+        Of its output, (N, c, …, h, w).
+    """
+    attributes = node.get("attrs", {})
+    ones, strides = (set(re.findall(r"\d+", attributes.get(name, ""))) for name in ("kernel", "stride"))
+    if node["op"] != "Convolution" or ones != {"1"} or not strides <= {"1"}:
+        return False
+    rows, places, filters = shape[-2], math.prod(shape[2:]), -(-shape[1] // _LAYOUT_BLOCK)
+    return rows * places * filters % 2**32 == 0
 
 
 # Data

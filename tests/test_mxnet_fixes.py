@@ -5,6 +5,7 @@ A test of a fault fails with a release that has mended it: its workaround can th
 
 import json
 import pickle
+import signal
 import subprocess
 import sys
 import warnings
@@ -16,6 +17,7 @@ from mxnet import autograd, gluon
 from mxnet.gluon import nn
 
 from a2net_gluon import mxnet_fixes
+from a2net_gluon.environment import has_avx512
 from a2net_gluon.errors import FailureError, UsageError
 from tests.helpers.processes import ROOT
 
@@ -46,6 +48,7 @@ def test_weights_of_3d_convolutions_cannot_be_set_after_inference(mended):
     script = f"""
 import a2net_gluon, mxnet as mx, numpy as np
 from a2net_gluon import mxnet_fixes
+from a2net_gluon.environment import has_avx512
 layer = mx.gluon.nn.Conv3D(16, 3, in_channels=16, use_bias=False)
 layer.initialize()
 layer.hybridize(static_alloc=True, static_shape=True)
@@ -388,6 +391,48 @@ def run_python(script):
     return done.returncode, done.stdout, done.stderr
 
 
+# Filters, sizes of the map, and the stride: maps with few columns are as long as large ones are high.
+MAPS = {
+    (15, (65536, 1), 1): True,
+    (64, (16384, 4), 1): True,
+    (16, (4, 32768, 1), 1): True,  # a clip
+    (16, (65535, 1), 1): False,
+    (32, (16384, 4), 1): False,
+    (16, (32768, 2), 1): False,
+    (16, (65536, 1), 2): False,
+}
+CONVOLVE = """
+for filters, sizes, stride in {maps}:
+    child = os.fork()  # importing takes seconds
+    if not child:
+        n = len(sizes)
+        x = mx.nd.zeros((1, 4, *(stride * size for size in sizes)))
+        weight, stride = mx.nd.zeros((filters, 4, *[1] * n)), (stride,) * n
+        mx.nd.Convolution(x, weight, kernel=(1,) * n, stride=stride, num_filter=filters, no_bias=True).wait_to_read()
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    print(-os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
+"""
+
+
+@pytest.mark.skipif(not has_avx512(), reason="oneDNN does this with AVX-512")
+def test_some_maps_are_divided_by_zero():
+    _, said, _ = run_python(CONVOLVE.format(maps=list(MAPS)))
+    assert said.split() == [str(-signal.SIGFPE if ends else 0) for ends in MAPS.values()]
+
+
+def test_maps_that_are_divided_by_zero_are_known():
+    for (filters, sizes, stride), ends in MAPS.items():
+        n = len(sizes)
+        options = {"kernel": (1,) * n, "num_filter": filters, "no_bias": True}
+        symbol = mx.sym.Convolution(mx.sym.var("x"), stride=(stride,) * n, **options, name="conv")
+        _, (shape,), _ = symbol.infer_shape(x=(1, 4, *(stride * size for size in sizes)))
+        node = next(one for one in json.loads(symbol.tojson())["nodes"] if one["name"] == "conv")
+        assert mxnet_fixes.divides_by_zero(node, shape) is ends
+        assert not mxnet_fixes.divides_by_zero({**node, "op": "Pooling"}, shape)
+        assert not mxnet_fixes.divides_by_zero({**node, "attrs": {**node["attrs"], "kernel": "(3, 3)"}}, shape)
+
+
 @pytest.mark.parametrize("context", [mx.cpu(), mx.Context("cpu_shared", 0)], ids=str)
 def test_the_memory_of_an_array_is_written_through(context):
     array = mx.nd.zeros((2, 3, 4), ctx=context, dtype=np.uint8)
@@ -437,6 +482,7 @@ def test_iter_hides_the_awaited_batch():
 
 KILLED = """
 from a2net_gluon import mxnet_fixes
+from a2net_gluon.environment import has_avx512
 loader = mx.gluon.data.DataLoader(mx.gluon.data.ArrayDataset(np.arange(16)), 4, num_workers=2)
 before = {workers}
 before[0].kill()

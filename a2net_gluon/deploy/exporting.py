@@ -20,7 +20,7 @@ from a2net_gluon.deploy.proof import BATCH, Forward, Proof, in_batches, prove
 from a2net_gluon.deploy.quantization import write_int8
 from a2net_gluon.errors import FailureError, UsageError, reason_of
 from a2net_gluon.files import AnyPath, flush, output_folder, staging_folder
-from a2net_gluon.insight.memory import check_inference_memory
+from a2net_gluon.insight.memory import check_inference
 from a2net_gluon.networks.description import Description
 from a2net_gluon.networks.fusion import can_fuse, fuse_relu
 from a2net_gluon.networks.trained import load_trained
@@ -159,7 +159,7 @@ def _check_memory(net: mx.gluon.HybridBlock, description: Description, samples: 
     more = values * (2 if description.input == "pixels" else 2 + 2 * 4)
     ctx = next(iter(net.collect_params().values())).list_ctx()
     fix = f"lower --input-size, or name fewer {description.noun}"
-    check_inference_memory(net, description.model, description.preprocessing, min(BATCH, samples), ctx, more, fix)
+    check_inference(net, description.model, description.preprocessing, min(BATCH, samples), ctx, more, fix)
 
 
 def _check_prefix(prefix: pathlib.Path) -> None:

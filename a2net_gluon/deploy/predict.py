@@ -20,7 +20,8 @@ from a2net_gluon.devices import check_contexts
 from a2net_gluon.errors import FailureError, UsageError, check_counts, reason_of
 from a2net_gluon.fields import with_defaults
 from a2net_gluon.files import AnyPath
-from a2net_gluon.insight.memory import check_memory, inference_memory
+from a2net_gluon.insight.graph import Graph
+from a2net_gluon.insight.memory import check_map_sizes, check_memory, inference_memory
 from a2net_gluon.mxnet_fixes import read_symbol
 from a2net_gluon.networks.description import Description
 from a2net_gluon.networks.trained import preprocessing_of
@@ -147,12 +148,15 @@ class Predictor:
 
     def _check_memory(self, preprocessing: Preprocessing, count: int) -> None:
         """Compare the memory for a batch of `count` samples with what is free, if the graph is there to tell it."""
-        graph = exported_files(self._prefix)[0]
-        if count and graph.is_file():
+        path = exported_files(self._prefix)[0]
+        if count and path.is_file():
             shape = dataclasses.replace(self.description, preprocessing=preprocessing).input_shape
-            symbol = read_symbol(graph)
-            parameters, sample = inference_memory(lambda data: symbol, shape)
-            check_memory(parameters + count * sample, [self._ctx or mx.cpu()])
+            symbol, contexts = read_symbol(path), [self._ctx or mx.cpu()]
+            graph = Graph(lambda data: symbol, shape)
+            parameters, sample = inference_memory(graph)
+            check_memory(parameters + count * sample, contexts)
+            if self.form in ("symbol", "optimized"):  # the others do not run in MXNet
+                check_map_sizes(graph, contexts)
 
     def _check(self) -> None:
         """Run a black sample, to find files that do not belong together before any real one is read."""

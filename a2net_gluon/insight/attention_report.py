@@ -21,7 +21,7 @@ from a2net_gluon.insight.attention import AttentionProbe, BlockAttention
 from a2net_gluon.insight.attention_canvas import DPI
 from a2net_gluon.insight.attention_film import draw_film, draw_moments
 from a2net_gluon.insight.attention_sheet import draw_sheet
-from a2net_gluon.insight.memory import check_inference_memory
+from a2net_gluon.insight.memory import check_inference
 from a2net_gluon.networks import Description, list_models
 from a2net_gluon.networks.trained import load_trained
 from a2net_gluon.settings import Attention, ImageFolder, Videos
@@ -67,7 +67,7 @@ def attention(options: Attention) -> Iterator[Report]:
     clips = options.network.takes_clips
     files = (find_videos if clips else find_images)(options.files)
     net, description, _ = load_trained(options, kind=(Videos if clips else ImageFolder).kind)
-    check_inference_memory(net, description.model, description.preprocessing, 1, [mx.cpu()])
+    check_inference(net, description.model, description.preprocessing, 1, [mx.cpu()])
     output = str(options.output)
     return write_reports(net, description, files, output, options.blocks, options.maps, options.locations)
 

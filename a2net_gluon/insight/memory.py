@@ -1,23 +1,25 @@
-"""Estimates of the memory that a network needs, compared with what is free."""
+"""What keeps MXNet from computing a network: memory that is not free, and a fault of MXNet with large maps."""
 
 from __future__ import annotations
 
 import contextlib
 import math
-from typing import Callable, Iterator, Sequence
+from typing import Iterator, Sequence
 
 import mxnet as mx
 
 from a2net_gluon.data.preprocessing import Preprocessing
 from a2net_gluon.devices import free_memory
+from a2net_gluon.environment import has_avx512
 from a2net_gluon.errors import UsageError
 from a2net_gluon.insight.graph import Graph
+from a2net_gluon.mxnet_fixes import divides_by_zero
 
-__all__ = ["check_inference_memory", "check_memory", "inference_memory", "takes_size", "training_memory"]
+__all__ = ["check_inference", "check_map_sizes", "check_memory", "inference_memory", "takes_size", "training_memory"]
 
 
-def training_memory(net: mx.gluon.HybridBlock, shape: Sequence[int], half: bool = False, ema: bool = False) -> int:
-    """Estimate the bytes that one device needs to train `net`, for parameters and activations.
+def training_memory(graph: Graph, batch_size: int, half: bool = False, ema: bool = False) -> int:
+    """Estimate the bytes that one device needs to train a network, for parameters and activations.
 
     Weights, gradients and momentum are counted exactly. Activations are counted as the outputs of all operators, which
     the backward pass needs, except batch normalization, whose output is overwritten by the activation after it. Buffers
@@ -26,40 +28,32 @@ def training_memory(net: mx.gluon.HybridBlock, shape: Sequence[int], half: bool 
 
     Parameters
     ----------
-    net : HybridBlock
-        With one input.
-    shape : tuple of int
-        Shape of a batch on one device.
+    graph : Graph
+    batch_size : int
+        Of one device.
     half : bool
         Activations and weights in float16, master weights in float32.
     ema : bool
         With averaged weights.
     """
-    graph, activations, parameters = Graph(net, shape[1:]), 0, 0
+    activations, parameters = 0, 0
     for node in graph.nodes:
         size = math.prod(graph.shape(node))
         if node["op"] != "null":
-            activations += 0 if "BatchNorm" in node["op"] else shape[0] * size
+            activations += 0 if "BatchNorm" in node["op"] else batch_size * size
         elif node["name"] != "data":
             parameters += size
     copies = 3 + half + ema  # weights, gradients, momentum
     return (2 if half else 4) * activations + 4 * copies * parameters
 
 
-def inference_memory(net: Callable[[mx.sym.Symbol], mx.sym.Symbol], shape: Sequence[int]) -> tuple[int, int]:
+def inference_memory(graph: Graph) -> tuple[int, int]:
     """Estimate the bytes that a network needs on a device: for its parameters, and for each image of a batch.
 
     MXNet keeps no more activations than it must; an image takes what the operator with the largest inputs and output
     does.
-
-    Parameters
-    ----------
-    net : HybridBlock
-        With one input. Or any other function from a symbol to that of the output.
-    shape : tuple of int
-        Of an image, or of a clip.
     """
-    graph, largest, parameters = Graph(net, shape), 0, 0
+    largest, parameters = 0, 0
     for node in graph.nodes:
         if node["op"] == "null":
             parameters += math.prod(graph.shape(node)) if node["name"] != "data" else 0
@@ -69,7 +63,7 @@ def inference_memory(net: Callable[[mx.sym.Symbol], mx.sym.Symbol], shape: Seque
     return 4 * parameters, 4 * largest
 
 
-def check_inference_memory(
+def check_inference(
     net: mx.gluon.HybridBlock,
     model: str,
     preprocessing: Preprocessing,
@@ -78,7 +72,7 @@ def check_inference_memory(
     more: int = 0,
     fix: str = "lower --input-size",
 ) -> None:
-    """Compare the memory for the answers of `net` with what is free, before anything is read or computed.
+    """Check that MXNet can compute the answers of `net`, before anything is read or computed.
 
     Parameters
     ----------
@@ -97,11 +91,33 @@ def check_inference_memory(
     Raises
     ------
     UsageError
-        If more is needed than is free, or `net` does not take the input.
+        If more memory is needed than is free, or `net` or MXNet does not take the input.
     """
     with takes_size(model, preprocessing.size):
-        parameters, image = inference_memory(net, preprocessing.input_shape)
+        graph = Graph(net, preprocessing.input_shape)
+    parameters, image = inference_memory(graph)
     check_memory(parameters + batch_size * image + more, contexts, fix)
+    check_map_sizes(graph, contexts)
+
+
+def check_map_sizes(graph: Graph, contexts: Sequence[mx.Context]) -> None:
+    """Refuse an input for which MXNet's inference would end the process, see `mxnet_fixes.divides_by_zero`.
+
+    Raises
+    ------
+    UsageError
+        If a convolution of the network has such an output on this processor.
+    """
+    if not has_avx512() or all(one.device_type != "cpu" for one in contexts):
+        return
+    for node in graph.nodes:
+        if divides_by_zero(node, graph.shape(node)):
+            _, filters, *sizes = graph.shape(node)
+            convolution = f"a 1×1 convolution of {filters} filters on {'×'.join(map(str, sizes))}"
+            raise UsageError(
+                f"{convolution} would end the process (MXNet 1.9.1 divides by zero): choose another --input-size, e.g. "
+                "32 pixels less"
+            )
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from a2net_gluon.data import Problems, Source, ViewSamples
 from a2net_gluon.devices import check_contexts, contexts_of
 from a2net_gluon.distributed.communicator import Communicator, make_communicator
 from a2net_gluon.errors import UsageError
-from a2net_gluon.insight.memory import check_inference_memory
+from a2net_gluon.insight.memory import check_inference
 from a2net_gluon.networks.description import Description
 from a2net_gluon.networks.trained import load_trained
 from a2net_gluon.settings import Evaluation
@@ -102,7 +102,7 @@ def evaluate(evaluation: Evaluation, on_skip: OnSkip | None = None) -> Evaluatio
     net, description, classes_known = load_trained(evaluation, contexts, kind=evaluation.data.kind)
     preprocessing, trained = description.preprocessing, len(description.classes)
     fix = "lower --batch-size or --input-size"
-    check_inference_memory(net, description.model, preprocessing, evaluation.batch_size, contexts, fix=fix)
+    check_inference(net, description.model, preprocessing, evaluation.batch_size, contexts, fix=fix)
     known = description.classes if classes_known else None
     source = open_source(evaluation, preprocessing, len(contexts), known, on_skip, communicator.shard)
     with contextlib.closing(source):

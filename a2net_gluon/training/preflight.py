@@ -22,7 +22,8 @@ from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.fields import Path
 from a2net_gluon.files import write_text
 from a2net_gluon.insight.counting import parameter_count
-from a2net_gluon.insight.memory import check_memory, takes_size, training_memory
+from a2net_gluon.insight.graph import Graph
+from a2net_gluon.insight.memory import check_map_sizes, check_memory, takes_size, training_memory
 from a2net_gluon.networks.trained import fast_options
 from a2net_gluon.networks.zoo import get_model
 from a2net_gluon.settings import Synthetic, Training
@@ -208,10 +209,12 @@ def check_training_memory(training: Training, contexts: typing.Sequence[mx.Conte
     model, optimization = str(training.network.name), training.optimization
     preprocessing = training_preprocessing(training)
     net = get_model(model, classes=training.data.classes, **training.network.blocks, **fast_options(preprocessing))
-    shape = (training.batch_size, *preprocessing.input_shape)
     with takes_size(model, preprocessing.size):
-        needed = training_memory(net, shape, half=optimization.dtype == "float16", ema=bool(optimization.ema))
-    return check_memory(needed, contexts)
+        graph = Graph(net, preprocessing.input_shape)
+    half, ema = optimization.dtype == "float16", bool(optimization.ema)
+    text = check_memory(training_memory(graph, training.batch_size, half, ema), contexts)
+    check_map_sizes(graph, contexts)  # validation is inference
+    return text
 
 
 def _check_disk(training: Training, parameters: int) -> Finding:
