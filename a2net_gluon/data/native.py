@@ -1,8 +1,8 @@
 """Batches of record files from MXNet's C++ ImageRecordIter.
 
-The iterator needs no worker processes, but it has limits: it uses fewer threads than half of the processors, a record
-that it cannot decode ends the process with a signal (mxnet 1.9.1), it draws one augmentation per position in the batch,
-and it cannot start in the middle of an epoch. It is used only on request (``--native-reader``).
+The iterator needs no worker processes, but it has limits: it uses fewer threads than half of the processors, all images
+have to be decoded once before (`proven_records`), it draws one augmentation per position in the batch, and it cannot
+start in the middle of an epoch. It is used only on request (``--native-reader``).
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import numpy as np
 
 from a2net_gluon.data.augmentation import Augmentation
 from a2net_gluon.data.preprocessing import INTERPOLATION, Preprocessing
+from a2net_gluon.data.proven_records import check_decodable
 from a2net_gluon.data.records import RecordFile
 from a2net_gluon.data.samples import Batch, Problems, Samples, Shard, check_batch_size
-from a2net_gluon.errors import FailureError, UsageError
+from a2net_gluon.errors import FailureError, UsageError, reason_of
 
 __all__ = ["NativeSource"]
 
@@ -33,14 +34,15 @@ class NativeSource:
     preprocessing, augmentation, batch_size, seed, shard
         As for `SampleSource`, but a process shuffles within its own part of the file.
     workers : int
-        Threads that decode; MXNet uses at most one less than half of the processors, and at least one.
+        Threads that decode; MXNet uses at most one less than half of the processors, and at least one. And processes
+        that check all images, once.
 
     Raises
     ------
     UsageError
         If the records do not fill one batch of each process, or MXNet does not have the crops of `augmentation`.
     FailureError
-        If a record is visibly damaged, so that the iterator cannot decode it.
+        If a record is damaged, so that the iterator cannot decode it; see `check_decodable`.
 
     Notes
     -----
@@ -65,7 +67,7 @@ class NativeSource:
             raise UsageError("--native-reader has no such crops: choose another --augmentation, e.g. dpn, or omit it")
         for file in (train, val):
             if file is not None:
-                _check_decodable(file)
+                check_decodable(file, workers)
         if train is not None:
             check_batch_size(batch_size, min(_part_sizes(len(train), shard.count)) * shard.count, str(train.rec), shard)
         self.classes = tuple(classes)
@@ -125,7 +127,13 @@ class NativeSource:
         images = _part_sizes(len(file), self._shard.count)[self._shard.index]
         if not images:
             return
-        rows = min(self.batch_size, images)  # MXNet fails on a batch larger than the file
+        try:
+            yield from self._iterate(file, min(self.batch_size, images), **options)  # a larger batch is an error
+        except mx.MXNetError as error:  # such as an empty crop of an image of one pixel
+            reason = f"MXNet's iterator failed ({reason_of(error)})"
+            raise FailureError(f"{file.rec}: {reason}: leave --native-reader out") from None
+
+    def _iterate(self, file: RecordFile, rows: int, **options: typing.Any) -> typing.Iterator[Batch]:
         iterator = mx.io.ImageRecordIter(
             path_imgrec=str(file.rec),
             path_imgidx=str(file.idx),
@@ -146,16 +154,6 @@ class NativeSource:
                 again = mx.nd.array(np.arange(self.batch_size) % rows)
                 pixels, labels = pixels.take(again), labels.take(again)
             yield Batch(pixels, labels, rows - batch.pad)
-
-
-def _check_decodable(file: RecordFile) -> None:
-    damaged = file.undecodable()
-    if damaged:
-        name, reason = next(iter(damaged.items()))
-        raise FailureError(
-            f"{name} ({reason}), and {len(damaged) - 1} others, would end MXNet's iterator: leave --native-reader "
-            "out, so that they are skipped, or pack the file again"
-        )
 
 
 def _part_sizes(images: int, parts: int) -> list[int]:

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import multiprocessing.pool
 import os
 import pathlib
 import re
 import typing
 import weakref
 
-import mxnet as mx
 import numpy as np
-import PIL.JpegImagePlugin
-import PIL.PngImagePlugin
-from tqdm import tqdm
 
-from a2net_gluon.data.decoding import DecodeError, decode, is_jpeg
+from a2net_gluon.data.decoding import DecodeError, decode
 from a2net_gluon.data.recordio import CLIPS, FRAME, HEADER, WORD, are_whole, ends, unframe
 from a2net_gluon.data.samples import Dataset, ImageSamples
-from a2net_gluon.environment import largest_image
 from a2net_gluon.errors import FailureError, UsageError
 
 __all__ = ["RecordFile", "class_names", "record_dataset"]
 
 # Keys and places. MXNet's iterator does not check that they are numbers, and ends the process if they are not.
 _INDEX = re.compile(r"(?:[0-9]{1,18}\t[0-9]{1,18}(?:\n|\Z))*")
-_CHECKED = 1 << 13  # bytes of an image in which its header should end
 _LOOKED_AT = 16  # records that tell what a file holds: the first can be damaged
 _CLASSES = 1_000_000  # the most; a damaged label can be any number
 
@@ -100,51 +91,15 @@ class RecordFile:
 
     def read(self, number: int) -> np.ndarray:
         """Decode the image of record `number`, in the file's order; raises `DecodeError`."""
-        return decode(self._content(number))
+        return decode(self.content(number))
 
-    def undecodable(self, threads: int = 8) -> dict[str, str]:
-        """Find images that are damaged at the start or the end; returns the names of their records and the reasons.
-
-        Only images with a wrong start or end are decoded, also by MXNet. Damage in between is not found.
-        """
-        with multiprocessing.pool.ThreadPool(threads) as pool:
-            results = pool.imap(self._looks_sound, range(len(self)), chunksize=256)
-            head = f"checking {self.rec.name}"  # about a minute for a million records
-            sound = list(tqdm(results, head, len(self), unit=" records", leave=False, disable=None))
-        found = {}
-        for number in np.flatnonzero(~np.array(sound)):
-            try:
-                content = self._content(number)
-                decode(content)
-                mx.image.imdecode(content).wait_to_read()
-            except DecodeError as error:
-                found[self.names[number]] = str(error)
-            except mx.MXNetError:
-                found[self.names[number]] = "not an image MXNet can decode"
-        return found
-
-    def _content(self, number: int) -> bytes:
-        """The content of a record, an image file."""
+    def content(self, number: int) -> bytes:
+        """The content of record `number`, an image file; raises `DecodeError`."""
         start, end = self._bounds[number : number + 2]
         try:
             return unframe(os.pread(self._file, end - start, start))
         except ValueError as error:
             raise DecodeError(str(error)) from None
-
-    def _looks_sound(self, number: int) -> bool:
-        """Whether a record starts and ends like a JPEG or a PNG of a permitted size."""
-        start, end = self._bounds[number : number + 2]
-        content = os.pread(self._file, min(end - start, FRAME + HEADER + _CHECKED), start)[FRAME + HEADER :]
-        jpeg = is_jpeg(content)
-        read_header = PIL.JpegImagePlugin.JpegImageFile if jpeg else PIL.PngImagePlugin.PngImageFile
-        with contextlib.suppress(Exception):  # Pillow raises many kinds for a damaged header
-            width, height = read_header(io.BytesIO(content)).size
-            return (
-                bool(self._framed[number])
-                and 0 < width * height <= largest_image()
-                and (not jpeg or b"\xff\xd9" in os.pread(self._file, 64, end - 64))
-            )
-        return False
 
     def _check(self) -> np.ndarray:
         """Check that the index lists each record of the file once; returns the labels."""
@@ -157,7 +112,7 @@ class RecordFile:
         found, nexts = ends(words, places), np.append(places[1:], len(words))
         if not 0 < found[-1] <= len(words):
             raise FailureError(f"{torn}; copy or pack it again")
-        self._framed = sound = found >= 0  # the others are named when they are read
+        sound = found >= 0  # the others are named when they are read
         self._whole = sound & are_whole(words, places)
         for number in np.flatnonzero(sound & (found != nexts))[:1]:
             raise FailureError(

@@ -110,7 +110,9 @@ class Records(_RecordFiles):
 
     kind: typing.ClassVar[Kind] = _IMAGES
 
-    native: bool = option(False, "--native-reader", help="read records with MXNet's C++ iterator; for undamaged files")
+    native: bool = option(
+        False, "--native-reader", help="read records with MXNet's C++ iterator, after a check of all images"
+    )
 
 
 @documented

@@ -7,7 +7,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from a2net_gluon.data import NativeSource, Preprocessing, RecordFile
+from a2net_gluon.data import RecordFile
 from a2net_gluon.data.decoding import decode
 from a2net_gluon.errors import FailureError
 from tests.helpers.images import make_image_folder, pack
@@ -103,15 +103,3 @@ def test_records_that_contain_the_magic_number(filling, tmp_path):
     place = [int(name.split()[-1]) for name in file.names].index(0)
     np.testing.assert_array_equal(file.read(place), decode(jpeg))
     assert len(file) == 12
-    assert file.undecodable() == {}
-
-
-def test_what_mxnets_iterator_cannot_decode_is_refused_for_it(tmp_path):
-    folder = make_image_folder(tmp_path / "images") / "train"
-    (folder / "dog" / "9.ppm").write_bytes(b"P6 40 30 255\n" + bytes(3 * 40 * 30))
-    file = RecordFile(pack(folder, tmp_path / "train"))
-    bad = [name for name in file.names if name.endswith("record 12")]
-    assert file.undecodable() == {bad[0]: "not an image MXNet can decode"}
-    assert file.read(file.names.index(bad[0])).shape == (30, 40, 3)
-    with pytest.raises(FailureError, match="record 12 .*would end MXNet's iterator"):
-        NativeSource(None, file, ("cat", "dog"), Preprocessing(32), None, 4, 0, 0)

@@ -104,7 +104,7 @@ def records(rng, material):
     """Record files, with their labels, and their indices."""
     files = dict(material.records)
     name = pick(rng, ("val.rec", "val.rec", "val.idx"))
-    native = ("--native-reader",) if name == "val.idx" else ()  # which ends the process at an image it cannot decode
+    native = pick(rng, ((), ("--native-reader",)))
     labels = (b"\x00\x00\xc0\x7f", b"\x00\x00\x80\x7f", b"\x00\x00\x20\x40", b"\x00\x00\x80\xbf", b"\x0a\x23\xd7\xce")
     files[name] = mutated(rng, files[name], (*labels, b"1\t0\n", b"9" * 30))
     if rng.random() < 0.2:
