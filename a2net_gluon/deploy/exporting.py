@@ -15,7 +15,7 @@ from a2net_gluon.data.samples import OnSkip
 from a2net_gluon.deploy.forms import FORMS, exported_files, load_form, load_module
 from a2net_gluon.deploy.inputs import crops_of, find_samples, graph_input, sample_count
 from a2net_gluon.deploy.normalization import WithNormalization
-from a2net_gluon.deploy.onnx_file import write_onnx
+from a2net_gluon.deploy.onnx_file import fix_size, write_onnx
 from a2net_gluon.deploy.proof import BATCH, Forward, Proof, in_batches, prove
 from a2net_gluon.deploy.quantization import write_int8
 from a2net_gluon.errors import FailureError, UsageError, reason_of
@@ -56,11 +56,14 @@ def export(options: Export, on_skip: OnSkip | None = None) -> dict[str, Proof]:
     FailureError
         If a file is damaged or cannot be written, no sample can be read, or a form differs from the live network.
     """
+    options = options.resolved()
     files, calibration = (find_samples(names, options.network.takes_clips) for names in (options.files, options.int8))
     net, description, _ = load_trained(options, classes=options.classes)
     wishes = {"onnx": options.onnx, "optimized": options.optimize, "int8": bool(options.int8)}
     forms = [form for form, wished in wishes.items() if wished]
-    return export_network(net, str(options.output), description, forms, files, calibration, options.pixels, on_skip)
+    return export_network(
+        net, str(options.output), description, forms, files, calibration, options.pixels, on_skip, options.batch
+    )
 
 
 def export_network(
@@ -72,6 +75,7 @@ def export_network(
     calibration: Sequence[AnyPath] = (),
     pixels: bool = False,
     on_skip: OnSkip | None = None,
+    batch: int | None = None,
 ) -> dict[str, Proof]:
     """Write `net` in one form or several, to files whose names start with `prefix`.
 
@@ -90,8 +94,8 @@ def export_network(
         Classes and preprocessing, written to ``<prefix>.json``.
     forms : collection of str
         Further forms: "optimized" (MXNet with oneDNN's fused operators: BN, ReLU and sums become part of the
-        convolutions before them; for the CPU), "onnx" (batch, height and width are dynamic), "int8" (ONNX with
-        8-bit convolutions, for the CPU, see `a2net_gluon.deploy.quantization`).
+        convolutions before them; for the CPU), "onnx", "int8" (ONNX with 8-bit convolutions, for the CPU, see
+        `a2net_gluon.deploy.quantization`).
     files : sequence of str or Path
         Images for the comparison, or for a network for clips videos, see `a2net_gluon.deploy.inputs.crops_of`; default:
         embedded handwritten digits.
@@ -101,6 +105,9 @@ def export_network(
         Make normalization part of the graph, which then takes RGB crops of uint8 (N, h, w, 3) or (N, t, h, w, 3).
     on_skip : callable, optional
         Called with name and reason of each file that cannot be read. It is left out; the proofs count the others.
+    batch : int, optional
+        Fix the sizes in the ONNX files, for readers that need it: inputs come this many at a time, each of the size in
+        `description`. Default: batch, frames, height and width are open.
 
     Returns
     -------
@@ -128,18 +135,23 @@ def export_network(
     crops8 = crops_of(calibration, preprocessing, model, on_skip) if calibration else crops[:0]
     if "int8" in forms:
         _check_calibration(len(crops8), description.noun)
-    return _publish(_Live(net, description), prefix, forms, crops, crops8)
+    return _publish(_Live(net, description), prefix, forms, crops, crops8, batch)
 
 
 def _publish(
-    live: _Live, prefix: pathlib.Path, forms: Collection[str], crops: np.ndarray, crops8: np.ndarray
+    live: _Live,
+    prefix: pathlib.Path,
+    forms: Collection[str],
+    crops: np.ndarray,
+    crops8: np.ndarray,
+    batch: int | None,
 ) -> dict[str, Proof]:
     """Write all `forms` to a staging folder, prove them there, and move them to their places."""
     samples = live.sample(crops)
     samples8 = live.sample(crops8[1::2]) if len(crops8) else samples
     with output_folder(prefix.parent) as parent, staging_folder(parent) as staging:
         staged = staging / prefix.name
-        _write(live, staged, prefix, forms, crops8[::2])
+        _write(live, staged, prefix, forms, crops8[::2], batch)
         noun, proofs = live.description.noun, {}
         proofs["Module"] = _prove(prefix, "Module", load_module(staged), samples, noun)
         for form in forms:
@@ -210,7 +222,12 @@ def _complete(forms: Collection[str], description: Description, calibration: Seq
 
 
 def _write(
-    live: _Live, staged: pathlib.Path, prefix: pathlib.Path, forms: Collection[str], calibrating: np.ndarray
+    live: _Live,
+    staged: pathlib.Path,
+    prefix: pathlib.Path,
+    forms: Collection[str],
+    calibrating: np.ndarray,
+    batch: int | None,
 ) -> None:
     """Write all `forms` under the prefix `staged`; the samples `calibrating` set the ranges of 8 bits."""
     symbol, params, description = exported_files(staged)
@@ -224,12 +241,22 @@ def _write(
                 optimized = fuse_relu(optimized, gradients=False)
             optimized.save(str(exported_files(staged, ["optimized"])[0]))
         if {"onnx", "int8"} & set(forms):
-            model = exported_files(staged, ["onnx"])[0]
-            write_onnx(symbol, params, model, live.description)
-        if "int8" in forms:
-            write_int8(model, exported_files(staged, ["int8"])[0], graph_input(calibrating, live.description))
+            write_onnx(symbol, params, exported_files(staged, ["onnx"])[0], live.description)
+            _finish_onnx(live.description, staged, forms, calibrating, batch)
     except (OSError, mx.MXNetError) as error:
         raise FailureError(f"{prefix}: cannot be written ({reason_of(error)})") from None
+
+
+def _finish_onnx(
+    description: Description, staged: pathlib.Path, forms: Collection[str], calibrating: np.ndarray, batch: int | None
+) -> None:
+    """Write the form "int8" beside the ONNX file of open sizes that is there, and fix the sizes of both."""
+    written = {form: exported_files(staged, [form])[0] for form in ("onnx", "int8")}
+    if "int8" in forms:
+        write_int8(written["onnx"], written["int8"], graph_input(calibrating, description))
+    if batch is not None:
+        for form in {"onnx", "int8"} & set(forms):
+            fix_size(written[form], exported_files(staged)[0], (batch, *description.input_shape))
 
 
 def _prove(

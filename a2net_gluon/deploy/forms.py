@@ -64,6 +64,9 @@ def _load_onnx(model: AnyPath, ctx: mx.Context | None = None) -> Forward:
     """
     cores = thread_count()
     shared = onnx_session(model, cores)
+    batch = shared.get_inputs()[0].shape[0]
+    if isinstance(batch, int):
+        return lambda inputs: _answer_in_batches(shared, batch, inputs)
     if cores == 1:
         return lambda inputs: _answer(shared, inputs)
     alone, pool = onnx_session(model, 1), concurrent.futures.ThreadPoolExecutor(cores)
@@ -81,6 +84,16 @@ def _load_onnx(model: AnyPath, ctx: mx.Context | None = None) -> Forward:
 
 def _answer(session: Any, inputs: np.ndarray) -> np.ndarray:
     return session.run(None, {"data": inputs})[0]
+
+
+def _answer_in_batches(session: Any, batch: int, inputs: np.ndarray) -> np.ndarray:
+    """Answer any number of inputs with a file that takes `batch` at a time; zeros fill the last batch."""
+    logits = []
+    for start in range(0, max(len(inputs), 1), batch):
+        part = inputs[start : start + batch]
+        padding = np.zeros((batch - len(part), *part.shape[1:]), part.dtype)
+        logits.append(_answer(session, np.concatenate([part, padding]))[: len(part)])
+    return np.concatenate(logits)
 
 
 def onnx_session(model: AnyPath, threads: int) -> Any:

@@ -10,11 +10,18 @@ from typing import Any, Iterator
 import mxnet as mx
 import numpy as np
 
-from a2net_gluon.deploy.onnx_graph import channels_last_first, note_ranks, replace_entries, shorten_transposes
+from a2net_gluon.deploy.onnx_graph import (
+    channels_last_first,
+    close_shapes,
+    note_ranks,
+    replace_entries,
+    shorten_target_shapes,
+    shorten_transposes,
+)
 from a2net_gluon.files import AnyPath
 from a2net_gluon.networks.description import Description
 
-__all__ = ["OPSET", "write_onnx"]
+__all__ = ["OPSET", "fix_size", "write_onnx"]
 
 OPSET = 13  # the converter writes operators of opset 13, whatever the newest opset of the installed onnx is
 _IR_VERSION = 8  # contemporary with opset 13; older runtimes refuse files marked with a newer version
@@ -57,10 +64,33 @@ def write_onnx(symbol: AnyPath, params: AnyPath, path: AnyPath, description: Des
     model = onnx.load(os.fspath(path))
     _repair(model, len(description.classes))
     shorten_transposes(model.graph)
+    shorten_target_shapes(model.graph)
     channels_last_first(model.graph)
     note_ranks(model.graph, mx.sym.load(os.fspath(symbol)), shape)
     onnx.helper.set_model_props(model, {"description": json.dumps(description.as_dict())})
-    onnx.checker.check_model(model)
+    _save(model, path)
+
+
+def fix_size(path: AnyPath, symbol: AnyPath, shape: tuple[int, ...]) -> None:
+    """Make an ONNX file take inputs of `shape`, batch included, and no others: some readers know no open lengths.
+
+    Parameters
+    ----------
+    path : str or Path
+        File of `write_onnx`, or its 8-bit form.
+    symbol : str or Path
+        The export's graph, of which it was made.
+    shape : tuple of int
+    """
+    import onnx
+
+    _save(close_shapes(onnx.load(os.fspath(path)), mx.sym.load(os.fspath(symbol)), shape), path)
+
+
+def _save(model: Any, path: AnyPath) -> None:
+    import onnx
+
+    onnx.checker.check_model(model, full_check=True)
     onnx.save(model, os.fspath(path))
 
 

@@ -1,4 +1,4 @@
-"""Changes, in place, of a converted ONNX graph that make runtimes fast: fewer nodes, known ranks, no BN."""
+"""Changes, in place, of a converted ONNX graph that make runtimes fast: fewer nodes, known ranks and sizes, no BN."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import numpy as np
 __all__ = [
     "batch_norm_as_convolution",
     "channels_last_first",
+    "close_shapes",
     "drop_unused",
     "note_ranks",
     "replace_entries",
+    "shorten_target_shapes",
     "shorten_transposes",
 ]
 
@@ -30,6 +32,18 @@ def shorten_transposes(graph: Any) -> None:
             if transpose and reshape:
                 transpose.input[0] = reshape.input[0]
                 node.input[number] = transpose.output[0]
+    drop_unused(graph)
+
+
+def shorten_target_shapes(graph: Any) -> None:
+    """Join the lengths that a row of locations is unfolded to from two pieces, not three.
+
+    MXNet's converter takes three for ``reshape_like``. The third, what follows the row, is empty, and some readers
+    (OpenCV 4.11, TVM) refuse an empty piece.
+    """
+    for node in graph.node:
+        if node.op_type == "Reshape" and node.input[1] == f"{node.output[0]}_concat1_out":
+            node.input[1] = f"{node.output[0]}_concat0_out"
     drop_unused(graph)
 
 
@@ -70,6 +84,7 @@ def drop_unused(graph: Any) -> None:
             kept.append(node)
     replace_entries(graph.node, kept[::-1])
     replace_entries(graph.initializer, [constant for constant in graph.initializer if constant.name in needed])
+    replace_entries(graph.value_info, [value for value in graph.value_info if value.name in needed])
 
 
 def replace_entries(field: Any, entries: Iterable[Any]) -> None:
@@ -79,21 +94,43 @@ def replace_entries(field: Any, entries: Iterable[Any]) -> None:
 
 
 def note_ranks(graph: Any, symbol: Any, shape: tuple[int, ...]) -> None:
-    """Record the number of dimensions and channels of each reshaped array, as MXNet infers them for input `shape`.
+    """Record dimensions and channels of arrays with a computed shape, as MXNet infers them for an input of `shape`.
 
     ONNX's inference finds no rank for the output of a Reshape with a computed shape, nor for any array after it. ONNX
     Runtime then keeps 8-bit convolutions in the layout of the file, though another layout is twice as fast.
     """
     from onnx import TensorProto, helper
 
+    for node, lengths in _computed_reshapes(graph, symbol, shape):
+        open_lengths = [None, lengths[1], *([None] * (len(lengths) - 2))]  # the other lengths change with the input
+        graph.value_info.append(helper.make_tensor_value_info(node.output[0], TensorProto.FLOAT, open_lengths))
+
+
+def close_shapes(model: Any, symbol: Any, shape: tuple[int, ...]) -> Any:
+    """Return `model` for inputs of `shape` only: the length of every array is a number, and no node computes one."""
+    from onnx import numpy_helper, shape_inference
+
+    graph = model.graph
+    for value in (*graph.input, *graph.output):
+        lengths = shape if value.name == "data" else shape[:1]
+        for length, number in zip(value.type.tensor_type.shape.dim, lengths):
+            length.dim_value = number
+    for node, found in _computed_reshapes(graph, symbol, shape):
+        target = f"{node.output[0]}_shape"
+        graph.initializer.append(numpy_helper.from_array(np.array(found, np.int64), target))
+        node.input[1] = target
+    drop_unused(graph)
+    return shape_inference.infer_shapes(model, strict_mode=True)
+
+
+def _computed_reshapes(graph: Any, symbol: Any, shape: tuple[int, ...]) -> list[tuple[Any, tuple[int, ...]]]:
+    """Each Reshape whose target is computed, with the lengths that MXNet infers for its output."""
     internals = symbol.get_internals()
     _, shapes, _ = internals.infer_shape(data=shape)
     known = dict(zip(internals.list_outputs(), shapes))
-    for node in graph.node:
-        found = known.get(f"{node.output[0]}_output")
-        if node.op_type == "Reshape" and found and len(found) > 1:
-            lengths = [None, found[1], *([None] * (len(found) - 2))]  # the other lengths change with the input
-            graph.value_info.append(helper.make_tensor_value_info(node.output[0], TensorProto.FLOAT, lengths))
+    constants = {constant.name for constant in graph.initializer}
+    computed = [node for node in graph.node if node.op_type == "Reshape" and node.input[1] not in constants]
+    return [(node, known[f"{node.output[0]}_output"]) for node in computed]
 
 
 def batch_norm_as_convolution(graph: Any) -> None:

@@ -7,6 +7,7 @@ import typing
 
 from a2net_gluon.errors import UsageError
 from a2net_gluon.fields import (
+    BATCH_SIZE,
     CLASSES,
     COUNT,
     RELATIVE,
@@ -104,6 +105,14 @@ class Export(Trained):
         "--pixels",
         help="put normalization into the graph, which then takes uint8 (N, h, w, 3), or (N, t, h, w, 3) for clips",
     )
+    fixed_size: bool = option(
+        False,
+        "--fixed-size",
+        help="ONNX files take inputs of one size and one batch, for readers that know no open sizes",
+    )
+    batch: int | None = option(
+        None, "--batch", metavar="N", rule=BATCH_SIZE, help="the batch that --fixed-size fixes", default_words="1"
+    )
     files: typing.Sequence[Path] = option(
         (),
         "--images",
@@ -116,6 +125,20 @@ class Export(Trained):
     classes: int | None = option(
         None, "--classes", rule=CLASSES, help="number of classes", default_words="that of the parameters"
     )
+
+    def resolved(self) -> Export:
+        """Fill in the batch of files of one size.
+
+        Raises
+        ------
+        UsageError
+            If a batch is given for files of open sizes, or one size without ONNX files.
+        """
+        if self.batch and not self.fixed_size:
+            raise UsageError("--batch is the batch of files of one size: add --fixed-size, or omit it")
+        if self.fixed_size and not (self.onnx or self.int8):
+            raise UsageError("--fixed-size fixes the sizes in ONNX files: add --onnx or --int8")
+        return dataclasses.replace(self, batch=self.batch or 1) if self.fixed_size else self
 
 
 def _position(text: str) -> tuple[float, ...]:

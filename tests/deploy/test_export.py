@@ -22,6 +22,7 @@ from a2net_gluon.networks import input_shape, load_weights
 from a2net_gluon.networks.description import Description
 from tests.helpers import clips
 from tests.helpers.kills import left_at_each_step, leftovers
+from tests.helpers.onnx_files import check_strictly
 from tests.helpers.processes import ROOT, usual_environment
 
 EQUAL = ("onnx", "optimized", "symbol") if find_spec("onnxruntime") else ("optimized", "symbol")  # it is an extra
@@ -77,8 +78,18 @@ def test_every_form_equals_the_live_network_on_real_photos_or_clips(name, tmp_pa
     assert len(set(in_batches(load_form(tmp_path / "model"), crops).argmax(1))) > 1
     assert sorted(exported_files(tmp_path / "model", EQUAL)) == sorted(tmp_path.glob("model*"))
     # Another number of frames than that of the export.
+    if "onnx" in EQUAL:
+        check_other_sizes_strictly(tmp_path / "model.onnx", frames)
     shorter = dataclasses.replace(description.preprocessing, frames=frames and 4)
     check_batches_and_sizes(net, tmp_path / "model", dataclasses.replace(description, preprocessing=shorter))
+
+
+def check_other_sizes_strictly(path, frames):
+    import onnx
+
+    model = onnx.load(str(path))
+    for shape in (None, (2, 3, *([4] if frames else []), 48, 80), (1, 3, *([16] if frames else []), 224, 224)):
+        check_strictly(model, shape)
 
 
 def frames_of_clips(folder, videos, count):

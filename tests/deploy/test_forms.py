@@ -1,5 +1,7 @@
 """How ONNX Runtime is given a batch."""
 
+import types
+
 import numpy as np
 import pytest
 
@@ -10,9 +12,13 @@ class Session:
     """Stands for ONNX Runtime's: notes how many images it is given, and answers with their first values."""
 
     given = []
+    batch = "N"
 
     def __init__(self, model, threads):
         self.threads = threads
+
+    def get_inputs(self):
+        return [types.SimpleNamespace(shape=[self.batch, 3])]
 
     def run(self, outputs, inputs):
         self.given.append((self.threads, len(inputs["data"])))
@@ -41,3 +47,14 @@ def test_every_core_has_as_much_to_do(monkeypatch, cores, images, expected):
     inputs = np.arange(images * 4).reshape(images, 4)
     np.testing.assert_array_equal(forms.FORMS["onnx"].load("model.onnx")(inputs), inputs[:, :1])
     assert sorted(Session.given) == sorted(expected)
+
+
+@pytest.mark.parametrize("images", [0, 1, 3, 4, 7])
+def test_a_fixed_batch_is_filled(monkeypatch, images):
+    monkeypatch.setattr(forms, "onnx_session", Session)
+    monkeypatch.setattr(forms, "thread_count", lambda: 2)
+    monkeypatch.setattr(Session, "given", [])
+    monkeypatch.setattr(Session, "batch", 3)
+    inputs = np.arange(1, images * 4 + 1).reshape(images, 4)
+    np.testing.assert_array_equal(forms.FORMS["onnx"].load("model.onnx")(inputs), inputs[:, :1])
+    assert Session.given == [(2, 3)] * max(1, -(-images // 3))

@@ -8,6 +8,7 @@ from a2net_gluon import get_model
 from a2net_gluon.data import Preprocessing
 from a2net_gluon.deploy.onnx_graph import batch_norm_as_convolution
 from a2net_gluon.networks.description import Description
+from tests.helpers.onnx_files import check_strictly
 
 onnx = pytest.importorskip("onnx", reason="ONNX is an extra")
 onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX Runtime is an extra")
@@ -32,6 +33,24 @@ def exported(request, tmp_path_factory):
     description = Description(request.param, tuple("abcdefghij"), Preprocessing(32, frames=frames))
     write_onnx(f"{prefix}-symbol.json", f"{prefix}-0000.params", f"{prefix}.onnx", description)
     return onnx.load(f"{prefix}.onnx")
+
+
+def other_shape(model):
+    """A shape of the input that is not the export's."""
+    return (2, 3, *([6] if len(model.graph.input[0].type.tensor_type.shape.dim) == 5 else []), 48, 64)
+
+
+def test_strict_readers_accept_open_sizes_and_other_sizes(exported):
+    check_strictly(exported)
+    check_strictly(exported, other_shape(exported))
+
+
+def test_no_piece_of_a_shape_is_empty(exported):
+    constants = {constant.name: onnx.numpy_helper.to_array(constant) for constant in exported.graph.initializer}
+    for node in exported.graph.node:
+        if node.op_type == "Slice":
+            begin, end = (constants[name] for name in node.input[1:3])
+            assert begin < end, node.name
 
 
 def test_products_take_one_transpose(exported):
