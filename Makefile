@@ -3,18 +3,21 @@
 # make lint         style, formatting, types, import rules
 # make fuzz         mutated input for every command; FUZZ="--seed 1 --cases 200 --only images" passes options on
 # make bench        speed and memory beside PyTorch, in runs/speed; BENCH="--quick" passes options on
+# make readers      which programs read an export's ONNX files; READ="--verbose" passes options on
 # PYTHON=python3.10 chooses the Python of a new environment.
 
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/quickstart
 PEERS := .venv-bench
+READERS := .venv-readers
 BENCH :=
+READ :=
 FUZZ :=
 # Two processes of tests; more would need as many cores and 4 GB each.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: venv quickstart test test-fast fuzz lint format bench peers clean
+.PHONY: venv quickstart test test-fast fuzz lint format bench peers readers clean
 
 venv: $(VENV)/.installed
 
@@ -65,5 +68,14 @@ $(PEERS)/.installed: requirements/bench.txt | venv
 bench: venv peers
 	$(BIN)/python -m benchmarks.speed $(BENCH)
 
+$(READERS)/.installed: requirements/readers.txt | venv
+	rm -rf $(READERS)
+	$(BIN)/python -m venv $(READERS)
+	$(READERS)/bin/python -m pip install --disable-pip-version-check -r $<
+	touch $@
+
+readers: venv $(READERS)/.installed
+	$(BIN)/python -m benchmarks.readers $(READ)
+
 clean:
-	rm -rf $(VENV) $(PEERS) runs build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
+	rm -rf $(VENV) $(PEERS) $(READERS) runs build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
