@@ -167,8 +167,9 @@ def export(arguments: Arguments, prog: str) -> None:
         say(text)
     samples = "clips" if request.network.takes_clips else "images"
     for name, proof in proofs.items():
+        own = "" if proof.rounding is None else f" (float32 itself: {proof.rounding:.1e} from float64)"
         print(
-            f"{name}: {proof.images} {samples}, largest relative difference {proof.difference:.1e}, "
+            f"{name}: {proof.images} {samples}, largest relative difference {proof.difference:.1e}{own}, "
             f"top-1 agreement {100 * proof.agreement:.2f} %"
         )
     forms = [form for form in deploy.FORMS if form in proofs and form != "symbol"]

@@ -18,6 +18,7 @@ from a2net_gluon.deploy.normalization import WithNormalization
 from a2net_gluon.deploy.onnx_file import fix_size, write_onnx
 from a2net_gluon.deploy.proof import BATCH, Forward, Proof, in_batches, prove
 from a2net_gluon.deploy.quantization import write_int8
+from a2net_gluon.deploy.rounding import own_rounding
 from a2net_gluon.errors import FailureError, UsageError, reason_of
 from a2net_gluon.files import AnyPath, flush, output_folder, staging_folder
 from a2net_gluon.insight.memory import check_inference
@@ -26,9 +27,10 @@ from a2net_gluon.networks.fusion import can_fuse, fuse_relu
 from a2net_gluon.networks.trained import load_trained
 from a2net_gluon.settings import Export
 
-__all__ = ["AGREEMENT", "TOLERANCE", "export", "export_network"]
+__all__ = ["AGREEMENT", "ROUNDINGS", "TOLERANCE", "export", "export_network"]
 
 TOLERANCE = 1e-4  # relative to the largest logit; the same operators in the same order differ by much less
+ROUNDINGS = 2  # a difference of two computations in float32: each may be this far from the exact one
 AGREEMENT = 0.99  # share of all images or clips of this kind that must get the same class from the 8-bit form
 CALIBRATION = 20  # smallest number of images or clips; half of them are for the comparison
 _ENDINGS = ("-optimized", "-int8")  # end of the file names of some forms, before the suffix
@@ -62,7 +64,16 @@ def export(options: Export, on_skip: OnSkip | None = None) -> dict[str, Proof]:
     wishes = {"onnx": options.onnx, "optimized": options.optimize, "int8": bool(options.int8)}
     forms = [form for form, wished in wishes.items() if wished]
     return export_network(
-        net, str(options.output), description, forms, files, calibration, options.pixels, on_skip, options.batch
+        net,
+        str(options.output),
+        description,
+        forms,
+        files,
+        calibration,
+        options.pixels,
+        on_skip,
+        options.batch,
+        options.tolerance,
     )
 
 
@@ -76,6 +87,7 @@ def export_network(
     pixels: bool = False,
     on_skip: OnSkip | None = None,
     batch: int | None = None,
+    tolerance: float | None = None,
 ) -> dict[str, Proof]:
     """Write `net` in one form or several, to files whose names start with `prefix`.
 
@@ -108,6 +120,9 @@ def export_network(
     batch : int, optional
         Fix the sizes in the ONNX files, for readers that need it: inputs come this many at a time, each of the size in
         `description`. Default: batch, frames, height and width are open.
+    tolerance : float, optional
+        Largest difference of a logit that a form may have, relative to the largest logit. Default: `TOLERANCE`, or
+        `ROUNDINGS` times the rounding of the network itself (float32 against float64) if that is more.
 
     Returns
     -------
@@ -120,7 +135,7 @@ def export_network(
         If `prefix` names a folder, a file is of the wrong kind, the description does not fit the network, or more
         memory is needed than is free.
     FailureError
-        If no sample can be read, the folder cannot be written, or a form differs by more than `TOLERANCE`; for "int8",
+        If no sample can be read, the folder cannot be written, or a form differs by more than `tolerance`; for "int8",
         if the samples with the same class are too few for `AGREEMENT` on all of this kind.
     """
     prefix = pathlib.Path(prefix)
@@ -135,7 +150,7 @@ def export_network(
     crops8 = crops_of(calibration, preprocessing, model, on_skip) if calibration else crops[:0]
     if "int8" in forms:
         _check_calibration(len(crops8), description.noun)
-    return _publish(_Live(net, description), prefix, forms, crops, crops8, batch)
+    return _publish(_Live(net, description), prefix, forms, crops, crops8, batch, tolerance)
 
 
 def _publish(
@@ -145,6 +160,7 @@ def _publish(
     crops: np.ndarray,
     crops8: np.ndarray,
     batch: int | None,
+    tolerance: float | None,
 ) -> dict[str, Proof]:
     """Write all `forms` to a staging folder, prove them there, and move them to their places."""
     samples = live.sample(crops)
@@ -152,10 +168,10 @@ def _publish(
     with output_folder(prefix.parent) as parent, staging_folder(parent) as staging:
         staged = staging / prefix.name
         _write(live, staged, prefix, forms, crops8[::2], batch)
-        noun, proofs = live.description.noun, {}
-        proofs["Module"] = _prove(prefix, "Module", load_module(staged), samples, noun)
+        proofs = {"Module": _prove(live, prefix, "Module", load_module(staged), samples, tolerance)}
         for form in forms:
-            proofs[form] = _prove(prefix, form, load_form(staged, form), samples8 if form == "int8" else samples, noun)
+            given = samples8 if form == "int8" else samples
+            proofs[form] = _prove(live, prefix, form, load_form(staged, form), given, tolerance)
         _replace(staged, prefix, forms)
     return proofs
 
@@ -189,7 +205,7 @@ class _Live:
     """The live network in the shape of its export, with normalization if its graph takes pixels."""
 
     def __init__(self, net: mx.gluon.HybridBlock, description: Description) -> None:
-        self.description = description
+        self.description, self._net = description, net
         self.block = WithNormalization(net, description.preprocessing) if description.input == "pixels" else net
         self.block.hybridize()
         self._ctx = next(iter(net.collect_params().values())).list_ctx()[0]
@@ -202,6 +218,12 @@ class _Live:
             classes = len(self.description.classes)
             raise UsageError(f"the network has {logits.shape[1]} classes, its description {classes}")
         return inputs, logits
+
+    def rounding(self, inputs: np.ndarray, logits: np.ndarray) -> float:
+        """Return the rounding of the network itself, on some of its inputs with their logits."""
+        if self.description.input == "pixels":
+            inputs = graph_input(inputs, dataclasses.replace(self.description, input="normalized"))
+        return own_rounding(self._net, inputs, logits)
 
     def _forward(self, inputs: np.ndarray) -> np.ndarray:
         return self.block(mx.nd.array(inputs, ctx=self._ctx, dtype=inputs.dtype)).asnumpy()
@@ -260,20 +282,39 @@ def _finish_onnx(
 
 
 def _prove(
-    prefix: pathlib.Path, form: str, forward: Forward, sample: tuple[np.ndarray, np.ndarray], noun: str
+    live: _Live,
+    prefix: pathlib.Path,
+    form: str,
+    forward: Forward,
+    sample: tuple[np.ndarray, np.ndarray],
+    tolerance: float | None,
 ) -> Proof:
     """Compare a form with the live network; raise a FailureError unless it is close enough."""
     inputs, expected = sample
-    proof = prove(in_batches(forward, inputs), expected)
+    logits = in_batches(forward, inputs)
+    proof = prove(logits, expected)
     if form == "int8":
-        if not proof.agreement >= _least_agreement(proof.images):
-            raise FailureError(
-                f"{prefix}: as int8 only {100 * proof.agreement:.2f} % of {proof.images} {noun} get the same class, "
-                f"too few for {100 * AGREEMENT:.0f} % of all: calibrate with more {noun}, of the kind it was trained on"
-            )
-    elif not proof.difference <= TOLERANCE:
-        raise FailureError(f"{prefix}: loaded as {form}, the export differs by {proof.difference:.2g} (relative)")
+        _check_agreement(prefix, proof, live.description.noun)
+        return proof
+    if tolerance is None and not proof.difference <= TOLERANCE:
+        farthest = np.argsort(-np.abs(logits - expected).max(axis=1))[: BATCH // 2]  # in float64, the memory of a batch
+        proof = proof._replace(rounding=live.rounding(inputs[farthest], expected[farthest]))
+    limit = tolerance if tolerance is not None else max(TOLERANCE, ROUNDINGS * (proof.rounding or 0))
+    if not proof.difference <= limit:
+        own = "" if proof.rounding is None else f": float32 itself differs by {proof.rounding:.2g} from float64"
+        raise FailureError(
+            f"{prefix}: loaded as {form}, the export differs by {proof.difference:.2g} (relative), more than "
+            f"{limit:.2g}{own}; --tolerance sets another limit"
+        )
     return proof
+
+
+def _check_agreement(prefix: pathlib.Path, proof: Proof, noun: str) -> None:
+    if not proof.agreement >= _least_agreement(proof.images):
+        raise FailureError(
+            f"{prefix}: as int8 only {100 * proof.agreement:.2f} % of {proof.images} {noun} get the same class, "
+            f"too few for {100 * AGREEMENT:.0f} % of all: calibrate with more {noun}, of the kind it was trained on"
+        )
 
 
 def _least_agreement(images: int) -> float:

@@ -24,11 +24,15 @@ class Proof(NamedTuple):
         Largest difference of a logit, relative to the largest logit.
     agreement : float
         Fraction of images with the same most probable class, from 0 to 1.
+    rounding : float or None
+        Distance of the live network from itself in double precision, in the terms of `difference`; measured only where
+        that is large.
     """
 
     images: int
     difference: float
     agreement: float
+    rounding: float | None = None
 
 
 def prove(logits: np.ndarray, expected: np.ndarray) -> Proof:

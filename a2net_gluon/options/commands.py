@@ -82,7 +82,7 @@ def parse_export(arguments: Arguments, prog: str | None = None) -> settings.Expo
     )
     _add_network(parser)
     _add_parameters(parser)
-    forms = ("output", "onnx", "optimize", "int8", "pixels", "fixed_size", "batch", "files", "classes")
+    forms = ("output", "onnx", "optimize", "int8", "pixels", "fixed_size", "batch", "tolerance", "files", "classes")
     add_settings(parser, settings.Export, "export", forms)
     add_settings(parser, settings.Input, "preprocessing")
     values = given(parser.parse_args(arguments))

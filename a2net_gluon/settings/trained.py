@@ -10,6 +10,7 @@ from a2net_gluon.fields import (
     BATCH_SIZE,
     CLASSES,
     COUNT,
+    RATE,
     RELATIVE,
     Path,
     Settings,
@@ -112,6 +113,13 @@ class Export(Trained):
     )
     batch: int | None = option(
         None, "--batch", metavar="N", rule=BATCH_SIZE, help="the batch that --fixed-size fixes", default_words="1"
+    )
+    tolerance: float | None = option(
+        None,
+        "--tolerance",
+        rule=RATE,
+        help="largest difference from the network, relative to the largest logit, that a form may have",
+        default_words="1e-4, or twice the network's own rounding if that is more",
     )
     files: typing.Sequence[Path] = option(
         (),
