@@ -51,10 +51,12 @@ def write_onnx(symbol: AnyPath, params: AnyPath, path: AnyPath, description: Des
     import onnx
 
     shape, dynamic, dtype = _input(description)
+    graph = mx.sym.load(os.fspath(symbol))
+    arrays = {name.split(":", 1)[1]: _Weights.of(array) for name, array in mx.nd.load(os.fspath(params)).items()}
     with _mended(onnx):
         mx.onnx.export_model(
-            os.fspath(symbol),
-            os.fspath(params),
+            graph,
+            arrays,
             [shape],
             dtype,
             os.fspath(path),
@@ -66,7 +68,7 @@ def write_onnx(symbol: AnyPath, params: AnyPath, path: AnyPath, description: Des
     shorten_transposes(model.graph)
     shorten_target_shapes(model.graph)
     channels_last_first(model.graph)
-    note_ranks(model.graph, mx.sym.load(os.fspath(symbol)), shape)
+    note_ranks(model.graph, graph, shape)
     onnx.helper.set_model_props(model, {"description": json.dumps(description.as_dict())})
     _save(model, path)
 
@@ -94,13 +96,27 @@ def _save(model: Any, path: AnyPath) -> None:
     onnx.save(model, os.fspath(path))
 
 
+class _Weights(np.ndarray):
+    """An array that stays one where the converter would make a list of it, which takes most of its time."""
+
+    @classmethod
+    def of(cls, array: mx.nd.NDArray) -> _Weights:
+        return array.asnumpy().view(cls)
+
+    def asnumpy(self) -> _Weights:
+        return self
+
+    def tolist(self) -> Any:
+        return self
+
+
 @contextlib.contextmanager
 def _mended(onnx: Any) -> Iterator[None]:
     """Make the converter mark its file with `OPSET`, not with the installed onnx's newest, and store weights as bytes.
 
-    It passes the weights as Python lists; writing them number by number takes most of its time.
+    Written number by number they take long. The graph is checked once, when all repairs are done.
     """
-    version, make_tensor = onnx.defs.onnx_opset_version, onnx.helper.make_tensor
+    version, make_tensor, check = onnx.defs.onnx_opset_version, onnx.helper.make_tensor, onnx.checker.check_graph
 
     def make_tensor_of_bytes(name: str, data_type: int, dims: Any, vals: Any, raw: bool = False) -> Any:
         if data_type == onnx.TensorProto.FLOAT and not raw:
@@ -108,10 +124,11 @@ def _mended(onnx: Any) -> Iterator[None]:
         return make_tensor(name, data_type, dims, vals, raw)
 
     onnx.defs.onnx_opset_version, onnx.helper.make_tensor = lambda: OPSET, make_tensor_of_bytes
+    onnx.checker.check_graph = lambda graph: None
     try:
         yield
     finally:
-        onnx.defs.onnx_opset_version, onnx.helper.make_tensor = version, make_tensor
+        onnx.defs.onnx_opset_version, onnx.helper.make_tensor, onnx.checker.check_graph = version, make_tensor, check
 
 
 def _repair(model: Any, classes: int) -> None:

@@ -12,9 +12,11 @@ import time
 import numpy as np
 import pytest
 
+import a2net_gluon as a2
 from a2net_gluon import cli
 from a2net_gluon.distributed.messages import receive, send
 from a2net_gluon.distributed.supervisor import _Job
+from a2net_gluon.options import parse_training
 from tests.helpers.jobs import Job
 from tests.helpers.runs import difference, last_parameters
 
@@ -56,11 +58,16 @@ def kill_worker(job, rank):
     raise AssertionError(f"no worker {rank}")
 
 
+def train_here(run, *flags):
+    """Train in this process; returns the log."""
+    a2.train(parse_training([str(flag) for flag in (*flags, "--save-dir", run)]).training)
+    return (run / "log.txt").read_text()
+
+
 @pytest.fixture(scope="module")
 def one_context(tmp_path_factory):
     run = tmp_path_factory.mktemp("one") / "run"
-    code, output = Job(sys.executable, "train_imagenet.py", *SAME, "--batch-size", 360, "--save-dir", run).end()
-    assert code == 0, output
+    train_here(run, *SAME, "--batch-size", 360)
     return last_parameters(run)
 
 
@@ -71,19 +78,16 @@ TOLERANCE = 1e-5
 @pytest.mark.slow
 @pytest.mark.parametrize("contexts", [2, 4])
 def test_several_contexts_end_like_one(contexts, one_context, tmp_path):
-    flags = (*SAME, "--cpu-contexts", contexts, "--batch-size", 360 // contexts, "--save-dir", tmp_path / "run")
-    code, output = Job(sys.executable, "train_imagenet.py", *flags).end()
-    assert code == 0, output
-    assert f"a total batch of 360 ({contexts} × {360 // contexts})" in output
+    flags = (*SAME, "--cpu-contexts", contexts, "--batch-size", 360 // contexts)
+    log = train_here(tmp_path / "run", *flags)
+    assert f"a total batch of 360 ({contexts} × {360 // contexts})" in log
     assert difference(one_context, last_parameters(tmp_path / "run")) < TOLERANCE
 
 
 @pytest.mark.slow
 def test_accumulated_batches_end_like_one(one_context, tmp_path):
-    flags = (*SAME, "--accumulate", 3, "--batch-size", 120, "--save-dir", tmp_path / "run")
-    code, output = Job(sys.executable, "train_imagenet.py", *flags).end()
-    assert code == 0, output
-    assert "a total batch of 360 (3 batches × 1 × 120)" in output
+    log = train_here(tmp_path / "run", *SAME, "--accumulate", 3, "--batch-size", 120)
+    assert "a total batch of 360 (3 batches × 1 × 120)" in log
     assert difference(one_context, last_parameters(tmp_path / "run")) < TOLERANCE
 
 
@@ -106,24 +110,48 @@ def test_two_workers_end_like_one_context(one_context, tmp_path):
     assert job.left() == []
 
 
+@pytest.fixture(scope="module")
+def on_a_host(tmp_path_factory):
+    """A job on this machine as a host that is reached by ssh, with a stand-in that runs the command here.
+
+    It measures BN's statistics with the first weights: the learning rate is zero.
+    """
+    folder = tmp_path_factory.mktemp("host")
+    (folder / "ssh").write_text('#!/bin/bash\nexec sh -c "${@: -1}"\n')
+    (folder / "ssh").chmod(0o755)
+    (folder / "hosts").write_text(f"{socket.gethostname()}\n")
+    more, path = ("-H", folder / "hosts"), f"{folder}:{os.environ['PATH']}"
+    job = launch(
+        folder / "logs", *STATISTICS, save_dir=folder / "run", more=more, PATH=path, OMP_NUM_THREADS="1"
+    )  # fmt: skip
+    job.code, _ = job.end()
+    return job, folder / "run"
+
+
+STATISTICS = ("--input-size", 8, "-j", 1, "--num-iterations", 1, "--lr", 0, "--precise-bn", 2, "--batch-size", 180)
+
+
 @pytest.mark.slow
-def test_two_workers_measure_the_statistics_of_two_contexts(tmp_path):
-    """Of the same halves of the same batches, with the first weights: the learning rate is zero."""
-    flags = ("--input-size", 8, "-j", 1, "--num-iterations", 1, "--lr", 0, "--precise-bn", 2, "--batch-size", 180)
-    one, two = tmp_path / "one", tmp_path / "two"
-    job = launch(tmp_path / "logs", *flags, save_dir=two)
-    code, output = job.end()
-    assert code == 0, output
-    flags = (*flags, "--cpu-contexts", 2, "--save-dir", one)
-    code, output = Job(sys.executable, "train_imagenet.py", *flags, OMP_NUM_THREADS="1").end()
-    assert code == 0, output
+def test_hosts_are_reached_by_ssh(on_a_host):
+    job, _ = on_a_host
+    assert job.code == 0, job.output
+    assert "epoch 1/1: training loss" in job.output
+    assert job.left() == []
+
+
+@pytest.mark.slow
+def test_two_workers_measure_the_statistics_of_two_contexts(on_a_host, tmp_path):
+    """Of the same halves of the same batches."""
+    job, two = on_a_host
+    assert job.code == 0, job.output
+    train_here(tmp_path / "one", *STATISTICS, "--cpu-contexts", 2)
     expected, measured = (
-        {name: array for name, array in last_parameters(run).items() if "running" in name} for run in (one, two)
+        {name: array for name, array in last_parameters(run).items() if "running" in name}
+        for run in (tmp_path / "one", two)
     )
     assert len(expected) > 40
     assert difference(expected, measured) < TOLERANCE
     assert np.abs(expected["features.conv1_bn.running_mean"]).max() > 0.1  # it starts with 0
-    assert job.left() == []
 
 
 @pytest.mark.slow
@@ -135,22 +163,6 @@ def test_horovod_ends_like_one_context(one_context, tmp_path):
     code, output = job.end()
     assert code == 0, output
     assert difference(one_context, last_parameters(tmp_path / "run")) < TOLERANCE
-
-
-@pytest.mark.slow
-def test_killed_worker_is_started_again(tmp_path):
-    run = tmp_path / "run"
-    more = ("--max-restarts", 1)
-    job = launch(tmp_path / "logs", *FLAGS, "--batch-size", 32, save_dir=run, more=more)
-    wait_for("epoch 2/2 batch 5/", run / "log.txt", job)
-    kill_worker(job, 1)
-    code, output = job.end()
-    assert code == 0, output
-    assert "ended with exit code 137" in output
-    assert "starting again (1 of 1)" in output
-    assert re.search(r"resumed from \S+/epoch-0001 after 1 epochs", output)
-    assert "epoch 2/2: training loss" in output
-    assert job.left() == []
 
 
 @pytest.mark.slow
@@ -175,7 +187,8 @@ def test_worker_that_fails_ends_the_job(tmp_path):
 
 
 @pytest.mark.slow
-def test_launcher_told_to_stop_lets_workers_save(tmp_path):
+def test_a_job_goes_on_after_a_stop_and_after_a_killed_worker(tmp_path):
+    """A launcher that is told to stop lets its workers save; the resumed job then loses one, and is started again."""
     run = tmp_path / "run"
     job = launch_until_batch_5(tmp_path / "logs", run)
     job.process.send_signal(signal.SIGTERM)
@@ -183,44 +196,36 @@ def test_launcher_told_to_stop_lets_workers_save(tmp_path):
     assert code == 143, output
     assert re.search(r"stopped by SIGTERM, saved \S+epoch-0000-batch-0000\d0", output)
     assert job.left() == []
-    flags = (*FLAGS, "--num-epochs", 1, "--batch-size", 16)  # the rest of the epoch is enough
-    resumed = launch(tmp_path / "logs", *flags, "--resume", save_dir=run)
-    code, output = resumed.end()
-    assert code == 0, output
-    assert "after 0 epochs and " in output
-    assert "epoch 1/1: training loss" in output
-
-
-@pytest.mark.slow
-def test_hosts_are_reached_by_ssh(tmp_path):
-    """With a stand-in for ssh that runs the command here."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    (folder / "ssh").write_text('#!/bin/bash\nexec sh -c "${@: -1}"\n')
-    (folder / "ssh").chmod(0o755)
-    (tmp_path / "hosts").write_text(f"{socket.gethostname()}\n")
-    path = f"{folder}:{os.environ['PATH']}"
-    run = tmp_path / "run"
-    more = ("-H", tmp_path / "hosts")
-    job = launch(
-        tmp_path / "logs", *FLAGS, "--num-epochs", 1, "--batch-size", 180, save_dir=run, more=more, PATH=path,
-        OMP_NUM_THREADS="1",
-    )  # fmt: skip
+    flags = (*FLAGS, "--batch-size", 16, "--resume")
+    job = launch(tmp_path / "logs", *flags, save_dir=run, more=("--max-restarts", 1))
+    wait_for("epoch 2/2 batch 5/", run / "log.txt", job)
+    kill_worker(job, 1)
     code, output = job.end()
     assert code == 0, output
-    assert "epoch 1/1: training loss" in output
+    assert "after 0 epochs and " in output
+    assert "epoch 1/2: training loss" in output
+    assert "ended with exit code 137" in output
+    assert "starting again (1 of 1)" in output
+    assert re.search(r"resumed from \S+/epoch-0001 after 1 epochs", output)
+    assert "epoch 2/2: training loss" in output
     assert job.left() == []
 
 
 @pytest.mark.slow
 def test_jobs_started_together(tmp_path):
-    """Each has a port of its own."""
-    script = "import a2net_gluon, mxnet as mx; print('worker', mx.kv.create('dist_sync').rank)"
+    """Each has a port of its own, while the other one runs."""
+    meet = f"touch {tmp_path}/$1; until [ -e {tmp_path}/one ] && [ -e {tmp_path}/other ]; do sleep 0.1; done"
+    script = f"[ $DMLC_ROLE = worker ] || exec sleep 60; {meet}; echo port $DMLC_PS_ROOT_PORT; sleep 1; exit 7"
     words = (sys.executable, "-m", "a2net_gluon", "launch", "-n", 1)
-    jobs = [Job(*words, "--log-dir", tmp_path / name, "--", sys.executable, "-c", script) for name in ("one", "other")]
+    jobs = [
+        Job(*words, "--log-dir", tmp_path / f"logs-{name}", "--", "sh", "-c", script, "sh", name)
+        for name in ("one", "other")
+    ]
     ends = [job.end() for job in jobs]
-    assert [code for code, _ in ends] == [0, 0], ends
-    assert all("worker 0" in output for _, output in ends)
+    assert [code for code, _ in ends] == [7, 7], ends
+    ports = [re.findall(r"port (\d+)", output) for _, output in ends]
+    assert [len(found) for found in ports] == [1, 1], ends
+    assert ports[0] != ports[1]
     assert [job.left() for job in jobs] == [[], []]
 
 
