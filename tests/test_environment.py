@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -36,35 +37,56 @@ def test_spinning_is_limited_unless_the_user_chose():
     assert python(script, OMP_WAIT_POLICY="active") == "None"
 
 
-def test_temporary_space_is_there_once_unless_the_user_chose():
-    """Sorting this array needs 32 MB or more."""
-    script = (
-        "import a2net_gluon, mxnet as mx, re; x = mx.nd.ones((1 << 23,)); "
-        "[mx.nd.sort(x).wait_to_read() for _ in range(4)]; "
-        "print(re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read()).group(1))"
-    )
-    assert int(python(script)) < int(python(script, MXNET_CPU_TEMP_COPY="4")) - 50_000
+# Sorting the array needs 32 MB or more of temporary space.
+LOADED = """
+import ctypes, glob, json, re
+import a2net_gluon, numpy, cv2, mxnet as mx
+from a2net_gluon.data.decoding import *
+
+blas = ctypes.CDLL(glob.glob(mx.__path__[0] + "/libopenblas*")[0])
+blas.openblas_get_corename.restype = ctypes.c_char_p
+said = {"core": blas.openblas_get_corename().decode(), "bool": numpy.bool is bool, "images": []}
+for width in (30, 31):
+    try:
+        said["images"].append(decode(cv2.imencode(".png", numpy.zeros((20, width, 3), numpy.uint8))[1].tobytes()).shape)
+    except DecodeError as error:
+        said["images"].append(str(error))
+x = mx.nd.ones((1 << 23,))
+for _ in range(4):
+    mx.nd.sort(x).wait_to_read()
+said["memory"] = int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read()).group(1))
+print(json.dumps(said))
+"""
+CHOICES = {"OPENBLAS_CORETYPE": "Nehalem", "MXNET_CPU_TEMP_COPY": "4", "OPENCV_IO_MAX_IMAGE_PIXELS": "600"}
 
 
-def test_the_largest_image_is_that_of_the_user():
-    script = (
-        "import a2net_gluon, cv2, numpy as np; from a2net_gluon.data.decoding import *; "
-        "png = cv2.imencode('.png', np.zeros((20, 30, 3), np.uint8))[1].tobytes(); "
-        "large = cv2.imencode('.png', np.zeros((20, 31, 3), np.uint8))[1].tobytes(); "
-        "print(decode(png).shape)\n"
-        "try: decode(large)\n"
-        "except DecodeError as error: print(type(error).__name__, str(error)[:49])"
-    )
-    said = python(script, OPENCV_IO_MAX_IMAGE_PIXELS="600").splitlines()
-    assert said == ["(20, 30, 3)", "DecodeError declares 31×20 pixels, more than 600 (OPENCV_IO_M"]
+@pytest.fixture(scope="module")
+def ours():
+    """What a process says that has loaded MXNet, where the user has chosen nothing."""
+    return json.loads(python(LOADED))
 
 
-def test_matrix_products_use_the_vector_units():
-    core = "l = ctypes.CDLL(glob.glob(mxnet.__path__[0] + '/libopenblas*')[0]).openblas_get_corename; "
-    script = f"import a2net_gluon, mxnet, ctypes, glob; {core}l.restype = ctypes.c_char_p; print(l().decode())"
+@pytest.fixture(scope="module")
+def chosen():
+    """The same where the user has set all variables."""
+    return json.loads(python(LOADED, **CHOICES))
+
+
+def test_temporary_space_is_there_once_unless_the_user_chose(ours, chosen):
+    assert ours["memory"] < chosen["memory"] - 50_000
+
+
+def test_the_largest_image_is_that_of_the_user(ours, chosen):
+    assert ours["images"] == [[20, 30, 3], [20, 31, 3]]
+    shape, refused = chosen["images"]
+    assert shape == [20, 30, 3]
+    assert refused.startswith("declares 31×20 pixels, more than 600 (OPENCV_IO_M")
+
+
+def test_matrix_products_use_the_vector_units(ours, chosen):
     if {"avx2", "fma"} <= environment._processor_flags():
-        assert python(script) == "Haswell"  # by itself Prescott, on processors newer than the library
-    assert python(script, OPENBLAS_CORETYPE="Nehalem") == "Nehalem"
+        assert ours["core"] == "Haswell"  # by itself Prescott, on processors newer than the library
+    assert chosen["core"] == "Nehalem"
 
 
 @pytest.mark.parametrize(
@@ -93,8 +115,8 @@ def test_threads_follow_the_affinity_mask():
     assert python(script + "print(os.environ['OMP_NUM_THREADS'])") == "1"
 
 
-def test_mxnet_loads_after_us_whatever_the_numpy():
-    assert python("import a2net_gluon, numpy, mxnet; print(numpy.bool is bool)") == "True"
+def test_mxnet_loads_after_us_whatever_the_numpy(ours):
+    assert ours["bool"]
 
 
 def test_numpy_2_gets_a_sentence(monkeypatch):

@@ -3,10 +3,10 @@
 A test of a fault fails with a release that has mended it: its workaround can then go.
 """
 
+import contextlib
 import json
 import pickle
 import signal
-import subprocess
 import sys
 import warnings
 
@@ -19,7 +19,8 @@ from mxnet.gluon import nn
 from a2net_gluon import mxnet_fixes
 from a2net_gluon.environment import has_avx512
 from a2net_gluon.errors import FailureError, UsageError
-from tests.helpers.processes import ROOT
+from tests.fuzz.case import Case
+from tests.fuzz.zygote import Zygote
 
 DEVICES = [mx.cpu(0), mx.cpu(1)]
 
@@ -40,15 +41,32 @@ def parameter_on_two_devices():
     return parameter
 
 
+@pytest.fixture(scope="module")
+def prepared():
+    with contextlib.closing(Zygote(0)) as running:
+        yield running
+
+
+@pytest.fixture
+def run_python(prepared, tmp_path):
+    """Return a function that runs a script in a process of its own, as it may crash; exit code, output, errors."""
+
+    def run(script):
+        outcome = prepared.run(
+            Case(("python", f"import mxnet as mx, numpy as np\n{script}"), seconds=300), tmp_path / "run"
+        )
+        return outcome.code, outcome.output, outcome.errors
+
+    return run
+
+
 # Parameters
 
 
 @pytest.mark.parametrize("mended", [False, True])
-def test_weights_of_3d_convolutions_cannot_be_set_after_inference(mended):
+def test_weights_of_3d_convolutions_cannot_be_set_after_inference(mended, run_python):
     script = f"""
-import a2net_gluon, mxnet as mx, numpy as np
 from a2net_gluon import mxnet_fixes
-from a2net_gluon.environment import has_avx512
 layer = mx.gluon.nn.Conv3D(16, 3, in_channels=16, use_bias=False)
 layer.initialize()
 layer.hybridize(static_alloc=True, static_shape=True)
@@ -65,9 +83,9 @@ fresh.initialize()
 fresh.weight.set_data(other)
 assert np.array_equal(second, fresh(x).asnumpy()) and not np.array_equal(second, first)
 """
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode == 0) == mended, done.stderr
-    assert mended or "IsDefaultData" in done.stderr
+    code, _, error = run_python(script)
+    assert (code == 0) == mended, error
+    assert mended or "IsDefaultData" in error
 
 
 def test_collect_params_has_other_names_than_files(tmp_path):
@@ -286,7 +304,6 @@ def test_batch_norm_of_clips():
 
 
 RESHAPED = """
-import mxnet as mx, numpy as np
 from mxnet import gluon
 from mxnet.gluon import nn
 from a2net_gluon.mxnet_fixes import copy_to_plain_layout
@@ -320,19 +337,12 @@ READERS = {
 }
 
 
-def reshaped(reader, copy):
-    """Run a static graph that reshapes a clip, in a process of its own; exit code, differences, error."""
-    script = RESHAPED.format(copy=copy, reader=READERS[reader])
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=300)
-    return done.returncode, [float(line) for line in done.stdout.split()], done.stderr
-
-
 @pytest.mark.parametrize("reader", READERS)
-def test_reshaped_clips_are_read_wrongly(reader):
-    code, differences, error = reshaped(reader, "y")
+def test_reshaped_clips_are_read_wrongly(reader, run_python):
+    code, said, error = run_python(RESHAPED.format(copy="y", reader=READERS[reader]))
     if reader == "other numbers":
         assert code == 0, error
-        assert min(differences) > 0.1
+        assert min(map(float, said.split())) > 0.1
     elif reader == "error":
         assert "could not create a primitive descriptor for a reorder primitive" in error
     else:
@@ -340,10 +350,10 @@ def test_reshaped_clips_are_read_wrongly(reader):
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_copied_clips_are_read_rightly(reader):
-    code, differences, error = reshaped(reader, "copy_to_plain_layout(F, y)")
+def test_copied_clips_are_read_rightly(reader, run_python):
+    code, said, error = run_python(RESHAPED.format(copy="copy_to_plain_layout(F, y)", reader=READERS[reader]))
     assert code == 0, error
-    assert max(differences) < 1e-5
+    assert max(map(float, said.split())) < 1e-5
 
 
 def graph(operator, reshape):
@@ -382,15 +392,6 @@ def test_gradients_of_the_fused_operator(reshape):
 # Data
 
 
-def run_python(script):
-    """Run a script in a process of its own: it may crash or hang."""
-    script = f"import a2net_gluon, mxnet as mx, numpy as np, os, time\n{script}"
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
 # Filters, sizes of the map, and the stride: maps with few columns are as long as large ones are high.
 MAPS = {
     (15, (65536, 1), 1): True,
@@ -402,6 +403,7 @@ MAPS = {
     (16, (65536, 1), 2): False,
 }
 CONVOLVE = """
+import os
 for filters, sizes, stride in {maps}:
     child = os.fork()  # importing takes seconds
     if not child:
@@ -416,7 +418,7 @@ for filters, sizes, stride in {maps}:
 
 
 @pytest.mark.skipif(not has_avx512(), reason="oneDNN does this with AVX-512")
-def test_some_maps_are_divided_by_zero():
+def test_some_maps_are_divided_by_zero(run_python):
     _, said, _ = run_python(CONVOLVE.format(maps=list(MAPS)))
     assert said.split() == [str(-signal.SIGFPE if ends else 0) for ends in MAPS.values()]
 
@@ -481,8 +483,8 @@ def test_iter_hides_the_awaited_batch():
 
 
 KILLED = """
+import os, time
 from a2net_gluon import mxnet_fixes
-from a2net_gluon.environment import has_avx512
 loader = mx.gluon.data.DataLoader(mx.gluon.data.ArrayDataset(np.arange(16)), 4, num_workers=2)
 before = {workers}
 before[0].kill()
@@ -502,7 +504,7 @@ os._exit(0)  # the pool would wait for ever
     [("list(loader._worker_pool._pool)", 1, 2), ("mxnet_fixes.take_worker_processes(loader)", 0, 1)],
     ids=["plain", "taken"],
 )
-def test_only_a_plain_loader_replaces_a_killed_worker(workers, new, alive):
+def test_only_a_plain_loader_replaces_a_killed_worker(workers, new, alive, run_python):
     code, said, problem = run_python(KILLED.format(workers=workers))
     assert code == 0, problem
     assert said.split() == [str(new), str(alive)]
@@ -539,7 +541,7 @@ def test_arrays_of_two_types_are_finite_or_not():
 
 
 @pytest.mark.parametrize(("count", "crashes"), [(200, False), (201, True), (450, True)])
-def test_the_operator_has_room_for_two_hundred_arrays(count, crashes):
+def test_the_operator_has_room_for_two_hundred_arrays(count, crashes, run_python):
     script = MANY.format(count=count) + f"print(mx.nd.multi_all_finite(*arrays, num_arrays={count}).asscalar())"
     code, said, _ = run_python(script)
     assert (code != 0) is crashes

@@ -3,9 +3,7 @@
 import hashlib
 import http.server
 import io
-import pathlib
-import subprocess
-import sys
+import multiprocessing
 import threading
 import time
 import zipfile
@@ -253,16 +251,10 @@ def test_a_root_that_cannot_be_written(tmp_path, sha1, server):
 def test_two_processes_download_once(tmp_path, content, sha1, server):
     server.answers[url_path(sha1)] = archive(f"{NAME}-{sha1[:8]}.params", content)
     server.delay = 2  # long enough for all of them to ask
-    script = (
-        "import sys; from a2net_gluon.networks.store import find_weights; "
-        "print(find_weights(sys.argv[1], sys.argv[2], sys.argv[3]))"
-    )
-    command = [sys.executable, "-c", script, NAME, sha1, str(tmp_path)]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    paths = {process.communicate(timeout=300)[0].strip() for process in processes}
-    assert [process.returncode for process in processes] == [0, 0, 0]
-    assert paths == {str(tmp_path / f"{NAME}-{sha1[:8]}.params")}
-    assert pathlib.Path(paths.pop()).read_bytes() == content
+    with multiprocessing.get_context("fork").Pool(3) as processes:
+        paths = set(processes.starmap(find_weights, 3 * [(NAME, sha1, tmp_path)], chunksize=1))
+    assert paths == {tmp_path / f"{NAME}-{sha1[:8]}.params"}
+    assert paths.pop().read_bytes() == content
     assert len(server.requests) == 1
 
 

@@ -1,5 +1,6 @@
-"""Signals, in processes of their own."""
+"""Signals, most of them in processes of their own."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import time
 
 import pytest
 
+from a2net_gluon.training.interruption import Interruption
 from tests.helpers.processes import ROOT, start, wait_until
 
 # Three readers, of which two have nothing to do and one reads an image that takes for ever. SIGTERM comes to the whole
@@ -51,25 +53,19 @@ def test_signal_to_all_processes_ends_the_wait_for_a_batch(number):
     assert process.returncode == 0
 
 
-SECOND = """
-import a2net_gluon, os, signal, time
-from a2net_gluon.training.interruption import Interruption
-before = signal.getsignal(signal.SIGINT)
-with Interruption() as interruption:
-    os.kill(os.getpid(), signal.SIGINT)
-    assert interruption.signal == signal.SIGINT
-    try:
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(10)
-    except KeyboardInterrupt:
-        print("at once")
-assert signal.getsignal(signal.SIGINT) is before
-"""
-
-
 def test_second_interrupt_stops_at_once():
-    done = subprocess.run([sys.executable, "-c", SECOND], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout == "at once\n"
+    before = signal.getsignal(signal.SIGINT)
+    with Interruption() as interruption:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interruption.signal == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            interrupt_and_wait()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def interrupt_and_wait():
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(10)
 
 
 def test_killed_reader_ends_the_run_with_a_sentence(tmp_path):
