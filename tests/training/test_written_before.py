@@ -92,8 +92,10 @@ def test_a_stopped_run_resumes_at_that_batch(unpacked, tmp_path, capsys):
     for expected, found in zip(before, now):
         for name in ("val_count", "skipped_steps"):
             assert found[name] == expected[name]
-        for name in ("train_loss", "val_loss"):
-            assert float(found[name]) == pytest.approx(float(expected[name]), rel=1e-2)
+        # Last bits depend on the processor and on the number of threads, and BN's early statistics enlarge them: seen
+        # are 0.0007 for training and 0.012 for validation, and 0.03 to 0.6 where the optimizer's state is left out.
+        for name, tolerance in {"train_loss": 5e-3, "val_loss": 5e-2}.items():
+            assert float(found[name]) == pytest.approx(float(expected[name]), rel=tolerance)
         for name in ("train_top1", "train_top5", "val_top1", "val_top5"):
             assert float(found[name]) == pytest.approx(float(expected[name]), abs=4 * ONE_IMAGE)
         assert float(found["learning_rate"]) == pytest.approx(float(expected["learning_rate"]), abs=1e-12)
