@@ -1,1 +1,1 @@
-"""The networks as symbols, for code written for MXNet's Module API."""
+"""The networks of `a2net_gluon.symbols` where MXNet's scripts look for networks."""

@@ -1,22 +1,5 @@
-"""The paper's image ResNet for MXNet's Module API, as MXNet's example/image-classification loads networks."""
+"""The paper's image ResNet for MXNet's example/image-classification, which imports it from here."""
 
-from __future__ import annotations
+from a2net_gluon.symbols.resnet import get_symbol
 
-import typing
-
-import mxnet as mx
-
-from symbols import trace
-
-_NETWORKS = {50: "resnet50", 20: "resnet20_small"}
-
-
-def get_symbol(
-    num_classes: int,
-    num_layers: int | None = 50,
-    image_shape: str | tuple[int, ...] = "3,224,224",
-    dtype: str = "float32",
-    **kwargs: typing.Any,
-) -> mx.sym.Symbol:
-    """Return ResNet of 50 layers, or of 20 for small images, with the output ``softmax``; see `symbols.trace`."""
-    return trace.get_symbol(_NETWORKS, num_classes, num_layers, image_shape, dtype, **kwargs)
+__all__ = ["get_symbol"]

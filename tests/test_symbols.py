@@ -1,8 +1,8 @@
 """Module's world: symbols as MXNet's scripts ask for them, training with Module, parameters both ways."""
 
 import importlib
-import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -15,11 +15,11 @@ from mxnet import autograd, gluon
 from a2net_gluon import get_model
 from a2net_gluon.data import Preprocessing
 from a2net_gluon.deploy import export_network
+from a2net_gluon.environment import physical_cores
 from a2net_gluon.networks.description import Description
-from symbols import a2net, resnet
-from symbols.trace import module_parameters
+from a2net_gluon.symbols import a2net, module_parameters, resnet
 from tests.helpers import photographs
-from tests.helpers.processes import ROOT
+from tests.helpers.processes import ROOT, usual_environment
 
 # What MXNet's example/image-classification/train_imagenet.py hands to get_symbol without any flag, by all versions of
 # its common/fit.py and common/data.py.
@@ -149,24 +149,59 @@ def test_symbol_is_the_gluon_network(network, layers, name):
     np.testing.assert_allclose(output.asnumpy(), mx.nd.softmax(net(x)).asnumpy(), rtol=1e-4, atol=1e-6)
 
 
-def test_copied_into_mxnets_example(tmp_path):
-    """As docs/module.md says: two files beside MXNet's own networks, found by its script's import."""
+SCRIPT = """
+import mxnet, importlib, os, sys
+network = importlib.import_module('symbols.' + sys.argv[1])
+symbol = network.get_symbol(num_classes=7, num_layers=20, image_shape='3,32,32', gpus=None, kv_store='device')
+print(symbol.list_outputs(), network.__file__, os.environ['OMP_NUM_THREADS'], sys.argv)
+"""
+
+
+def test_in_mxnets_example(tmp_path):
+    """As docs/module.md says: a file beside MXNet's own networks, found by its script, which is run by this package."""
     (tmp_path / "symbols").mkdir()
     (tmp_path / "symbols" / "__init__.py").touch()
     (tmp_path / "symbols" / "resnet.py").write_text("get_symbol = None  # MXNet's own\n")
-    for name in ("a2net.py", "trace.py"):
-        shutil.copy(ROOT / "symbols" / name, tmp_path / "symbols")
-    (tmp_path / "train.py").write_text(
-        "import importlib, sys\n"
-        "network = importlib.import_module('symbols.' + sys.argv[1])\n"
-        "arguments = dict(num_classes=7, num_layers=20, image_shape='3,32,32', gpus=None, kv_store='device')\n"
-        "symbol = network.get_symbol(**arguments)\n"
-        "print(symbol.list_outputs(), network.__file__)\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    words = [sys.executable, str(tmp_path / "train.py"), "a2net"]
-    done = subprocess.run(words, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["['softmax_output']", str(tmp_path / "symbols" / "a2net.py")]
+    shutil.copy(ROOT / "symbols" / "a2net.py", tmp_path / "symbols")
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT)
+    words = [sys.executable, "-m", "a2net_gluon.symbols", str(script), "a2net"]
+    variables = {name: value for name, value in usual_environment().items() if name != "OMP_NUM_THREADS"}
+    done = subprocess.run(words, env=variables, cwd=ROOT, capture_output=True, text=True, check=True)
+    copied = tmp_path / "symbols" / "a2net.py"
+    assert done.stdout == f"['softmax_output'] {copied} {physical_cores()} {[str(script), 'a2net']}\n"
+
+
+@pytest.mark.parametrize(("words", "message"), [(["absent.py"], "absent.py: no such file"), ([], "no script is named")])
+def test_a_script_that_is_not_there(monkeypatch, capsys, words, message):
+    monkeypatch.setattr(sys, "argv", ["python -m a2net_gluon.symbols", *words])
+    with pytest.raises(SystemExit) as raised:
+        runpy.run_module("a2net_gluon.symbols", run_name="__main__")
+    assert raised.value.code == 2
+    text = capsys.readouterr().err
+    assert text.startswith(f"python -m a2net_gluon.symbols: error: {message}; name a Python script and its arguments")
+    assert text.count("\n") == 1
+
+
+def test_the_layers_of_mxnets_command():
+    net = get_model("resnet152", classes=5)
+    symbol = symbol_of("resnet", num_layers=152, num_classes=5)
+    assert {*symbol.list_arguments(), *symbol.list_auxiliary_states()} == {
+        "data",
+        "softmax_label",
+        *net.collect_params(),
+    }
+
+
+@pytest.mark.parametrize("name", [SMALL, "a2net_mobilenet_v2", "a2net_resnet20_small_3d"])
+def test_fine_tuning_finds_the_layer_before_the_classifier(name):
+    """MXNet's fine-tune.py takes ``flatten0_output``, and puts a layer called ``fc`` behind it."""
+    net = get_model(name, classes=2)
+    features = net(mx.sym.var("data")).get_internals()["flatten0_output"]
+    kept = {*features.list_arguments(), *features.list_auxiliary_states()} - {"data"}
+    assert kept == {parameter for parameter in net.collect_params() if "fc" not in parameter}
+    again = get_model(name, classes=2)(mx.sym.var("data"))
+    assert "flatten0_output" in again.get_internals().list_outputs()
 
 
 @pytest.mark.parametrize("network", ["a2net", "resnet"])

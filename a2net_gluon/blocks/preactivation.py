@@ -10,14 +10,16 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
+from types import ModuleType
 
 import mxnet as mx
 from mxnet.gluon import nn
 
 from a2net_gluon.errors import UsageError
-from a2net_gluon.mxnet_fixes import ClipBatchNorm
+from a2net_gluon.mxnet_fixes import Array, ClipBatchNorm
 
 __all__ = [
+    "Flatten",
     "NormFactory",
     "PreActivationConv",
     "activation",
@@ -112,6 +114,16 @@ def max_pool(kernel: tuple[int, ...], stride: tuple[int, ...], prefix: str) -> m
 def global_average_pool(ndim: int, prefix: str) -> mx.gluon.HybridBlock:
     """The average over all locations."""
     return _for_dimensions(_GLOBAL_POOLS, ndim)(prefix=prefix)
+
+
+class Flatten(nn.Flatten):
+    """(N, channels, 1, …) becomes (N, channels), in a node called ``flatten0``.
+
+    It is the name that MXNet's ``fine-tune.py`` looks for to put a new output layer in the place of the old one.
+    """
+
+    def hybrid_forward(self, F: ModuleType, x: Array) -> Array:  # noqa: D102, N803 (Gluon's)
+        return F.flatten(x, name="flatten0")
 
 
 class PreActivationConv(nn.HybridSequential):

@@ -15,7 +15,7 @@ from types import ModuleType
 from mxnet.gluon import nn
 from mxnet.gluon.block import HybridBlock
 
-from a2net_gluon.blocks.preactivation import NormFactory, convolution, global_average_pool
+from a2net_gluon.blocks.preactivation import Flatten, NormFactory, convolution, global_average_pool
 from a2net_gluon.mxnet_fixes import Array
 from a2net_gluon.networks.architecture import Backbone
 from a2net_gluon.networks.base import Layers, Network
@@ -184,5 +184,5 @@ class MobileNetV2(Network):
         return [
             (name, _conv_norm(channels, width, 1, self._norm, f"{name}_x_1__")),
             ("pool", global_average_pool(2, prefix="pool_")),
-            ("flatten", nn.Flatten(prefix="flatten_")),
+            ("flatten", Flatten(prefix="")),
         ]

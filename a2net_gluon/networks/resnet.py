@@ -11,10 +11,10 @@ import dataclasses
 import typing
 from types import ModuleType
 
-from mxnet.gluon import nn
 from mxnet.gluon.block import HybridBlock
 
 from a2net_gluon.blocks.preactivation import (
+    Flatten,
     NormFactory,
     PreActivationConv,
     activation,
@@ -195,5 +195,5 @@ class ResNet(Network):
             ("tail_bn", self._norm(in_channels=self.architecture.feature_channels, prefix="tail__bn_")),
             ("tail_relu", activation("tail__relu_")),
             ("pool5", global_average_pool(self.architecture.ndim, prefix="pool5_")),
-            ("flatten", nn.Flatten(prefix="flatten_")),
+            ("flatten", Flatten(prefix="")),
         ]

@@ -7,8 +7,8 @@ import typing
 
 import mxnet as mx
 
-from a2net_gluon import get_model
 from a2net_gluon.mxnet_fixes import mean_over_devices, wait_for_running_statistics
+from a2net_gluon.networks import get_model
 
 __all__ = ["get_symbol", "module_parameters"]
 
