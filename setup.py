@@ -9,7 +9,8 @@ HERE = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "a2net_gluon" / "__init__.py").read_text()).group(1)
 
 VIDEO = ["av>=12.3,<12.4"]  # the one version with wheels for Python 3.8 to 3.12
-TEST = ["pytest>=7,<9", "pytest-xdist>=3.5,<4", *VIDEO]
+SAFETENSORS = ["safetensors>=0.4.3,<1"]
+TEST = ["pytest>=7,<9", "pytest-xdist>=3.5,<4", *SAFETENSORS, *VIDEO]
 # The last releases of mypy and import-linter for Python 3.8.
 LINT = ["ruff==0.8.6", "mypy==1.14.1", "import-linter==2.0", "types-PyYAML", "types-requests", "types-tqdm"]
 
@@ -20,7 +21,9 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     packages=find_packages(include=["a2net_gluon", "a2net_gluon.*"]),
-    package_data={"a2net_gluon": ["py.typed", "recipes/*.yaml", "recipes/clips/*.yaml", "pretrained/*"]},
+    package_data={
+        "a2net_gluon": ["py.typed", "recipes/*.yaml", "recipes/clips/*.yaml", "pretrained/*", "*/templates/*"]
+    },
     python_requires=">=3.8,<3.13",
     install_requires=[
         "gluoncv>=0.10.5,<0.11",
@@ -56,6 +59,7 @@ setup(
             "nvidia-nvtx-cu11==11.8.86",
         ],
         "onnx": ["onnx>=1.16,<1.17", "onnxruntime>=1.19,<1.20", "protobuf<5"],
+        "safetensors": SAFETENSORS,
         "tensorboard": ["tensorboardX>=2.5,<3"],
         "video": VIDEO,
         "test": TEST,

@@ -25,6 +25,7 @@ _PUBLIC = {
     "evaluate": "a2net_gluon.training",
     "export": "a2net_gluon.deploy.exporting",
     "get_model": "a2net_gluon.networks",
+    "import_parameters": "a2net_gluon.deploy.importing",
     "inflate": "a2net_gluon.networks",
     "list_models": "a2net_gluon.networks",
     "register_with_gluoncv": "a2net_gluon.networks",

@@ -148,7 +148,7 @@ def _say_skipped(name: str, reason: str) -> None:
 
 
 def export(arguments: Arguments, prog: str) -> None:
-    """write a network for deployment: symbol and params, ONNX, 8 bits"""
+    """write a network for deployment, or for training in PyTorch"""
     request = options.parse_export(arguments, prog)
     from a2net_gluon import data, deploy
     from a2net_gluon.deploy.exporting import export as export_with_settings
@@ -172,8 +172,18 @@ def export(arguments: Arguments, prog: str) -> None:
             f"{name}: {proof.images} {samples}, largest relative difference {proof.difference:.1e}{own}, "
             f"top-1 agreement {100 * proof.agreement:.2f} %"
         )
-    forms = [form for form in deploy.FORMS if form in proofs and form != "symbol"]
-    say(f"written: {', '.join(str(path) for path in exported_files(request.output, ['symbol', *forms]))}")
+    forms = ["symbol", *(form for form in deploy.FORMS if form in proofs and form != "symbol")]
+    forms += ["torch"] * request.torch
+    say(f"written: {', '.join(str(path) for path in exported_files(request.output, forms))}")
+
+
+def import_parameters(arguments: Arguments, prog: str) -> None:
+    """bring parameters that were trained in PyTorch back"""
+    request = options.parse_import(arguments, prog)
+    from a2net_gluon.deploy import importing
+
+    description, paths = importing.import_parameters(request)
+    say(f"{description.network}, {len(description.classes)} classes, written: {', '.join(map(str, paths))}")
 
 
 def _say_if_random(trained: settings.Trained) -> None:
@@ -298,6 +308,7 @@ COMMANDS: dict[str, Command] = {
     "train-video": train_video,
     "evaluate": evaluate,
     "export": export,
+    "import": import_parameters,
     "predict": predict,
     "attention": attention,
     "cost": cost,

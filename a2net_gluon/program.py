@@ -75,6 +75,7 @@ _FIXES = {
     "mxnet": "pip install 'a2net-gluon[cpu]' or [cu112]",
     "onnx": "pip install 'a2net-gluon[onnx]'",
     "onnxruntime": "pip install 'a2net-gluon[onnx]'",
+    "safetensors": "pip install 'a2net-gluon[safetensors]'",
 }
 
 

@@ -56,7 +56,7 @@ def _for_dimensions(table: dict[int, typing.Any], ndim: int) -> typing.Any:
 
 def batch_norm(
     norm_layer: type | None = None, norm_kwargs: dict[str, typing.Any] | None = None, ndim: int = 2
-) -> NormFactory:
+) -> functools.partial[mx.gluon.HybridBlock]:
     """Return a factory ``norm(in_channels, prefix)`` of normalization layers.
 
     Parameters

@@ -12,13 +12,14 @@ import mxnet as mx
 import numpy as np
 
 from a2net_gluon.data.samples import OnSkip
-from a2net_gluon.deploy.forms import FORMS, exported_files, load_form, load_module
+from a2net_gluon.deploy.forms import FORMS, WRITTEN, exported_files, load_form, load_module
 from a2net_gluon.deploy.inputs import crops_of, find_samples, graph_input, sample_count
 from a2net_gluon.deploy.normalization import WithNormalization
 from a2net_gluon.deploy.onnx_file import fix_size, write_onnx
 from a2net_gluon.deploy.proof import BATCH, Forward, Proof, in_batches, prove
 from a2net_gluon.deploy.quantization import write_int8
 from a2net_gluon.deploy.rounding import own_rounding
+from a2net_gluon.deploy.torch_files import check_torch, write_torch
 from a2net_gluon.errors import FailureError, UsageError, reason_of
 from a2net_gluon.files import AnyPath, flush, output_folder, staging_folder
 from a2net_gluon.insight.memory import check_inference
@@ -33,7 +34,7 @@ TOLERANCE = 1e-4  # relative to the largest logit; the same operators in the sam
 ROUNDINGS = 2  # a difference of two computations in float32: each may be this far from the exact one
 AGREEMENT = 0.99  # share of all images or clips of this kind that must get the same class from the 8-bit form
 CALIBRATION = 20  # smallest number of images or clips; half of them are for the comparison
-_ENDINGS = ("-optimized", "-int8")  # end of the file names of some forms, before the suffix
+_ENDINGS = ("-optimized", "-int8", "_torch")  # end of the file names of some forms, before the suffix
 
 
 def export(options: Export, on_skip: OnSkip | None = None) -> dict[str, Proof]:
@@ -61,7 +62,7 @@ def export(options: Export, on_skip: OnSkip | None = None) -> dict[str, Proof]:
     options = options.resolved()
     files, calibration = (find_samples(names, options.network.takes_clips) for names in (options.files, options.int8))
     net, description, _ = load_trained(options, classes=options.classes)
-    wishes = {"onnx": options.onnx, "optimized": options.optimize, "int8": bool(options.int8)}
+    wishes = {"onnx": options.onnx, "optimized": options.optimize, "int8": bool(options.int8), "torch": options.torch}
     forms = [form for form, wished in wishes.items() if wished]
     return export_network(
         net,
@@ -107,7 +108,8 @@ def export_network(
     forms : collection of str
         Further forms: "optimized" (MXNet with oneDNN's fused operators: BN, ReLU and sums become part of the
         convolutions before them; for the CPU), "onnx", "int8" (ONNX with 8-bit convolutions, for the CPU, see
-        `a2net_gluon.deploy.quantization`).
+        `a2net_gluon.deploy.quantization`), "torch" (for training in PyTorch, see `a2net_gluon.deploy.torch_files`; it
+        is not run here, but its parameters are read again and compared).
     files : sequence of str or Path
         Images for the comparison, or for a network for clips videos, see `a2net_gluon.deploy.inputs.crops_of`; default:
         embedded handwritten digits.
@@ -141,6 +143,8 @@ def export_network(
     prefix = pathlib.Path(prefix)
     _check_prefix(prefix)
     forms = _complete(forms, description, calibration)
+    if "torch" in forms:
+        check_torch(net)
     if pixels:
         description = dataclasses.replace(description, input="pixels")
     preprocessing, model = description.preprocessing, description.model
@@ -169,7 +173,7 @@ def _publish(
         staged = staging / prefix.name
         _write(live, staged, prefix, forms, crops8[::2], batch)
         proofs = {"Module": _prove(live, prefix, "Module", load_module(staged), samples, tolerance)}
-        for form in forms:
+        for form in filter(FORMS.get, forms):
             given = samples8 if form == "int8" else samples
             proofs[form] = _prove(live, prefix, form, load_form(staged, form), given, tolerance)
         _replace(staged, prefix, forms)
@@ -196,7 +200,7 @@ def _check_prefix(prefix: pathlib.Path) -> None:
     ending = next((ending for ending in _ENDINGS if prefix.name.endswith(ending)), None)
     if ending:  # its files could belong to another export
         raise UsageError(f"{prefix} ends in {ending}, as files of exports do: choose another --output")
-    in_the_way = [path for path in exported_files(prefix, FORMS) if path.is_dir()]
+    in_the_way = [path for path in exported_files(prefix, WRITTEN) if path.is_dir()]
     if in_the_way:
         raise UsageError(f"{in_the_way[0]} is a folder, where a file has to go: choose another --output")
 
@@ -205,7 +209,7 @@ class _Live:
     """The live network in the shape of its export, with normalization if its graph takes pixels."""
 
     def __init__(self, net: mx.gluon.HybridBlock, description: Description) -> None:
-        self.description, self._net = description, net
+        self.net, self.description = net, description
         self.block = WithNormalization(net, description.preprocessing) if description.input == "pixels" else net
         self.block.hybridize()
         self._ctx = next(iter(net.collect_params().values())).list_ctx()[0]
@@ -223,7 +227,7 @@ class _Live:
         """Return the rounding of the network itself, on some of its inputs with their logits."""
         if self.description.input == "pixels":
             inputs = graph_input(inputs, dataclasses.replace(self.description, input="normalized"))
-        return own_rounding(self._net, inputs, logits)
+        return own_rounding(self.net, inputs, logits)
 
     def _forward(self, inputs: np.ndarray) -> np.ndarray:
         return self.block(mx.nd.array(inputs, ctx=self._ctx, dtype=inputs.dtype)).asnumpy()
@@ -231,16 +235,18 @@ class _Live:
 
 def _complete(forms: Collection[str], description: Description, calibration: Sequence[AnyPath]) -> list[str]:
     """Return all forms to write, in the order of the table."""
-    unknown = [form for form in forms if form not in FORMS]
+    unknown = [form for form in forms if form not in WRITTEN]
     if unknown:
-        raise UsageError(f"unknown form {unknown[0]!r}; there are: {', '.join(FORMS)}")
+        raise UsageError(f"unknown form {unknown[0]!r}; there are: {', '.join(WRITTEN)}")
     if "int8" in forms:
         count = sample_count(calibration, description.preprocessing) if calibration else 0
         _check_calibration(count, description.noun)
     if {"onnx", "int8"} & set(forms):
         import onnx  # noqa: F401  (a missing package is reported before the work, not after it)
         import onnxruntime  # noqa: F401
-    return [form for form in FORMS if form in ("symbol", *forms)]
+    if "torch" in forms:
+        import safetensors  # noqa: F401
+    return [form for form in WRITTEN if form in ("symbol", *forms)]
 
 
 def _write(
@@ -265,6 +271,9 @@ def _write(
         if {"onnx", "int8"} & set(forms):
             write_onnx(symbol, params, exported_files(staged, ["onnx"])[0], live.description)
             _finish_onnx(live.description, staged, forms, calibrating, batch)
+        if "torch" in forms:
+            code, parameters, _ = exported_files(staged, ["torch"])
+            write_torch(live.net, dataclasses.replace(live.description, input="normalized"), code, parameters)
     except (OSError, mx.MXNetError) as error:
         raise FailureError(f"{prefix}: cannot be written ({reason_of(error)})") from None
 
@@ -332,7 +341,7 @@ def _replace(staged: pathlib.Path, prefix: pathlib.Path, forms: Collection[str])
     written = exported_files(staged, forms)
     for path in written:
         flush(path)
-    for path in reversed(exported_files(prefix, FORMS)):
+    for path in reversed(exported_files(prefix, WRITTEN)):
         path.unlink(missing_ok=True)
     flush(prefix.parent)
     for path in written:

@@ -18,10 +18,11 @@ from a2net_gluon.environment import thread_count
 from a2net_gluon.errors import UsageError
 from a2net_gluon.files import AnyPath
 from a2net_gluon.mxnet_fixes import import_symbol_block, read_arrays, read_symbol
-from a2net_gluon.networks.description import EXPORTED
+from a2net_gluon.networks.description import EXPORTED, TORCH_PARAMETERS
 
 __all__ = [
     "FORMS",
+    "WRITTEN",
     "Form",
     "check_files",
     "exported_files",
@@ -117,9 +118,14 @@ FORMS = {
 }
 
 
+# Everything that an export can have. "torch" is for training elsewhere: nothing here runs it.
+_FILES = {**{name: form.files for name, form in FORMS.items()}, "torch": ("_torch.py", TORCH_PARAMETERS)}
+WRITTEN = tuple(_FILES)
+
+
 def exported_files(prefix: AnyPath, forms: Iterable[str] = ("symbol",)) -> tuple[pathlib.Path, ...]:
-    """Return the paths of an export: the files of its forms, then its description."""
-    endings = dict.fromkeys(ending for form in forms for ending in FORMS[form].files)
+    """Return the paths of an export: the files of its forms, each of `WRITTEN`, then its description."""
+    endings = dict.fromkeys(ending for form in forms for ending in _FILES[form])
     return tuple(pathlib.Path(f"{prefix}{ending}") for ending in (*endings, ".json"))
 
 

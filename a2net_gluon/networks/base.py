@@ -110,6 +110,11 @@ class Network(HybridBlock):
             self._add(self.make_tail())
             self.output = nn.Dense(classes, in_units=architecture.feature_channels, prefix="fc_")
 
+    @property
+    def norm(self) -> functools.partial[HybridBlock]:
+        """The factory of the normalization layers: their class and its arguments."""
+        return self._norm
+
     def hybrid_forward(self, F: ModuleType, x: Array) -> Array:  # noqa: D102, N803 (Gluon's)
         return self.output(self.features(x))
 

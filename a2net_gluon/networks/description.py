@@ -6,20 +6,32 @@ import dataclasses
 import json
 import pathlib
 import re
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping
 
 from a2net_gluon.data.preprocessing import Preprocessing
 from a2net_gluon.errors import FailureError, check_counts
 from a2net_gluon.files import AnyPath, write_text
-from a2net_gluon.formats.bounded_json import read_json
+from a2net_gluon.formats.bounded_json import parse_json, read_json
+from a2net_gluon.formats.safetensors_file import read_metadata
 from a2net_gluon.settings.network import FRAME_ORDERS
 
-__all__ = ["EXPORTED", "FILE_NAME", "INPUTS", "OPTIONS", "Description", "network_in_words"]
+__all__ = [
+    "EXPORTED",
+    "FILE_NAME",
+    "INPUTS",
+    "OPTIONS",
+    "TORCH_PARAMETERS",
+    "Description",
+    "is_description",
+    "network_in_words",
+    "own_description",
+]
 
 FILE_NAME = "model.json"  # in run folders and checkpoints; exports name it after their prefix
 # Arguments of `a2net_gluon.get_model` that decide how a network is built, and that a description keeps.
 OPTIONS = ("context", "placement", "reduction")
 EXPORTED = "-0000.params"  # end of the name of an export's parameter file
+TORCH_PARAMETERS = ".safetensors"  # end of the name of one for PyTorch
 INPUTS = ("normalized", "pixels")
 
 
@@ -85,17 +97,31 @@ class Description:
                 fields["order"] = order
         return fields
 
-    def save(self, path: AnyPath) -> None:
-        """Write this description as JSON; bytes of a class name that are not UTF-8 are escaped."""
+    def as_json(self) -> str:
+        """Return the text of the JSON file; bytes of a class name that are not UTF-8 are escaped."""
         text = json.dumps(self.as_dict(), indent=2, ensure_ascii=False) + "\n"
-        write_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"))
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+    def save(self, path: AnyPath) -> None:
+        """Write this description as JSON."""
+        write_text(path, self.as_json())
 
     @classmethod
     def beside(cls, params: AnyPath) -> Description | None:
-        """Load the description that training or an export wrote beside parameter file `params`; None without one."""
+        """Load the description that training or an export wrote beside parameter file `params`; None without one.
+
+        A file of safetensors can hold the description itself, in its metadata.
+        """
         params = pathlib.Path(params)
-        own = params.with_name(re.sub(r"(-\d{4})?\.params$", "", params.name) + ".json")
-        candidates = [own] if _is_description(own) else []
+        if params.suffix == TORCH_PARAMETERS:
+            try:
+                held = read_metadata(params).get("description")
+            except (OSError, ValueError) as error:
+                raise FailureError(f"{params}: cannot be read ({error}); write it again") from None
+            if held:
+                return cls._parse(params, lambda: parse_json(held.encode()))
+        own = own_description(params)
+        candidates = [own] if is_description(own) else []
         candidates.append(params.with_name(FILE_NAME))
         return next((cls.load(path) for path in candidates if path.is_file()), None)
 
@@ -108,8 +134,12 @@ class Description:
         FailureError
             If the file is not one.
         """
+        return cls._parse(path, lambda: read_json(path))
+
+    @classmethod
+    def _parse(cls, path: AnyPath, read: Callable[[], Any]) -> Description:
         try:
-            fields = read_json(path)
+            fields = read()
             classes = tuple(str(name) for name in fields["classes"])
             graph_input = fields.get("input", INPUTS[0])
             if graph_input not in INPUTS:
@@ -122,6 +152,12 @@ class Description:
             return cls(str(fields["model"]), classes, _preprocessing(fields), graph_input, options, trained_on)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FailureError(f"{path}: not a description of a network ({error}); export the network again") from None
+
+
+def own_description(params: AnyPath) -> pathlib.Path:
+    """Return the path of the description of parameter file `params` alone: ``x.json`` for ``x.params``."""
+    params = pathlib.Path(params)
+    return params.with_name(re.sub(rf"((-\d{{4}})?\.params|\{TORCH_PARAMETERS})$", "", params.name) + ".json")
 
 
 def network_in_words(model: str, options: Mapping[str, Any]) -> str:
@@ -157,7 +193,7 @@ def _check_options(options: dict) -> None:
     )
 
 
-def _is_description(path: pathlib.Path) -> bool:
+def is_description(path: pathlib.Path) -> bool:
     """Tell whether a JSON file beside parameters, which any program may have written, has a description's fields."""
     try:
         fields = read_json(path)

@@ -11,6 +11,8 @@ import mxnet as mx
 from a2net_gluon.devices import check_contexts
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.mxnet_fixes import load_parameter, named_parameters, read_arrays, save_arrays
+from a2net_gluon.networks.description import TORCH_PARAMETERS
+from a2net_gluon.networks.torch_weights import read_torch_weights
 from a2net_gluon.networks.transfer import HEAD, BackboneReport, compare, taken_value
 
 __all__ = [
@@ -36,8 +38,8 @@ _Arrays = typing.Dict[str, mx.nd.NDArray]
 class ParameterFile:
     """A parameter file of a network of this package, read whole.
 
-    Both kinds of files are read: those of ``save_parameters``, and those of an export or of a Module
-    checkpoint, whose names start with ``arg:`` and ``aux:``.
+    All kinds of files are read: those of ``save_parameters``, those of an export or of a Module checkpoint, whose names
+    start with ``arg:`` and ``aux:``, and those for PyTorch, which end in ``.safetensors``.
 
     Attributes
     ----------
@@ -55,7 +57,7 @@ class ParameterFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = pathlib.Path(path)
-        arrays = read_arrays(path)
+        arrays = (read_torch_weights if self.path.suffix == TORCH_PARAMETERS else read_arrays)(path)
         self._exported = all(name.startswith(("arg:", "aux:")) for name in arrays)
         start = len("arg:") if self._exported else 0
         named = {name[start:]: array for name, array in arrays.items()}

@@ -18,6 +18,7 @@ __all__ = [
     "parse_digits",
     "parse_evaluation",
     "parse_export",
+    "parse_import",
     "parse_launch",
     "parse_pack",
     "parse_pack_clips",
@@ -82,13 +83,32 @@ def parse_export(arguments: Arguments, prog: str | None = None) -> settings.Expo
     )
     _add_network(parser)
     _add_parameters(parser)
-    forms = ("output", "onnx", "optimize", "int8", "pixels", "fixed_size", "batch", "tolerance", "files", "classes")
+    forms = (
+        *("output", "onnx", "optimize", "int8", "torch", "pixels", "fixed_size", "batch", "tolerance"),
+        *("files", "classes"),
+    )
     add_settings(parser, settings.Export, "export", forms)
     add_settings(parser, settings.Input, "preprocessing")
     values = given(parser.parse_args(arguments))
     if not values.get("output"):
         parser.error("the following arguments are required: --output")
     return build(settings.Export, values, network=network_of(values))
+
+
+def parse_import(arguments: Arguments, prog: str | None = None) -> settings.Import:
+    """Parse the options of ``a2net import``."""
+    parser = Parser(
+        prog=prog,
+        description="Bring the parameters of a network that was trained in PyTorch back, with its description.",
+    )
+    add_settings(parser, settings.Import, "files", ("file", "output"))
+    parser.add_argument("--model", help="name of the network; default: that of the description in the file")
+    _add_network(parser, positional=False)
+    add_settings(parser, settings.Input, "preprocessing")
+    values = given(parser.parse_args(arguments))
+    if not values.get("output"):
+        parser.error("the following arguments are required: --output")
+    return build(settings.Import, values, network=network_of(values))
 
 
 def parse_predict(arguments: Arguments, prog: str | None = None) -> argparse.Namespace:

@@ -18,7 +18,7 @@ from a2net_gluon.settings.data import (
 )
 from a2net_gluon.settings.network import Devices, Input, Network
 from a2net_gluon.settings.optimization import Loss, Optimization, Schedule, Start
-from a2net_gluon.settings.trained import Attention, Evaluation, Export, Trained
+from a2net_gluon.settings.trained import Attention, Evaluation, Export, Import, Trained
 from a2net_gluon.settings.training import Run, Training
 from a2net_gluon.settings.views import Views
 
@@ -30,6 +30,7 @@ __all__ = [
     "Evaluation",
     "Export",
     "ImageFolder",
+    "Import",
     "Input",
     "Kind",
     "Loss",

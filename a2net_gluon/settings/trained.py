@@ -22,7 +22,7 @@ from a2net_gluon.settings.data import BATCH, WORKERS, Data, Digits, defaults_of
 from a2net_gluon.settings.network import KV_STORES, Devices, Input, Network
 from a2net_gluon.settings.views import Views
 
-__all__ = ["Attention", "Evaluation", "Export", "Trained"]
+__all__ = ["Attention", "Evaluation", "Export", "Import", "Trained"]
 
 
 @documented
@@ -101,6 +101,9 @@ class Export(Trained):
         metavar="FILE",
         help="write an 8-bit PREFIX-int8.onnx too, calibrated on these images or videos",
     )
+    torch: bool = option(
+        False, "--torch", help="write PREFIX_torch.py and PREFIX.safetensors too, the network for training in PyTorch"
+    )
     pixels: bool = option(
         False,
         "--pixels",
@@ -147,6 +150,17 @@ class Export(Trained):
         if self.fixed_size and not (self.onnx or self.int8):
             raise UsageError("--fixed-size fixes the sizes in ONNX files: add --onnx or --int8")
         return dataclasses.replace(self, batch=self.batch or 1) if self.fixed_size else self
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class Import(Settings):
+    """Parameters that were trained in PyTorch, for use here; see `a2net_gluon.import_parameters`."""
+
+    file: Path = option(None, name="file", required=True, help="file of safetensors")
+    output: Path = option(None, "--output", metavar="FILE", required=True, help="parameter file to write, NAME.params")
+    network: Network = Network()
+    input: Input = Input()
 
 
 def _position(text: str) -> tuple[float, ...]:

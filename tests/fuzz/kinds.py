@@ -151,6 +151,13 @@ def parameters(rng, material):
     return Case(words, {**files, name: mutated(rng, files[name])}, twice=twice)
 
 
+def tensors(rng, material):
+    """Files of safetensors."""
+    name = "x.safetensors"
+    values = (b"\x00\x00\xc0\x7f", b"F32", b"BF16", b"I64", b"[]", b"[0]", b"999999999999", b"description")
+    return Case(("a2net", "import", name, "--output", "y.params"), {name: mutated(rng, material.export[name], values)})
+
+
 def graphs(rng, material):
     """Symbol files."""
     form = pick(rng, ("symbol", "optimized"))
@@ -189,7 +196,5 @@ def store(rng, material):
     return Case(words, material.data, environment, same={path: material.run["run/best.params"]})
 
 
-KINDS = {
-    kind.__name__: kind
-    for kind in (options, recipes, descriptions, runs, images, records, clips, parameters, graphs, onnx, hosts, store)
-}
+_MADE = (options, recipes, descriptions, runs, images, records, clips)
+KINDS = {kind.__name__: kind for kind in (*_MADE, parameters, tensors, graphs, onnx, hosts, store)}

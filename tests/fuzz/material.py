@@ -84,7 +84,7 @@ def make_material(zygote, folder):
     last = f"run/checkpoints/epoch-{EPOCHS:04}"
     finished = call(data, *start, str(EPOCHS))
     finished = {name: finished[name] for name in ("run/best.params", f"{last}/net.params", f"{last}/optimizer.params")}
-    options = ("--params", "run/best.params", "--output", "x", "--input-size", "8", "--onnx", "--optimize")
+    options = ("--params", "run/best.params", "--output", "x", "--input-size", "8", "--onnx", "--optimize", "--torch")
     export = call(run, "a2net", "export", MODEL, *options)
     return Material(data, records, clips, run, finished, export, call({}, "python", _STATES))
 
