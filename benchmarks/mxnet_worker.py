@@ -18,6 +18,7 @@ from a2net_gluon.data.preprocessing import Preprocessing
 from a2net_gluon.deploy.forms import load_form
 from a2net_gluon.mxnet_fixes import named_parameters
 from a2net_gluon.networks.fusion import fused
+from a2net_gluon.networks.torch_weights import torch_name
 from benchmarks import preparation, worker
 
 
@@ -79,7 +80,7 @@ def training(task):
     answers = {"loss": np.array(backward())}
     for name, parameter in named_parameters(net).items():
         if parameter.grad_req != "null":
-            answers[name] = parameter.grad().asnumpy() / task["batch"]  # of the mean loss
+            answers[torch_name(name)] = parameter.grad().asnumpy() / task["batch"]  # of the mean loss
     worker.save_answers(task, answers)
     run()
     return run, {}

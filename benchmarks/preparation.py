@@ -14,8 +14,8 @@ from a2net_gluon.data.preprocessing import Preprocessing
 from a2net_gluon.deploy.exporting import export_network
 from a2net_gluon.deploy.forms import exported_files
 from a2net_gluon.deploy.quantization import write_int8
-from a2net_gluon.mxnet_fixes import named_parameters
-from a2net_gluon.networks.description import Description
+from a2net_gluon.deploy.torch_files import write_torch
+from a2net_gluon.networks import Description, load_weights, save_weights
 from benchmarks import worker
 
 __all__ = ["lay_out", "load_network", "make_jpegs", "write_parameters", "write_photographs"]
@@ -27,7 +27,7 @@ SPREAD = 32  # grey levels of the noise: JPEGs of it are as large as photographs
 
 
 def write_parameters(task):
-    """Write the parameters and, if the task asks for it, an export; the facts are its multiply-adds.
+    """Write the parameters, also for PyTorch, and if the task asks for it an export; the facts are its multiply-adds.
 
     The parameters are random, those at which training starts. BN has the statistics of a batch, so that activations
     are as large as in a trained network.
@@ -40,11 +40,11 @@ def write_parameters(task):
         logits = net(mx.nd.array(worker.images({**task, "batch": 8})))
     logits.backward()
     mx.nd.waitall()
-    parameters = named_parameters(net)
-    np.savez(task["weights"], **{name: parameter.data().asnumpy() for name, parameter in parameters.items()})
+    save_weights(net, task["weights"])
+    classes = tuple(f"class {number}" for number in range(task["classes"]))
+    description = Description(task["network"], classes, Preprocessing(size=task["size"]))
+    write_torch(load_network(task), description, task["torch_code"], task["torch_weights"])
     if task["exported"]:
-        classes = tuple(f"class {number}" for number in range(task["classes"]))
-        description = Description(task["network"], classes, Preprocessing(size=task["size"]))
         export_network(load_network(task, association="auto"), task["export"], description, forms=("optimized", "onnx"))
         model, quantized = (exported_files(task["export"], [form])[0] for form in ("onnx", "int8"))
         # Not by `export_network`, which refuses 8 bits that cost accuracy: that of random parameters has no meaning.
@@ -56,10 +56,7 @@ def write_parameters(task):
 def load_network(task, **kwargs):
     """Return our network with the shared parameters; `kwargs` are further arguments of `get_model`."""
     net = _build(task, **kwargs)
-    net.initialize(mx.init.Zero(), ctx=mx.cpu())
-    with np.load(task["weights"]) as file:
-        for name, parameter in named_parameters(net).items():
-            parameter.set_data(mx.nd.array(file[name]))
+    load_weights(net, task["weights"])
     if task.get("dtype"):
         net.cast(task["dtype"])
     return net

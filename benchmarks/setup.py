@@ -172,7 +172,9 @@ class Setup:
         folder = self._folder / network
         folder.mkdir(exist_ok=True)
         files = {
-            "weights": folder / "parameters.npz",
+            "weights": folder / "net.params",
+            "torch_code": folder / "net_torch.py",
+            "torch_weights": folder / "net.safetensors",
             "export": folder / "export" / "net",
             "answers": self._new_answers(),
         }
