@@ -72,12 +72,12 @@ def test_gpu_without_one(copied):
 
 def test_a_map_that_mxnet_does_not_compute(copied, monkeypatch):
     description = json.loads(copied.with_name("model.json").read_text())
-    description["preprocessing"]["size"] = 2048
+    description["preprocessing"]["size"] = 1024
     copied.with_name("model.json").write_text(json.dumps(description))
     monkeypatch.setattr("a2net_gluon.devices.available_memory", lambda: 10**12)
     monkeypatch.setattr("a2net_gluon.insight.memory.has_avx512", lambda: True)
     for form in ("symbol", "optimized"):
-        with pytest.raises(UsageError, match="a 1×1 convolution of 64 filters on 2048×2048 would end the process"):
+        with pytest.raises(UsageError, match="a 1×1 convolution of 64 filters on 1024×1024 would end the process"):
             Predictor(copied, form)
 
 

@@ -48,14 +48,14 @@ def test_maps_that_mxnet_does_not_compute(commands, capsys, monkeypatch, tmp_pat
     monkeypatch.setattr("a2net_gluon.insight.memory.has_avx512", lambda: True)
     train = ("train", "--model", SMALL, "--num-epochs", 1, "--save-dir", tmp_path / "run", "--batch-size", 1)
     for arguments in (train, *(arguments for arguments, _ in commands)):
-        text = error(capsys, 2, *arguments, "--input-size", 2048)
-        assert "a 1×1 convolution of 64 filters on 2048×2048 would end the process" in text
+        text = error(capsys, 2, *arguments, "--input-size", 1024)
+        assert "a 1×1 convolution of 64 filters on 1024×1024 would end the process" in text
         assert text.endswith("choose another --input-size, e.g. 32 pixels less\n")
     assert [path.name for path in tmp_path.iterdir()] == ["bad.png"]
-    text = error(capsys, 1, *commands[2][0], "--input-size", 2016)  # the image is what is wrong
+    text = error(capsys, 1, *commands[2][0], "--input-size", 992)  # the image is what is wrong
     assert "not an image OpenCV can decode" in text
     monkeypatch.setattr("a2net_gluon.insight.memory.has_avx512", lambda: False)
-    assert "not an image OpenCV can decode" in error(capsys, 1, *commands[2][0], "--input-size", 2048)
+    assert "not an image OpenCV can decode" in error(capsys, 1, *commands[2][0], "--input-size", 1024)
 
 
 def test_all_images_of_an_export_are_counted(commands, capsys, monkeypatch, tmp_path):
