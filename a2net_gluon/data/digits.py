@@ -42,6 +42,9 @@ def digits_dataset(training: bool = True) -> Dataset:
 def write_folder(folder: str | os.PathLike[str]) -> int:
     """Write the digits as PNG files ``train/<class>/`` and ``val/<class>/`` in `folder`; returns their number.
 
+    A new set appears at once, ``train`` last. Of an older set each file is replaced at once, but one after the other:
+    the user may have put files of their own into these folders, and the digits are always the same.
+
     Raises
     ------
     FailureError
