@@ -7,7 +7,7 @@ from tests.fuzz.material import MODEL, START
 from tests.fuzz.mutations import pick
 from tests.helpers.processes import ROOT
 
-__all__ = ["DATA", "EVALUATE", "PREDICT", "RECORDS", "STOP", "TRAIN", "options"]
+__all__ = ["DATA", "EVALUATE", "FLAGS", "PREDICT", "RECORDS", "STOP", "TRAIN", "options"]
 
 _IMAGE = "data/val/cat/0.png"
 DATA, RECORDS = ("--data-dir", "data"), ("--rec-train", "train.rec", "--rec-val", "val.rec")
@@ -17,7 +17,7 @@ PREDICT = ("a2net", "predict", "x", _IMAGE, "--json")
 STOP = 5  # seconds for a training that may take for ever
 
 _LINES = (ROOT / "tests" / "options" / "flags_of_0.1.txt").read_text(encoding="utf-8").splitlines()
-_FLAGS = {command: [flag for flag in flags if flag != "--help"] for command, *flags in map(str.split, _LINES)}
+FLAGS = {command: [flag for flag in flags if flag != "--help"] for command, *flags in map(str.split, _LINES)}
 # No whole number that is both valid for everything and large: the machine is needed for other cases.
 _VALUES = """
     0 1 2 -1 0.5 100000 3000000000 99999999999999999999 1e5 1e-300 1e39 nan inf ² ١ 0x10 1_0 true false a,b 1,2  , -
@@ -42,12 +42,12 @@ _COMMANDS = {
 
 def options(rng, material):
     """Flags of every command with values of every kind."""
-    command = pick(rng, _FLAGS)
+    command = pick(rng, FLAGS)
     words = [*_COMMANDS[command]]
     if command in ("train", "check"):
         words += pick(rng, (DATA, DATA, RECORDS, ("--benchmark",), ()))
     for _ in range(rng.integers(1, 4)):
-        flag, value = pick(rng, _FLAGS[command] or ("",)), pick(rng, _VALUES)
+        flag, value = pick(rng, FLAGS[command] or ("",)), pick(rng, _VALUES)
         forms = [flag, value], [flag, value], [f"{flag}={value}"], [flag], [value]
         words += pick(rng, forms[:3] if command == "launch" else forms)  # where a word alone is a command to run
     words += ["--", "true"] if command == "launch" else []

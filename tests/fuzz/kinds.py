@@ -6,9 +6,10 @@ import json
 
 from tests.fuzz import answers
 from tests.fuzz.case import Case
-from tests.fuzz.commands import DATA, EVALUATE, PREDICT, RECORDS, STOP, TRAIN, options
-from tests.fuzz.material import EPOCHS, MODEL, START
-from tests.fuzz.mutations import mutated, pick, repaired_png, restructured
+from tests.fuzz.commands import DATA, EVALUATE, FLAGS, PREDICT, RECORDS, STOP, TRAIN, options
+from tests.fuzz.material import CLIPS, EPOCHS, MODEL, START
+from tests.fuzz.mutations import mutated, pick, regraphed, repaired_png, restructured
+from tests.fuzz.video_kinds import video_lists, videos
 from tests.helpers.encoded import IMAGES
 
 __all__ = ["KINDS"]
@@ -18,13 +19,20 @@ __all__ = ["KINDS"]
 
 _RECIPE = {"model": MODEL, "num-epochs": 1, "lr": 0.05, "lr-decay-epoch": [1, 2], "mixup": True, "batch-size": 4}
 _RECIPE = {**_RECIPE, "input-size": 8, "lr-mode": "cosine", "warmup-epochs": 0, "num-data-workers": 1}
+# Values that some flag or other takes: the run starts with a few of them.
+_SETTINGS = [True, False, 1, 2, 3, 0.1, 0.5, 0.9, 1e-4, "cosine", "poly", "step", "none", "dpn", "small", "1,2", [1, 2]]
+_SETTINGS += ["conv4:1", "a2", "nl", "se", "float32", "adam", "sgd", "run", "data", "run/best.params", 0, 8, 16]
 _YAML = [b"&a [*a]", b"*a", b"!!python/object:os.system x", b"!", b"{", b"[", b"---\n", b"<<: ", b"? ", b"|\n"]
 
 
 def recipes(rng, material):
     """Recipes of YAML."""
-    lines = "".join(f"{name}: {json.dumps(value)}\n" for name, value in _RECIPE.items()).encode()
-    text = mutated(rng, lines, _YAML) if rng.random() < 0.6 else restructured(rng, _RECIPE)
+    recipe = dict(_RECIPE)
+    for _ in range(rng.integers(0, 4)):
+        recipe[pick(rng, FLAGS["train"])[2:]] = pick(rng, _SETTINGS)
+    lines = "".join(f"{name}: {json.dumps(value)}\n" for name, value in recipe.items()).encode()
+    change = rng.integers(3)  # one in three stays as it is
+    text = mutated(rng, lines, _YAML) if change == 1 else restructured(rng, recipe) if change == 2 else lines
     words = ("a2net", "train", "--recipe", "r.yaml", *DATA, "--save-dir", "run")
     return Case(words, {**material.data, "r.yaml": text}, stop=STOP)
 
@@ -119,8 +127,8 @@ def records(rng, material):
     return Case(words, {**files, **more}, twice=words[1] == "evaluate")
 
 
-_CLIPS = ("train-video", "--model", f"{MODEL}_3d", "--clip-length", "2", "--frame-interval", "1", "--input-size", "8")
-_CLIPS = (*_CLIPS, "--batch-size", "1", "-j", "1", "--rec-train", "clips/val.rec", "--rec-val", "clips/val.rec")
+_CLIPS = ("train-video", "--model", f"{MODEL}_3d", *CLIPS)
+_CLIPS = (*_CLIPS, "--rec-train", "clips/val.rec", "--rec-val", "clips/val.rec")
 
 
 def clips(rng, material):
@@ -163,7 +171,8 @@ def graphs(rng, material):
     form = pick(rng, ("symbol", "optimized"))
     name = "x-symbol.json" if form == "symbol" else "x-optimized-symbol.json"
     files = {**material.data, **material.export}
-    return Case((*PREDICT, "--form", form), {**files, name: _changed_json(rng, files[name])}, twice=True)
+    graph = regraphed(rng, json.loads(files[name])) if rng.random() < 0.6 else _changed_json(rng, files[name])
+    return Case((*PREDICT, "--form", form), {**files, name: graph}, twice=True)
 
 
 def onnx(rng, material):
@@ -196,5 +205,6 @@ def store(rng, material):
     return Case(words, material.data, environment, same={path: material.run["run/best.params"]})
 
 
-_MADE = (options, recipes, descriptions, runs, images, records, clips)
-KINDS = {kind.__name__: kind for kind in (*_MADE, parameters, tensors, graphs, onnx, hosts, store)}
+_DATA = (images, records, clips, videos, video_lists)
+_KINDS = (options, recipes, descriptions, runs, *_DATA, parameters, tensors, graphs, onnx, hosts, store)
+KINDS = {kind.__name__: kind for kind in _KINDS}

@@ -9,13 +9,23 @@ import PIL.Image
 
 from tests.fuzz.case import Case
 from tests.helpers.encoded import encoded
+from tests.helpers.videos import moving_frames, write_video
 
-__all__ = ["EPOCHS", "MODEL", "START", "Material", "make_material"]
+__all__ = ["CLIPS", "EPOCHS", "LISTS", "MODEL", "START", "VIDEOS", "Material", "make_material"]
 
 MODEL = "a2net_resnet20_small"
 _SMALL = ("--model", MODEL, "--input-size", "8", "--batch-size", "4", "--warmup-epochs", "0", "--augmentation", "none")
 START = ("train", *_SMALL, "--lr", "0.01", "--seed", "3", "-j", "1", "--log-interval", "1")
 EPOCHS = 3
+CLIPS = ("--clip-length", "2", "--frame-interval", "1", "--input-size", "8", "--batch-size", "1", "-j", "1")
+# Videos of each container and kind of coding, with names as UCF-101 has them.
+VIDEOS = {
+    "Cat/v_Cat_g01_c01.mp4": ("libx264", "yuv420p"),
+    "Cat/v_Cat_g02_c01.avi": ("mjpeg", "yuvj420p"),
+    "Dog/v_Dog_g01_c01.mkv": ("mpeg4", "yuv420p"),
+    "Dog/v_Dog_g02_c01.webm": ("libvpx", "yuv420p"),
+}
+LISTS = ("--data-dir", "v", "--train-list", "v/train.txt", "--val-list", "v/list.txt")
 # Momentum of a trainer of Gluon, pickled.
 _STATES = """
 import sys, mxnet as mx
@@ -51,6 +61,10 @@ class Material(typing.NamedTuple):
         ``x.json``, ``x-symbol.json``, …: an export of every form but that of 8 bits.
     states : dict
         ``gluon.states``
+    videos : dict
+        ``v/``: folders of videos and list files.
+    clip_run, clip_export : dict
+        ``run3/best.params`` and the export ``y`` of a network for clips.
     """
 
     data: Files
@@ -60,6 +74,9 @@ class Material(typing.NamedTuple):
     finished: Files
     export: Files
     states: Files
+    videos: Files
+    clip_run: Files
+    clip_export: Files
 
 
 def make_material(zygote, folder):
@@ -86,7 +103,27 @@ def make_material(zygote, folder):
     finished = {name: finished[name] for name in ("run/best.params", f"{last}/net.params", f"{last}/optimizer.params")}
     options = ("--params", "run/best.params", "--output", "x", "--input-size", "8", "--onnx", "--optimize", "--torch")
     export = call(run, "a2net", "export", MODEL, *options)
-    return Material(data, records, clips, run, finished, export, call({}, "python", _STATES))
+    states = call({}, "python", _STATES)
+    videos = _videos(folder.parent)
+    network = ("--model", f"{MODEL}_3d", *CLIPS)
+    clip_run = call(videos, "a2net", "train-video", *network, *LISTS, "--num-epochs", "1", "--save-dir", "run3")
+    clip_run = {name: clip_run[name] for name in ("run3/best.params", "run3/model.json")}
+    options = ("--params", "run3/best.params", "--output", "y", "--onnx", "--optimize", "--files", next(iter(videos)))
+    clip_export = call({**videos, **clip_run}, "a2net", "export", f"{MODEL}_3d", *options)
+    return Material(data, records, clips, run, finished, export, states, videos, clip_run, clip_export)
+
+
+def _videos(folder):
+    files = {}
+    for number, (name, (codec, pixels)) in enumerate(VIDEOS.items()):
+        path = write_video(
+            folder / f"video.{name.rpartition('.')[2]}", moving_frames(8, 32, 32, number), codec, pixels=pixels
+        )
+        files[f"v/{name}"] = path.read_bytes()
+        files[f"v/{name[:3]}/v_{name[:3]}_g03_c01.mp4"] = files[f"v/{name}"]  # a group of its own
+    files["v/train.txt"] = b"Cat/v_Cat_g03_c01.mp4 0\nDog/v_Dog_g03_c01.mp4 1\n"
+    files["v/list.txt"] = "".join(f"{name} {int('Dog' in name)}\n" for name in VIDEOS).encode()
+    return files
 
 
 def _image_folder():

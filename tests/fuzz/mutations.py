@@ -7,7 +7,7 @@ import json
 import struct
 import zlib
 
-__all__ = ["mutated", "pick", "repaired_png", "restructured"]
+__all__ = ["mutated", "pick", "regraphed", "repaired_png", "restructured"]
 
 _LENGTHS = (0, 1, 127, 255, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1)
 
@@ -128,6 +128,49 @@ def restructured(rng, value):
     for name, raw in _RAW.items():
         text = text.replace(json.dumps(name), raw)
     return text.encode()
+
+
+_ATTRIBUTES = (
+    "0",
+    "1",
+    "2",
+    "3",
+    "7",
+    "16",
+    "1024",
+    "65536",
+    "-1",
+    "True",
+    "False",
+    "None",
+    "(1, 1)",
+    "(3, 3)",
+    "(0,)",
+)
+
+
+def regraphed(rng, graph):
+    """JSON of a graph of MXNet that is a graph again, with one to three operators that do something else."""
+    graph = copy.deepcopy(graph)
+    nodes = graph["nodes"]
+    operators = [number for number, node in enumerate(nodes) if node["op"] != "null"]
+    for _ in range(pick(rng, (1, 1, 2, 3))):
+        number = pick(rng, operators)
+        node, other = nodes[number], nodes[pick(rng, operators)]
+        attributes = node.setdefault("attrs", {})
+        change = rng.integers(5)
+        if change == 0 and attributes:
+            attributes[pick(rng, attributes)] = pick(rng, _ATTRIBUTES)
+        elif change == 1 and other.get("attrs"):  # an attribute of another operator
+            name = pick(rng, other["attrs"])
+            attributes[name] = other["attrs"][name]
+        elif change == 2 and attributes:
+            del attributes[pick(rng, attributes)]
+        elif change == 3:  # another array from before it
+            node["inputs"][rng.integers(len(node["inputs"]))] = [int(rng.integers(number)), 0, 0]
+        else:  # another operator with as many inputs
+            node["op"] = pick(rng, [one["op"] for one in nodes if len(one["inputs"]) == len(node["inputs"])])
+    return json.dumps(graph).encode()
 
 
 def _is_object(value):
