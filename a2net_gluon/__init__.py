@@ -28,6 +28,7 @@ _PUBLIC = {
     "import_parameters": "a2net_gluon.deploy.importing",
     "inflate": "a2net_gluon.networks",
     "list_models": "a2net_gluon.networks",
+    "pack_videos": "a2net_gluon.data.video_packing",
     "register_with_gluoncv": "a2net_gluon.networks",
     "train": "a2net_gluon.training",
 }

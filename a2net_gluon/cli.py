@@ -283,23 +283,10 @@ def pack(arguments: Arguments, prog: str) -> None:
 
 def pack_clips(arguments: Arguments, prog: str) -> None:
     """pack videos in a form that is read faster"""
-    command = options.parse_pack_clips(arguments, prog)
-    data, folder, workers = command.data, command.output, command.workers
-    from a2net_gluon.data import Sampling, clip_packing, video_datasets, video_decoding, video_lists
+    packing = options.parse_pack_clips(arguments, prog)
+    from a2net_gluon.data.video_packing import pack_videos
 
-    if command.reencode:
-        video_decoding.check_decoder("av")
-    dataset = video_datasets.open_videos(data, Sampling(1, 1), workers=workers, tell=say)
-    if command.reencode:
-        from a2net_gluon.data.reencoding import reencode_videos
-
-        given = [path for path in (data.train_list, data.val_list) if path]
-        lists = video_lists.list_files(data.path, given, of_ucf101=bool(data.ucf_split))
-        count = reencode_videos(dataset, folder, lists, command.resize, command.keyframes, workers, _say_skipped, say)
-        say(f"written: {count} videos in {folder}")
-        return
-    counts = clip_packing.pack_clips(dataset, folder, command.resize, command.quality, workers, _say_skipped, say)
-    for path, count in counts.items():
+    for path, count in pack_videos(packing, _say_skipped, say).items():
         say(f"written: {count} videos in {path}")
 
 

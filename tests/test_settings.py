@@ -26,6 +26,7 @@ NEEDED = {
     settings.MovingDigits: {},
     settings.Videos: {"path": "videos"},
     settings.PackedClips: {},
+    settings.Packing: {"data": settings.Videos("videos"), "output": "folder"},
     settings.Network: {},
     settings.Input: {},
     settings.Devices: {},
@@ -70,6 +71,8 @@ def parse(kind, words):
         return options.parse_evaluation(["resnet50", "--params", "x.params", *words])
     if kind in (settings.Input, settings.MovingDigits):
         return options.parse_training(words, None, options.FOR_CLIPS).training
+    if kind is settings.Packing:
+        return options.parse_pack_clips(["folder", "--data-dir", "videos", *words])
     if kind is settings.SyntheticClips:
         return options.parse_training(["--benchmark", *words], None, options.FOR_CLIPS).training
     if kind is settings.PackedClips:

@@ -6,8 +6,8 @@ import argparse
 import typing
 
 from a2net_gluon import settings
-from a2net_gluon.fields import BATCH_SIZE, CLASSES, FRAMES, INPUT_SIZE, PROCESSES, RESTARTS, Rule, options_of
-from a2net_gluon.options.arguments import add_settings, build, given
+from a2net_gluon.fields import BATCH_SIZE, CLASSES, FRAMES, INPUT_SIZE, PROCESSES, RESTARTS, options_of
+from a2net_gluon.options.arguments import add_option, add_settings, build, given
 from a2net_gluon.options.data import CLIPS, IMAGES, add_data_options, data_of
 from a2net_gluon.options.types import Parser, count, number
 
@@ -35,7 +35,6 @@ _BLOCKS = ("context", "placement", "reduction")
 FORMS = ("onnx", "optimized", "symbol", "int8")
 # As in a2net_gluon.insight.cost_breakdown.
 PARTS = ("stage", "block")
-_QUALITY = Rule(int, 1, 100)
 
 
 def _add_network(parser: Parser, positional: bool = True) -> None:
@@ -181,62 +180,16 @@ def parse_pack(arguments: Arguments, prog: str | None = None) -> argparse.Namesp
     return parser.parse_args(arguments)
 
 
-class PackClips(typing.NamedTuple):
-    """What ``a2net pack-clips`` is to do.
-
-    Attributes
-    ----------
-    data : settings.Videos
-    output : str
-        Folder.
-    resize : int
-        Length of the shorter edge in pixels.
-    quality : int
-        Of JPEGs.
-    keyframes : int
-        Distance of keyframes, where videos are encoded again.
-    reencode : bool
-        Write videos, not records.
-    workers : int
-    """
-
-    data: settings.Videos
-    output: str
-    resize: int
-    quality: int
-    keyframes: int
-    reencode: bool
-    workers: int
-
-
-def parse_pack_clips(arguments: Arguments, prog: str | None = None) -> PackClips:
+def parse_pack_clips(arguments: Arguments, prog: str | None = None) -> settings.Packing:
     """Parse the options of ``a2net pack-clips``."""
     parser = Parser(prog=prog, description="Pack videos in a form that is read faster: JPEG frames, or H.264.")
-    parser.add_argument("output", help="folder: gets train.rec and val.rec, or the videos under their paths")
     add_settings(parser, settings.Videos, "data", ("path", "train_list", "val_list", "ucf_split"))
-    group = parser.add_argument_group("what is written")
-    exclusive = group.add_mutually_exclusive_group()
-    exclusive.add_argument("--frames", action="store_true", help="records of JPEG frames; the default")
-    exclusive.add_argument(
-        "--reencode", action="store_true", help="videos as H.264 with close keyframes, under the same paths (PyAV)"
-    )
-    group.add_argument(
-        "--resize", type=number(INPUT_SIZE), default=256, help="shorter edge of longer frames; default: 256"
-    )
-    group.add_argument("--quality", type=number(_QUALITY), default=95, help="of the JPEGs; default: 95")
-    group.add_argument("--keyframes", type=count, default=16, help="distance of keyframes with --reencode; default: 16")
-    workers = options_of(settings.Training)["workers"]
-    group.add_argument(*workers.flags, type=number(PROCESSES), default=4, help="processes; default: 4")
-    args = parser.parse_args(arguments)
-    return PackClips(
-        build(settings.Videos, given(args)),
-        args.output,
-        args.resize,
-        args.quality,
-        args.keyframes,
-        args.reencode,
-        args.num_data_workers,
-    )
+    add_settings(parser, settings.Packing, "what is written", ("output", "resize", "quality", "keyframes", "workers"))
+    form = parser.add_argument_group("form").add_mutually_exclusive_group()
+    form.add_argument("--frames", action="store_true", help="records of JPEG frames; the default")
+    add_option(form, options_of(settings.Packing)["reencode"], False)
+    values = given(parser.parse_args(arguments))
+    return build(settings.Packing, values, data=build(settings.Videos, values))
 
 
 def parse_digits(arguments: Arguments, prog: str | None = None) -> argparse.Namespace:

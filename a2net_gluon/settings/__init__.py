@@ -18,6 +18,7 @@ from a2net_gluon.settings.data import (
 )
 from a2net_gluon.settings.network import Devices, Input, Network
 from a2net_gluon.settings.optimization import Loss, Optimization, Schedule, Start
+from a2net_gluon.settings.packing import Packing
 from a2net_gluon.settings.trained import Attention, Evaluation, Export, Import, Trained
 from a2net_gluon.settings.training import Run, Training
 from a2net_gluon.settings.views import Views
@@ -38,6 +39,7 @@ __all__ = [
     "Network",
     "Optimization",
     "PackedClips",
+    "Packing",
     "Records",
     "Run",
     "Schedule",
