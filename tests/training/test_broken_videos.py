@@ -1,10 +1,13 @@
 """Broken videos of every kind in training, evaluation and check, through the commands."""
 
 import csv
+import shutil
+import sys
 
 import cv2
 import pytest
 
+from a2net_gluon.data.video_decoding import default_decoder
 from tests.helpers.broken_videos import BROKEN, HIDDEN, make_broken_set
 from tests.helpers.commands import call, error
 from tests.helpers.videos import moving_frames
@@ -125,3 +128,53 @@ def test_nothing_that_can_be_read_ends_a_command(kinds, trained, tmp_path, capsy
         assert code == 1
         assert "FAIL options and data: " in said
         assert "none of the 2 training videos can be read, e.g. " in said
+
+
+# OpenCV, where PyAV is not installed
+
+
+@pytest.fixture
+def without_pyav(monkeypatch):
+    """PyAV cannot be imported any more: files that are made before are read with OpenCV."""
+    monkeypatch.setitem(sys.modules, "av", None)
+    default_decoder.cache_clear()
+    yield
+    default_decoder.cache_clear()
+
+
+@pytest.fixture
+def copied(data, tmp_path):
+    """The flags of the same data in another folder, where no lengths are kept."""
+    folder = shutil.copytree(data[1], tmp_path / "videos", ignore=shutil.ignore_patterns("*.video-index"))
+    return ("--data-dir", folder, "--train-list", folder / "train.txt", "--val-list", folder / "val.txt")
+
+
+def test_opencv_names_what_it_sees(copied, without_pyav, tmp_path, capsys):
+    """Damaged packets make a video shorter for OpenCV, which does not tell; every other kind is as with PyAV."""
+    run, seen = tmp_path / "run", BROKEN.keys() - {*HIDDEN}
+    code, said, _ = call(capsys, "train-video", *copied, *TRAINING, "--num-epochs", 1, "--save-dir", run)
+    assert code == 0
+    found = skipped(said.splitlines())
+    assert found.keys() == seen
+    assert all(found[kind].startswith(BROKEN[kind][1]) for kind in seen)
+    assert "9 training clips, 14 validation clips" in said
+    assert "(9 of 14 clips)" in said
+    words = ("evaluate", MODEL, "--params", run / "best.params", *copied, "-j", 1, "--batch-size", 4)
+    code, said, _ = call(capsys, *words)
+    assert code == 0
+    assert skipped(said.splitlines()).keys() == seen
+    assert "on 9 of 14 videos, 5 unreadable, 1 × 1 views of each" in said
+    code, said, _ = call(capsys, "check", "train-video", *copied, *TRAINING, "--bad-list", tmp_path / "bad.tsv")
+    assert code == 1
+    assert f"FAIL bad list: 5 of 14 videos cannot be read; written: {tmp_path}/bad.tsv\n" in said
+    assert "warn training data: 3 videos are shorter than a clip" in said  # the hidden ones, and the short one
+    rows = [line.split("\t") for line in (tmp_path / "bad.tsv").read_text(encoding="utf-8").splitlines()]
+    assert {path.rpartition("/")[2][:-4]: reason for path, reason in rows} == found
+
+
+def test_nothing_that_opencv_can_read_ends_a_command(without_pyav, trained, tmp_path, capsys):
+    flags = make_broken_set(tmp_path / "videos", 0, ("page", "empty"))
+    words = ("train-video", *flags, *TRAINING, "--batch-size", 1, "--save-dir", tmp_path / "run")
+    assert "none of the 2 training videos can be read, e.g. " in error(capsys, 1, *words)
+    words = ("evaluate", MODEL, "--params", trained[0] / "best.params", *flags, "-j", 1)
+    assert "none of the 2 validation videos can be read, e.g. " in error(capsys, 1, *words)
