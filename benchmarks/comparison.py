@@ -6,6 +6,8 @@ import typing
 
 import numpy as np
 
+from benchmarks.setup import ENCODINGS
+
 __all__ = ["RATIOS", "Ratio", "check", "difference", "evaluate", "load_answers", "row"]
 
 TOLERANCE = 1e-4  # of the largest value; an implementation that differs by more computes something else
@@ -14,7 +16,7 @@ TOLERANCE = 1e-4  # of the largest value; an implementation that differs by more
 def row(implementation, result):
     """Return a row: the implementation, and milliseconds of each of its images (or products)."""
     task = implementation.task
-    sizes = ("network", "attended", "form", "batch", "size", "workers", "mode", "map")
+    sizes = ("network", "attended", "form", "batch", "size", "workers", "mode", "map", "video")
     line = {"name": implementation.name, "family": implementation.family, "tuned": implementation.tuned}
     line.update({key: task[key] for key in sizes if key in task})
     told = ("version", "error", "peak_mb", "first_peak_mb", "before_mb", "data_wait")
@@ -110,6 +112,15 @@ RATIOS = {
         _blocks(" in multiply-adds", _FLOOR),
         Ratio("memory: MXNet, default settings / least of PyTorch", _DEFAULT, _TORCH, 1.0, of=("peak_mb",)),
         Ratio("memory: MXNet, default settings / PyTorch eager, tuned", _DEFAULT, _EAGER, of=("peak_mb",)),
+    ),
+    "video-readers": tuple(
+        Ratio(
+            f"ours / fastest exact peer, {video}",
+            {"form": "ours", "video": video},
+            {"family": "video peer", "video": video},
+            1.0,
+        )
+        for video in ENCODINGS
     ),
     "input": (
         Ratio("PyTorch's DataLoader / best of our readers", _LOADER, _READER, 1.5, True),

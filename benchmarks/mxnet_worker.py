@@ -19,7 +19,7 @@ from a2net_gluon.deploy.forms import load_form
 from a2net_gluon.mxnet_fixes import named_parameters
 from a2net_gluon.networks.fusion import fused
 from a2net_gluon.networks.torch_weights import torch_name
-from benchmarks import preparation, worker
+from benchmarks import preparation, videos, worker
 
 
 def make(task):
@@ -33,6 +33,8 @@ def make(task):
         "block": block,
         "parameters": preparation.write_parameters,
         "photographs": preparation.write_photographs,
+        "videos": videos.write_videos,
+        "clips": videos.read_clips,
     }
     run, facts = kinds[task["kind"]](task)
     return run, {"version": f"mxnet {mx.__version__}", **facts}

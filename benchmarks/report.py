@@ -120,6 +120,21 @@ def _input(report):
     yield _lines(epochs, {**_SPEED, "waiting for data": waiting})
 
 
+def _video_readers(report):
+    settings = report["settings"]
+    (length, stride), (count, height, width) = settings["clip"], settings["video"]
+    yield (
+        f"{settings['rounds']} turns of {settings['runs']} runs for each reader. Milliseconds a clip of {length} "
+        f"frames, {stride} apart, from a random frame on, as RGB: {settings['clips']} clips in a run, each of which "
+        f"opens the file. {count} frames of {width}×{height}; every reader decodes with one thread. A reader takes "
+        "part only if it gives the same pixels. Our index is made before, once for each file. torchvision's way: its "
+        "releases for this PyTorch have no reader of videos; measured is what its read_video did."
+    )
+    for video, kilobytes in report["videos"].items():
+        yield f"## {video}, {kilobytes:.0f} kB"
+        yield _lines([line for line in report["rows"] if line["video"] == video], _TIMES)
+
+
 def _maps(report):
     settings = report["settings"]
     yield (
@@ -176,8 +191,15 @@ def _excluded(rows):
     """Yield the implementations that could not run or compute something else, with the reason."""
     for line in rows:
         if "error" in line:
-            of = [f"{key} {line[key]}" for key in ("network", "batch", "mode", "map") if key in line]
+            of = [f"{key} {line[key]}" for key in ("network", "batch", "mode", "map", "video") if key in line]
             yield f"Excluded: {', '.join([line['name'], *of])}: {line['error']}"
 
 
-_SECTIONS = {"inference": _side_by_side, "training": _side_by_side, "input": _input, "maps": _maps, "profile": _profile}
+_SECTIONS = {
+    "inference": _side_by_side,
+    "training": _side_by_side,
+    "input": _input,
+    "video-readers": _video_readers,
+    "maps": _maps,
+    "profile": _profile,
+}

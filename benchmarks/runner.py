@@ -14,12 +14,22 @@ import time
 
 from a2net_gluon.errors import FailureError, InterruptedRunError
 
-__all__ = ["Implementation", "ImplementationError", "Worker", "ending_on_signals", "peers_python", "take_turns"]
+__all__ = [
+    "PEERS",
+    "Implementation",
+    "ImplementationError",
+    "Worker",
+    "ending_on_signals",
+    "peers_python",
+    "take_turns",
+]
 
 ROOT = pathlib.Path(__file__).parent.parent
 # Large arrays stay in the heap, in huge pages. By default malloc maps and unmaps them in every layer, and each page
 # is faulted in again. MXNet gains by it, and PyTorch more.
 TUNED_MALLOC = f"glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold={1 << 33}:glibc.malloc.trim_threshold={1 << 34}"
+# Modules that run in the environment of requirements/bench.txt, by the family of what they serve.
+PEERS = {"torch": "torch_worker", "video peer": "peer_videos"}
 PAUSE = 0.2  # seconds in which threads of the previous implementation stop spinning
 
 
@@ -29,10 +39,10 @@ class ImplementationError(FailureError):
 
 @dataclasses.dataclass(frozen=True)
 class Implementation:
-    """The task of one process, see mxnet_worker.py and torch_worker.py."""
+    """The task of one process, see mxnet_worker.py, and the modules of `PEERS`."""
 
     name: str
-    family: str  # "mxnet", "onnxruntime", "torch", "sgemm" or "command"
+    family: str  # "mxnet", "onnxruntime", "torch", "video peer", "sgemm" or "command"
     task: dict
     tuned: bool = False  # run with `TUNED_MALLOC`
     images: int = 1  # of a run: reported times are divided by it
@@ -68,11 +78,10 @@ class Worker:
 
     def start(self):
         """Start the process, wait until it is ready and return its facts."""
-        torch = "torch" in (self.implementation.family, self.implementation.task.get("form"))
+        family, form = self.implementation.family, self.implementation.task.get("form")
+        peer = PEERS.get(family) or PEERS.get(form)
         self._process = subprocess.Popen(
-            [str(peers_python()), "-m", "benchmarks.torch_worker"]
-            if torch
-            else [sys.executable, "-m", "benchmarks.mxnet_worker"],
+            [str(peers_python()) if peer else sys.executable, "-m", f"benchmarks.{peer or 'mxnet_worker'}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

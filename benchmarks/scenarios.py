@@ -8,7 +8,7 @@ from benchmarks.comparison import check, difference, load_answers, row
 from benchmarks.profile import measure
 from benchmarks.setup import Form, open_setup
 
-__all__ = ["LEVELS", "SCENARIOS"]
+__all__ = ["LEVELS", "SCENARIOS", "VIDEO_READERS", "check_frames"]
 
 FORMS = {
     "inference": (
@@ -41,6 +41,13 @@ EPOCHS = (
     Form("training, records, native reader", "epochs", "native"),
     Form("training, records, Python readers", "epochs", "records"),
     Form("training, --benchmark", "epochs", "benchmark"),
+)
+VIDEO_READERS = (
+    Form("ours, with its index", "mxnet", "ours"),
+    Form("decord, get_batch", "video peer", "decord"),
+    Form("PyAV, sequential", "video peer", "pyav"),
+    Form("torchvision's way", "video peer", "torchvision"),
+    Form("OpenCV, sequential", "video peer", "opencv"),
 )
 BLOCKS = (Form("A², left", "mxnet", "left"), Form("A², right", "mxnet", "right"), Form("NL", "mxnet", "nl"))
 LEVELS = 1.0  # grey levels by which crops of the same random numbers may differ on average: decoders round differently
@@ -151,6 +158,31 @@ def _check_crops(line, answers, reference):
         line["error"] = f"crops differ from ours by {line['levels']} levels on average, more than {LEVELS}"
 
 
+def video_reading(settings):
+    """Clips of videos of different encodings: our reader and others."""
+    with open_setup(settings) as setup:
+        files = setup.add_videos()
+        forms = setup.taking_part(VIDEO_READERS)
+        readers = [setup.clips(form, video, file["path"]) for video, file in files.items() for form in forms]
+        rows = [row(reader, result) for reader, result in zip(readers, setup.run(readers, settings.rounds))]
+        references = {each.task["video"]: load_answers(each) for each in readers if each.task["form"] == "ours"}
+        for reader, line in zip(readers, rows):
+            if "error" not in line:
+                check_frames(line, load_answers(reader), references[line["video"]])
+        return {"rows": rows, "videos": {name: file["kilobytes"] for name, file in files.items()}}
+
+
+def check_frames(line, answers, reference):
+    """Note in a row how many clips differ from ours, in any value; a reader with such clips is excluded."""
+    if answers is None or reference is None:
+        line["error"] = "no frames to compare"
+        return
+    found, expected = answers["frames"], reference["frames"]
+    differ = sum(one.shape != other.shape or np.any(one != other) for one, other in zip(found, expected))
+    if differ:
+        line["error"] = f"not exact: {differ} of {len(expected)} clips have other frames"
+
+
 def maps(settings):
     """A step of one block over growing maps: double attention in both associations, and the non-local block."""
     rows = []
@@ -190,4 +222,11 @@ def _in_new_processes(setup, implementations, rounds=0):
     return [row(implementation, result) for implementation, result in zip(implementations, results)]
 
 
-SCENARIOS = {"inference": inference, "training": training, "input": reading, "maps": maps, "profile": profile}
+SCENARIOS = {
+    "inference": inference,
+    "training": training,
+    "input": reading,
+    "video-readers": video_reading,
+    "maps": maps,
+    "profile": profile,
+}

@@ -7,11 +7,20 @@ import pathlib
 import tempfile
 import typing
 
-from benchmarks.runner import Implementation, ImplementationError, take_turns
+import numpy as np
 
-__all__ = ["QUICK", "Form", "Settings", "Setup", "open_setup"]
+from benchmarks.runner import PEERS, Implementation, ImplementationError, take_turns
+
+__all__ = ["ENCODINGS", "QUICK", "Form", "Settings", "Setup", "open_setup"]
 
 BLOCK_LOCATIONS = 5_000  # that a run of a block takes, over all of its steps
+# Codec, ending and options of each generated video, by its name in reports. 250 is what x264 takes without "g".
+ENCODINGS = {
+    "H.264, keyframes 250 apart": ("libx264", "mp4", {"g": 250, "crf": 23}),
+    "H.264, keyframes 32 apart": ("libx264", "mp4", {"g": 32, "crf": 23}),
+    "H.264, keyframes 8 apart": ("libx264", "mp4", {"g": 8, "crf": 23}),
+    "MPEG-4, AVI": ("mpeg4", "avi", {"g": 12, "b": 640_000}),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,13 +42,16 @@ class Settings:
     readers: tuple = (1, 2, 3)  # numbers of workers
     steps: int = 6  # of an epoch of a training run
     epochs: int = 3  # of a training run
+    video: tuple = (300, 256, 340)  # number, height and width of the frames of each generated video
+    clip: tuple = (8, 8)  # frames of a clip, and its stride
+    clips: int = 24  # of a run, each of which opens the file
     turns: int = 2  # of implementations that get a new process for each turn: training runs, and blocks on maps
     maps: tuple = ((14, 14), (20, 20), (28, 28), (40, 40), (56, 56), (8, 28, 28), (32, 28, 28))
     channels: int = 256  # c of a block on a map
     width: int = 64  # its m and n
     threads: int = 1
     timeout: float = 900  # seconds for each answer of a worker
-    torch: bool = True  # whether PyTorch takes part
+    torch: bool = True  # whether PyTorch and the other peers take part
     log: typing.Callable = print  # takes lines of progress
 
 
@@ -59,6 +71,9 @@ QUICK = {
     "readers": (1,),
     "steps": 2,
     "epochs": 2,
+    "video": (40, 48, 64),
+    "clip": (4, 2),
+    "clips": 3,
     "turns": 1,
     "maps": ((2, 3, 4),),
     "channels": 16,
@@ -96,7 +111,7 @@ class Setup:
 
     def taking_part(self, forms):
         """Return those of some forms that the settings do not leave out."""
-        return [form for form in forms if self.settings.torch or form.family != "torch"]
+        return [form for form in forms if self.settings.torch or form.family not in PEERS]
 
     def run(self, implementations, rounds=0):
         """Run implementations interleaved, see `take_turns`."""
@@ -117,6 +132,11 @@ class Setup:
         facts = self._prepare("photographs", {**task, "kind": "photographs", "generated": settings.generated})
         return {"of": f"JPEGs of {given.name}" if given else "generated JPEGs of noise", **facts["photographs"]}
 
+    def add_videos(self):
+        """Write the same frames as videos of different encodings; returns paths and sizes by their names."""
+        task = {"kind": "videos", "folder": str(self._folder), "generated": self.settings.video, "encodings": ENCODINGS}
+        return self._prepare("videos", task)["videos"]
+
     def network(self, form, kind, network, **sizes):
         """Return the implementation of a network in a `Form`: kind "inference" or "training"."""
         task = {**self._network_task(kind, form, network), **sizes}
@@ -134,6 +154,15 @@ class Setup:
         sizes = {"workers": workers, "reads": self.settings.reads, "answers": self._new_answers()}
         task = {**self._task("input", form), **self._data_task(form, "train"), **sizes}
         return Implementation(f"{form.name}, {workers}", form.family, task, images=task["batch"] * task["reads"])
+
+    def clips(self, form, video, path):
+        """Return an implementation that reads clips of a video from random frames on, the same for all readers."""
+        (length, stride), count = self.settings.clip, self.settings.clips
+        last = self.settings.video[0] - (length - 1) * stride - 1
+        starts = np.random.default_rng(0).integers(last, size=count, endpoint=True).tolist()
+        files = {"video": video, "path": path, "answers": self._new_answers()}
+        task = {"kind": "clips", "form": form.form, "clip": (length, stride), "starts": starts, **files}
+        return Implementation(form.name, form.family, task, images=count)
 
     def epochs(self, form, workers):
         """Return an implementation that trains whole epochs: form "native", "records" or "benchmark"."""

@@ -30,7 +30,20 @@ from benchmarks.scenarios import SCENARIOS
 from benchmarks.setup import QUICK, Settings
 from benchmarks.worker import find_jpegs
 
-SIZES = ("network", "size", "batch", "rounds", "runs", "square", "turns", "channels", "width")  # in a report
+SIZES = (
+    "network",
+    "size",
+    "batch",
+    "rounds",
+    "runs",
+    "square",
+    "turns",
+    "channels",
+    "width",
+    "video",
+    "clip",
+    "clips",
+)  # in a report
 
 
 def main(arguments=None):
@@ -56,7 +69,7 @@ def _parse(arguments, prog):
     options.add_argument("--output", type=pathlib.Path, default=pathlib.Path("runs/speed"), help="folder (runs/speed)")
     options.add_argument("--images", type=pathlib.Path, help="folder of JPEGs for input, searched recursively")
     options.add_argument("--quick", action="store_true", help="small sizes; the figures mean nothing")
-    options.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
+    options.add_argument("--no-torch", action="store_true", help="leave PyTorch and the other peers out")
     args = options.parse_args(arguments)
     if args.images and not find_jpegs(args.images):
         options.error(f"--images: {args.images} holds no JPEG")

@@ -85,6 +85,22 @@ def batch_taker(stream, count):
     return lambda: [None for _ in itertools.islice(stream, count)]
 
 
+def clip_reader(task, read):
+    """Return a run that reads all clips of a task, after it has saved their frames as answers.
+
+    Parameters
+    ----------
+    task : dict
+        With the first frames of the clips, their length and stride.
+    read : callable
+        ``read(numbers)`` returns the frames with these numbers, (t, h, w, 3) of uint8, RGB.
+    """
+    length, stride = task["clip"]
+    clips = [list(range(start, start + stride * length, stride)) for start in task["starts"]]
+    save_answers(task, {"frames": np.stack([read(numbers) for numbers in clips])})
+    return lambda: [None for numbers in clips if read(numbers) is None]
+
+
 def find_jpegs(folder):
     """Return all JPEGs below a folder, sorted."""
     paths = sorted(pathlib.Path(folder).resolve().rglob("*"))

@@ -35,6 +35,9 @@ _SEEKABLE = {"mov", "matroska", "avi"}  # containers that can be sought by prese
 # Codecs of which a packet is a frame in containers with presentation times. Others can have packets that show nothing.
 _FRAME_IS_PACKET = {"h264", "hevc", "vp9", "av1", "libdav1d", "mjpeg"}
 _RATE = 25  # frames in a second, where a file declares none
+# Packets that are read behind as many as there are frames up to the last that is wanted: in H.264, up to 16 frames
+# come earlier in the file than one that is shown before them.
+_AHEAD = 1 + 16
 _PROOF = 4  # frames that are decoded to see that the packets tell their times
 
 
@@ -70,15 +73,21 @@ def _survey(path: str | os.PathLike[str], most: int) -> Survey | None:
 def read(path: str | os.PathLike[str], wanted: typing.Sequence[int], index: VideoIndex | None) -> dict[int, np.ndarray]:
     """Decode the frames `wanted`, in ascending order; fewer if the video ends, is damaged, or not as `index` says.
 
-    Reading begins at the keyframe before the first of them, if `index` has one.
+    Reading begins at the keyframe before the first of them, if `index` has one. Frames of H.264 that are not wanted,
+    and that no other frame refers to, are not decoded.
     """
     times = dict(index.keyframes) if index else {}
     keyframe = index.keyframe_before(wanted[0]) if index else None
-    if keyframe is not None:
-        with _opened(path) as video:
-            frames = video.seek(keyframe[1])
-            if frames is not None:
-                return _take(video, enumerate(frames, keyframe[0]), wanted, times)
+    with _opened(path) as video:
+        if times and video.tells_references:
+            frames = video.needed(keyframe, wanted, times)
+        elif keyframe is not None:
+            frames = video.seek(*keyframe)
+        else:
+            return _take(video, enumerate(video.frames()), wanted, times)
+        taken = _take(video, frames, wanted, times) if frames is not None else {}
+        if len(taken) == len(wanted):
+            return taken
     with _opened(path) as video:
         return _take(video, enumerate(video.frames()), wanted, times)
 
@@ -158,6 +167,11 @@ class _Video:
         container, codec = self._container.format.name, self._stream.codec_context.name
         return self.seekable and container != "avi" and codec in _FRAME_IS_PACKET
 
+    @property
+    def tells_references(self) -> bool:
+        """Whether packets tell if other frames refer to theirs, and the times of packets are those of frames."""
+        return self.frame_is_packet and self._stream.codec_context.name == "h264"
+
     def packets(self) -> typing.Iterator[Packet]:
         """All packets, and an empty one at the end, which makes the decoder return what it holds."""
         packets = self._container.demux(self._stream)
@@ -171,32 +185,72 @@ class _Video:
                 return
             yield packet
 
-    def decode(self, packet: Packet) -> list[VideoFrame]:
-        """The frames that `packet` makes complete; none, and one more damaged packet, if it cannot be decoded."""
+    def decode(self, packet: Packet | None) -> list[VideoFrame]:
+        """The frames that `packet` makes complete; none, and one more damaged packet, if it cannot be decoded.
+
+        Without a packet, those that the decoder still holds.
+        """
         try:
             frames = self._stream.decode(packet)
         except av.error.FFmpegError:
             frames = []
             self.damaged += 1
         else:
-            self.damaged += packet.is_corrupt or any(frame.is_corrupt for frame in frames)
+            self.damaged += (packet is not None and packet.is_corrupt) or any(frame.is_corrupt for frame in frames)
         return frames
 
     def frames(self) -> typing.Iterator[VideoFrame]:
         """All frames from where the file is."""
         return itertools.chain.from_iterable(map(self.decode, self.packets()))
 
-    def seek(self, time: int) -> typing.Iterator[VideoFrame] | None:
-        """The frames from the keyframe at `time`; None if it is not there, or reading begins behind it."""
-        try:
-            self._container.seek(time, stream=self._stream)
-        except av.error.FFmpegError:
+    def seek(self, number: int, time: int) -> typing.Iterator[tuple[int, VideoFrame]] | None:
+        """Numbers and frames from the keyframe `number` at `time`; None if reading would begin behind it."""
+        if not self._sought(time):
             return None
         frames = itertools.dropwhile(lambda frame: frame.pts is None or frame.pts < time, self.frames())
         first = next(frames, None)
         if first is None or first.pts != time or self.damaged:
             return None
-        return itertools.chain([first], frames)
+        return enumerate(itertools.chain([first], frames), number)
+
+    def needed(
+        self, keyframe: tuple[int, int] | None, wanted: typing.Sequence[int], times: typing.Mapping[int, int]
+    ) -> typing.Iterator[tuple[int, VideoFrame]] | None:
+        """Numbers and frames from a keyframe or the beginning on, without some that neither are wanted nor referred to.
+
+        Frames are numbered by the times of their packets, in the order of which they are shown. None if these are not
+        as the index says.
+        """
+        number, time = keyframe or (0, None)
+        if time is not None and not self._sought(time):
+            return None
+        found = itertools.dropwhile(lambda packet: time is not None and packet.pts != time, self.packets())
+        packets = list(itertools.islice((packet for packet in found if packet.size), wanted[-1] - number + _AHEAD))
+        shown = [packet.pts for packet in packets if not (packet.pts is None or packet.is_corrupt or packet.is_discard)]
+        numbers = {time: place for place, time in enumerate(sorted(shown), number)}
+        if not numbers or len(numbers) < len(packets) or numbers[shown[0]] != number:
+            return None
+        if any(numbers.get(time, place) != place for place, time in times.items()):
+            return None
+        return self._decode_needed(packets, numbers, set(wanted))
+
+    def _sought(self, time: int) -> bool:
+        try:
+            self._container.seek(time, stream=self._stream)
+        except av.error.FFmpegError:
+            return False
+        return True
+
+    def _decode_needed(
+        self, packets: typing.Sequence[Packet], numbers: typing.Mapping[typing.Any, int], wanted: typing.Collection[int]
+    ) -> typing.Iterator[tuple[int, VideoFrame]]:
+        for packet in packets:
+            is_wanted = numbers[packet.pts] in wanted
+            self._stream.codec_context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
+            for frame in self.decode(packet):
+                yield numbers.get(frame.pts, -1), frame
+        for frame in self.decode(None):
+            yield numbers.get(frame.pts, -1), frame
 
 
 @contextlib.contextmanager

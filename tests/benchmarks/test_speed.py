@@ -78,6 +78,16 @@ def test_readers_make_the_same_crops(tmp_path):
     assert "PyTorch's DataLoader, OpenCV, 1" in table
 
 
+@needs_torch
+@pytest.mark.slow
+def test_readers_of_videos_read_the_same_frames(tmp_path):
+    report, table = run("video-readers", tmp_path)
+    assert len(report["rows"]) == 20
+    assert {line["form"] for line in report["rows"]} == {"ours", "decord", "pyav", "torchvision", "opencv"}
+    assert [ratio["target"] for ratio in report["ratios"]] == [1.0] * 4
+    assert table.count("| decord, get_batch |") == 4
+
+
 def test_bad_arguments(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("PEERS_PYTHON", str(tmp_path / "python"))
     wrong = {

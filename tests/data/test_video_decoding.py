@@ -149,6 +149,20 @@ def test_with_an_index_reading_begins_at_a_keyframe(video, tmp_path):
             read_frames(path, **arguments)
 
 
+def test_frames_that_nothing_needs_are_not_decoded(video, tmp_path):
+    """Such a frame can be damaged without harm to others, and only then is reading without it to be seen."""
+    original = video("with-b.mp4")
+    whole, truth = index_video(original, "av"), videos.decode_in_order(original)
+    place, size, number = videos.frame_without_reference(original, 70)
+    path = tmp_path / "damaged.mp4"
+    path.write_bytes(videos.with_zeros(original.read_bytes(), place + 8, size - 8))
+    around = [number - 1, number + 1, number + 5]
+    np.testing.assert_array_equal(read_frames(path, around, whole, "av"), truth[around])
+    for arguments in ({"numbers": [number], "index": whole}, {"numbers": around}):
+        with pytest.raises(DecodeError, match="1 damaged packet; 99 of 100 frames"):
+            read_frames(path, decoder="av", **arguments)
+
+
 def test_an_index_of_another_file(video):
     path = video("with-b.mp4")
     truth, whole = videos.decode_in_order(path), index_video(path, "av")

@@ -120,6 +120,18 @@ def place_of_packet(path, number):
         return [packet.pos for packet in file.demux(file.streams.video[0])][number]
 
 
+def frame_without_reference(path, first):
+    """Place and size of the packet, and number, of a frame of an H.264 MP4 from `first` on that no other refers to."""
+    with av.open(os.fspath(path)) as file:
+        packets = [packet for packet in file.demux(file.streams.video[0]) if packet.size]
+        shown = sorted(packet.pts for packet in packets)
+        for packet in packets:
+            number = shown.index(packet.pts)
+            if number >= first and not bytes(packet)[4] & 0x60:  # nal_ref_idc, behind the length of the unit
+                return packet.pos, packet.size, number
+    raise AssertionError(f"{path}: every frame from {first} on is referred to")
+
+
 def with_zeros(content, place, count):
     """The bytes of a file with a hole of zeros."""
     return content[:place] + bytes(count) + content[place + count :]
