@@ -278,7 +278,9 @@ def pack(arguments: Arguments, prog: str) -> None:
     args = options.parse_pack(arguments, prog)
     from a2net_gluon.data import pack_folder
 
-    say(f"written: {pack_folder(args.folder, args.prefix, _say_skipped)} images in {args.prefix}.rec")
+    how = {"resize": args.resize, "quality": args.quality, "workers": args.num_data_workers}
+    count = pack_folder(args.folder, args.prefix, _say_skipped, **how, tell=say)
+    say(f"written: {count} images in {args.prefix}.rec")
 
 
 def pack_clips(arguments: Arguments, prog: str) -> None:

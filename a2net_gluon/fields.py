@@ -24,6 +24,7 @@ __all__ = [
     "PIXEL",
     "POSITIVE",
     "PROCESSES",
+    "QUALITY",
     "RATE",
     "RELATIVE",
     "RESTARTS",
@@ -106,6 +107,7 @@ EPOCHS = Rule(int, 1, 100_000)
 CLASSES = Rule(int, 1, 1_000_000)
 BATCH_SIZE = Rule(int, 1, 65_536)
 INPUT_SIZE = Rule(int, 4, 4096)
+QUALITY = Rule(int, 1, 100)  # of a JPEG
 DEVICES = Rule(int, 0, 64)
 CONTEXTS = Rule(int, 1, 64)
 PROCESSES = Rule(int, 1, 256)

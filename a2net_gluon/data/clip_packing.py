@@ -6,7 +6,6 @@ import functools
 import os
 import typing
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -18,12 +17,13 @@ from a2net_gluon.data.packing import PackedRecord, check_class_names, write_set
 from a2net_gluon.data.parallel import results_of
 from a2net_gluon.data.recordio import LARGEST, frame
 from a2net_gluon.data.samples import Dataset, OnSkip
+from a2net_gluon.data.shrinking import as_jpeg
 from a2net_gluon.data.videos import Tell, WholeVideo
-from a2net_gluon.errors import FailureError, reason_of
+from a2net_gluon.errors import FailureError
 from a2net_gluon.files import folder_for_output
 from a2net_gluon.terminal import printable
 
-__all__ = ["PARTS", "name_below", "pack_clips", "readable", "shrunk"]
+__all__ = ["PARTS", "name_below", "pack_clips", "readable"]
 
 PARTS = {"training": "train", "validation": "val"}  # names of files, by the part of a data set
 _MEASURED = 4  # frames of a video from which its bytes are estimated
@@ -100,18 +100,6 @@ def name_below(path: str, root: str) -> str | None:
     return None if name.split(os.sep)[0] == os.pardir else name
 
 
-def shrunk(image: np.ndarray, resize: int, even: bool = False) -> np.ndarray:
-    """Make the shorter edge of an image (h, w, 3) `resize` pixels long, if it is longer.
-
-    With `even`, both edges become even numbers of pixels, as codecs of videos need.
-    """
-    height, width = image.shape[:2]
-    scale = min(1.0, resize / min(height, width))
-    step = 2 if even else 1
-    size = tuple(max(round(edge * scale / step), 1) * step for edge in (width, height))
-    return image if size == (width, height) else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-
-
 class _Packing(typing.NamedTuple):
     """The packing of one part of a data set."""
 
@@ -148,7 +136,7 @@ class _Packing(typing.NamedTuple):
         jpegs, size = [], 0
         try:
             for image in video.frames():
-                jpegs.append(_jpeg(image, self.resize, self.quality))
+                jpegs.append(as_jpeg(image, self.resize, self.quality))
                 size += len(jpegs[-1])
                 if size > LARGEST:
                     raise ValueError(f"too long: its first {len(jpegs):,} frames fill a record")
@@ -158,15 +146,7 @@ class _Packing(typing.NamedTuple):
             return str(error)
 
 
-def _jpeg(image: np.ndarray, resize: int, quality: int) -> bytes:
-    try:
-        pixels = cv2.cvtColor(shrunk(image, resize), cv2.COLOR_RGB2BGR)
-        return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-    except cv2.error as error:
-        raise DecodeError(f"a frame cannot be encoded ({reason_of(error)})") from None
-
-
 def _measure(video: Video, resize: int, quality: int) -> tuple[int, int]:
     """Bytes of some frames of a video as JPEGs, and their number."""
     numbers = np.linspace(0, video.length() - 1, _MEASURED).astype(int)
-    return sum(len(_jpeg(image, resize, quality)) for image in video.read(numbers)), len(numbers)
+    return sum(len(as_jpeg(image, resize, quality)) for image in video.read(numbers)), len(numbers)

@@ -1,4 +1,4 @@
-"""Estimates of the disk space that packed videos take, made before they are written."""
+"""Estimates of the disk space that packed images and videos take, made before they are written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from a2net_gluon.data.clips import Video
 from a2net_gluon.data.decoding import DecodeError
 from a2net_gluon.errors import FailureError
 
-__all__ = ["check_disk"]
+__all__ = ["check_disk", "check_disk_for"]
 
 _TRIED = 5  # videos
 
@@ -42,9 +42,20 @@ def check_disk(folder: str | os.PathLike[str], videos: typing.Sequence[Video], m
         If less is free.
     """
     frames = sum(map(_length, videos))
-    needed, free = frames * _bytes_per_frame(videos, measure), shutil.disk_usage(folder).free
-    sizes = f"take about {_in_words(needed)}, {_in_words(free)} are free in {folder}"
-    text = f"{len(videos):,} videos of {frames:,} frames in all {sizes}"
+    needed = frames * _bytes_per_frame(videos, measure)
+    return check_disk_for(folder, f"{len(videos):,} videos of {frames:,} frames in all", needed)
+
+
+def check_disk_for(folder: str | os.PathLike[str], what: str, needed: float) -> str:
+    """Compare the bytes that `what` needs with those that are free in `folder`; returns both in words.
+
+    Raises
+    ------
+    FailureError
+        If less is free.
+    """
+    free = shutil.disk_usage(folder).free
+    text = f"{what} take about {_in_words(needed)}, {_in_words(free)} are free in {folder}"
     if needed > free:
         raise FailureError(f"{text}: lower --resize or --quality, or choose another folder")
     return text

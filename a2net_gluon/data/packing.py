@@ -1,4 +1,4 @@
-"""Packing an image folder as RecordIO, to the same bytes as MXNet's im2rec with ``--pass-through``."""
+"""Packing an image folder as RecordIO: files as they are, to the bytes of im2rec's ``--pass-through``, or smaller."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ import pathlib
 import random
 import typing
 
+import numpy as np
+from tqdm import tqdm
+
+from a2net_gluon.data.decoding import DecodeError, decode
+from a2net_gluon.data.disk_estimate import check_disk_for
 from a2net_gluon.data.folder import list_images
+from a2net_gluon.data.parallel import results_of
 from a2net_gluon.data.recordio import frame
 from a2net_gluon.data.records import RecordFile
-from a2net_gluon.data.samples import ImageSamples, OnSkip
+from a2net_gluon.data.samples import Labels, OnSkip
+from a2net_gluon.data.shrinking import as_jpeg
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.files import flush, folder_for_output, staging_folder
 from a2net_gluon.terminal import printable
@@ -20,19 +27,38 @@ __all__ = ["PackedRecord", "check_class_names", "pack_folder", "write_set"]
 
 _ENDINGS = (".rec", ".lst", ".idx")  # the index comes last: a set without it cannot be opened
 _SEED = 100  # of the order of the records; im2rec's
+_TRIED = 20  # images from which the bytes of all are estimated
 
 
-def pack_folder(folder: str | os.PathLike[str], prefix: str | os.PathLike[str], on_skip: OnSkip | None = None) -> int:
+def pack_folder(
+    folder: str | os.PathLike[str],
+    prefix: str | os.PathLike[str],
+    on_skip: OnSkip | None = None,
+    resize: int | None = None,
+    quality: int = 95,
+    workers: int = 0,
+    tell: typing.Callable[[str], object] = lambda line: None,
+) -> int:
     """Write ``<prefix>.rec``, ``.idx`` and ``.lst`` from ``folder/<class>/``; returns the number of images.
 
-    The files are packed as they are, in shuffled order. They are written under other names, checked, and renamed: a set
-    that was there before stays until then, and at no moment a set can be opened that is not whole.
+    The records are in shuffled order; their bytes do not depend on the number of processes. They are written under
+    other names, checked, and renamed: a set that was there before stays until then, and at no moment a set can be
+    opened that is not whole.
 
     Parameters
     ----------
     folder, prefix : str or Path
     on_skip : callable, optional
         Called with name and reason of each file that cannot be packed.
+    resize : int, optional
+        Images whose shorter edge is longer than this, in pixels, are made so small and encoded as JPEGs, upright;
+        default: every file is packed as it is, as are those of smaller images.
+    quality : int
+        Of these JPEGs, from 1 to 100.
+    workers : int
+        Processes; 0: this one.
+    tell : callable, optional
+        Called with a line about the disk.
 
     Raises
     ------
@@ -40,11 +66,14 @@ def pack_folder(folder: str | os.PathLike[str], prefix: str | os.PathLike[str], 
         If the folder is missing or has no classes, a class has a tab or a line break in its name, or `prefix` is a
         folder.
     FailureError
-        If a class is empty, or nothing can be written.
+        If a class is empty, the disk has less space than is needed, or nothing can be written.
     """
     classes, images = list_images(folder)
     check_class_names(folder, classes)
-    return write_set(prefix, _records_of(folder, classes, images, on_skip))
+    packing = _Packing(classes, images.names, images.labels, resize, quality)
+    _check_prefix(prefix)
+    tell(packing.check_disk(folder_for_output(pathlib.Path(prefix).parent)))
+    return write_set(prefix, packing.records(folder, workers, on_skip))
 
 
 def check_class_names(folder: str | os.PathLike[str], classes: typing.Sequence[str]) -> None:
@@ -84,15 +113,9 @@ def write_set(prefix: str | os.PathLike[str], records: typing.Iterable[PackedRec
     FailureError
         If nothing can be written; and what `records` raises.
     """
-    prefix = pathlib.Path(prefix)
-    if prefix.is_dir():
-        raise UsageError(f"{prefix} is a folder; the prefix is the start of file names, e.g. {prefix}-records")
-    targets = [prefix.with_name(f"{prefix.name}{ending}") for ending in _ENDINGS]
-    for target in targets:
-        if target.is_dir():
-            raise UsageError(f"{target} is a folder, and would have to be replaced: choose another prefix")
+    targets = _check_prefix(prefix)
     try:
-        with staging_folder(folder_for_output(prefix.parent)) as staging:
+        with staging_folder(folder_for_output(targets[0].parent)) as staging:
             paths = [staging / f"records{ending}" for ending in _ENDINGS]
             count = _write(paths, records)
             if len(RecordFile(paths[0])) != count:
@@ -103,24 +126,66 @@ def write_set(prefix: str | os.PathLike[str], records: typing.Iterable[PackedRec
     return count
 
 
-def _records_of(
-    folder: str | os.PathLike[str], classes: typing.Sequence[str], images: ImageSamples, on_skip: OnSkip | None
-) -> typing.Iterator[PackedRecord]:
-    order = list(range(len(images.names)))
-    random.Random(_SEED).shuffle(order)
-    skipped = 0
-    for number in order:
-        path, label = images.names[number], int(images.labels[number])
+def _check_prefix(prefix: str | os.PathLike[str]) -> list[pathlib.Path]:
+    """The files of a set; raise UsageError if a folder is in the place of one of them, or of the prefix."""
+    prefix = pathlib.Path(prefix)
+    if prefix.is_dir():
+        raise UsageError(f"{prefix} is a folder; the prefix is the start of file names, e.g. {prefix}-records")
+    targets = [prefix.with_name(f"{prefix.name}{ending}") for ending in _ENDINGS]
+    for target in targets:
+        if target.is_dir():
+            raise UsageError(f"{target} is a folder, and would have to be replaced: choose another prefix")
+    return targets
+
+
+class _Packing(typing.NamedTuple):
+    """The packing of a folder: its classes, its images, and how they are stored."""
+
+    classes: typing.Sequence[str]
+    paths: typing.Sequence[str]
+    labels: Labels
+    resize: int | None
+    quality: int
+
+    def check_disk(self, folder: pathlib.Path) -> str:
+        """Estimate the bytes of all records from some, and compare with what is free, see `check_disk_for`."""
+        tried = np.unique(np.linspace(0, len(self.paths) - 1, _TRIED).astype(int))
+        sizes = [len(record) for record in map(self._record, tried.tolist()) if isinstance(record, bytes)]
+        return check_disk_for(folder, f"{len(self.paths):,} images", len(self.paths) * float(np.mean(sizes or [0])))
+
+    def records(
+        self, folder: str | os.PathLike[str], workers: int, on_skip: OnSkip | None
+    ) -> typing.Iterator[PackedRecord]:
+        """The records of all images that can be read, in shuffled order."""
+        order = list(range(len(self.paths)))
+        random.Random(_SEED).shuffle(order)
+        found = results_of(self._record, order, workers, lambda number: self.paths[number])
+        written = 0
+        for number, record in tqdm(zip(order, found), "packing", len(order), unit=" images", leave=False, disable=None):
+            path, label = self.paths[number], int(self.labels[number])
+            if isinstance(record, str):
+                if on_skip:
+                    on_skip(path, record)
+                continue
+            written += 1
+            yield PackedRecord(number, label, f"{self.classes[label]}/{printable(os.path.basename(path))}", record)
+        if not written:
+            raise FailureError(f"{folder}: not a single image could be read")
+
+    def _record(self, number: int) -> bytes | str:
+        """The record of an image, or the reason why there is none."""
         try:
-            record = frame(pathlib.Path(path).read_bytes(), label, number)
-        except (OSError, ValueError) as error:
-            skipped += 1
-            if on_skip:
-                on_skip(path, getattr(error, "strerror", None) or str(error))
-            continue
-        yield PackedRecord(number, label, f"{classes[label]}/{printable(os.path.basename(path))}", record)
-    if skipped == len(order):
-        raise FailureError(f"{folder}: not a single image could be read")
+            content = pathlib.Path(self.paths[number]).read_bytes()
+            return frame(self._stored(content), int(self.labels[number]), number)
+        except (OSError, ValueError, DecodeError) as error:
+            return getattr(error, "strerror", None) or str(error)
+
+    def _stored(self, content: bytes) -> bytes:
+        """The content of a record, given that of a file."""
+        if self.resize is None:
+            return content
+        image = decode(content)
+        return content if min(image.shape[:2]) <= self.resize else as_jpeg(image, self.resize, self.quality)
 
 
 def _write(paths: typing.Sequence[pathlib.Path], packed: typing.Iterable[PackedRecord]) -> int:

@@ -16,12 +16,13 @@ import av
 import numpy as np
 from tqdm import tqdm
 
-from a2net_gluon.data.clip_packing import PARTS, name_below, readable, shrunk
+from a2net_gluon.data.clip_packing import PARTS, name_below, readable
 from a2net_gluon.data.clips import Video
 from a2net_gluon.data.decoding import DecodeError
 from a2net_gluon.data.disk_estimate import check_disk
 from a2net_gluon.data.parallel import results_of
 from a2net_gluon.data.samples import Dataset, OnSkip
+from a2net_gluon.data.shrinking import shrunk
 from a2net_gluon.data.video_decoding import all_frames, index_video
 from a2net_gluon.data.video_index import VideoIndex
 from a2net_gluon.data.video_pyav import frame_rate

@@ -6,7 +6,7 @@ import argparse
 import typing
 
 from a2net_gluon import settings
-from a2net_gluon.fields import BATCH_SIZE, CLASSES, FRAMES, INPUT_SIZE, PROCESSES, RESTARTS, options_of
+from a2net_gluon.fields import BATCH_SIZE, CLASSES, FRAMES, INPUT_SIZE, PROCESSES, QUALITY, RESTARTS, options_of
 from a2net_gluon.options.arguments import add_option, add_settings, build, given
 from a2net_gluon.options.data import CLIPS, IMAGES, add_data_options, data_of
 from a2net_gluon.options.types import Parser, count, number
@@ -174,10 +174,25 @@ def parse_tables(arguments: Arguments, prog: str | None = None) -> argparse.Name
 
 def parse_pack(arguments: Arguments, prog: str | None = None) -> argparse.Namespace:
     """Parse the options of ``a2net pack``."""
-    parser = Parser(prog=prog, description="Pack an image folder as RecordIO, to the bytes of MXNet's im2rec.")
+    parser = Parser(
+        prog=prog,
+        description="Pack an image folder as RecordIO: files as they are, to the bytes of MXNet's im2rec, or smaller.",
+    )
     parser.add_argument("folder", help="holds <class>/ folders with images, e.g. DIR/train")
     parser.add_argument("prefix", help="writes PREFIX.rec, PREFIX.idx and PREFIX.lst")
-    return parser.parse_args(arguments)
+    parser.add_argument(
+        "--resize",
+        type=number(INPUT_SIZE),
+        help="shorter edge of larger images, which are encoded as JPEGs; default: files stay as they are",
+    )
+    parser.add_argument("--quality", type=number(QUALITY), help="of these JPEGs; default: 95")
+    workers = options_of(settings.Packing)["workers"]
+    parser.add_argument(*workers.flags, type=number(PROCESSES), default=4, help="processes; default: 4")
+    args = parser.parse_args(arguments)
+    if args.quality is not None and args.resize is None:
+        parser.error("--quality is of the images that --resize makes smaller: add --resize, or omit --quality")
+    args.quality = args.quality or 95
+    return args
 
 
 def parse_pack_clips(arguments: Arguments, prog: str | None = None) -> settings.Packing:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from a2net_gluon.fields import COUNT, INPUT_SIZE, PROCESSES, Path, Rule, Settings, documented, option
+from a2net_gluon.fields import COUNT, INPUT_SIZE, PROCESSES, QUALITY, Path, Settings, documented, option
 from a2net_gluon.settings.data import Videos
 
 __all__ = ["Packing"]
-
-_QUALITY = Rule(int, 1, 100)
 
 
 @documented
@@ -25,7 +23,7 @@ class Packing(Settings):
         False, "--reencode", help="videos as H.264 with close keyframes, under the same paths (PyAV)"
     )
     resize: int = option(256, "--resize", rule=INPUT_SIZE, help="shorter edge of longer frames")
-    quality: int = option(95, "--quality", rule=_QUALITY, help="of the JPEGs")
+    quality: int = option(95, "--quality", rule=QUALITY, help="of the JPEGs")
     keyframes: int = option(16, "--keyframes", rule=COUNT, help="distance of keyframes with --reencode")
     workers: int = option(
         4, "-j", "--num-data-workers", name="num_workers", rule=PROCESSES, help="processes", default_words="4"
