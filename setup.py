@@ -22,7 +22,9 @@ setup(
     long_description_content_type="text/markdown",
     packages=find_packages(include=["a2net_gluon", "a2net_gluon.*"]),
     package_data={
-        "a2net_gluon": ["py.typed", "recipes/*.yaml", "recipes/clips/*.yaml", "pretrained/*", "*/templates/*"]
+        "a2net_gluon": ["py.typed", "recipes/*.yaml", "recipes/clips/*.yaml", "grids/*.yaml", "pretrained/*"],
+        "a2net_gluon.deploy": ["templates/*"],
+        "a2net_gluon.insight": ["templates/*"],
     },
     python_requires=">=3.8,<3.13",
     install_requires=[

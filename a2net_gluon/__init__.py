@@ -19,6 +19,7 @@ _PUBLIC = {
     "Predictor": "a2net_gluon.deploy",
     "SqueezeExcitation": "a2net_gluon.blocks",
     "UsageError": "a2net_gluon.errors",
+    "ablate": "a2net_gluon.ablation",
     "attention": "a2net_gluon.insight.attention_report",
     "check": "a2net_gluon.training.preflight",
     "cost": "a2net_gluon.insight",
@@ -33,7 +34,7 @@ _PUBLIC = {
     "train": "a2net_gluon.training",
 }
 
-_SUBPACKAGES = ("blocks", "data", "deploy", "insight", "networks", "settings", "training")
+_SUBPACKAGES = ("ablation", "blocks", "data", "deploy", "insight", "networks", "settings", "training")
 
 __all__ = ["__version__", *sorted(_PUBLIC)]
 

@@ -92,6 +92,21 @@ def check(arguments: Arguments, prog: str) -> int:
     return int(failed)
 
 
+def ablate(arguments: Arguments, prog: str) -> None:
+    """train variants of a network with several seeds, and compare them"""
+    request = options.parse_ablation(arguments, prog)
+    from a2net_gluon import ablation
+
+    results = ablation.ablate(request, tell=_say_at_once)
+    print(ablation.as_markdown(results))
+    say(f"written: {', '.join(f'{request.save_dir}/{name}' for name in ablation.FILES)}")
+
+
+def _say_at_once(line: str) -> None:
+    say(line)
+    sys.stdout.flush()
+
+
 def launch(arguments: Arguments, prog: str) -> int:
     """run a training command in several processes or on several machines"""
     args = options.parse_launch(arguments, prog)
@@ -305,6 +320,7 @@ COMMANDS: dict[str, Command] = {
     "digits": digits,
     "pack": pack,
     "pack-clips": pack_clips,
+    "ablate": ablate,
     "check": check,
     "launch": launch,
 }

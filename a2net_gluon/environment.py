@@ -175,10 +175,16 @@ def make_numpy_usable() -> None:
         setattr(np, "bool", bool)  # noqa: B010  (not in numpy's types)
 
 
-def end_with_parent() -> None:
-    """Make Linux kill this process as soon as its parent has ended, however it ended."""
+def end_with_parent(parent: int | None = None) -> None:
+    """Make Linux kill this process as soon as its parent has ended, however it ended.
+
+    Parameters
+    ----------
+    parent : int, optional
+        Number of the parent, for a process that begins so slowly that the parent may have ended before this call.
+    """
     pr_set_pdeathsig = 1
-    parent = os.getppid()
+    parent = os.getppid() if parent is None else parent
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
     if os.getppid() != parent:  # the parent has already ended
         os._exit(1)

@@ -14,12 +14,15 @@ from mxnet.gluon.block import HybridBlock
 
 from a2net_gluon.blocks.attention_ops import attention_widths, bilinear_pooling, expansion, flatten, unflatten
 from a2net_gluon.blocks.preactivation import PreActivationConv, batch_norm, check_ndim
+from a2net_gluon.errors import UsageError
 from a2net_gluon.mxnet_fixes import Array
 
 __all__ = [
     "ASSOCIATIONS",
     "DISTRIBUTED",
+    "DISTRIBUTIONS",
     "DISTRIBUTION_MAPS",
+    "GATHERINGS",
     "GATHERING_MAPS",
     "RELATION",
     "DoubleAttention",
@@ -27,6 +30,9 @@ __all__ = [
 ]
 
 ASSOCIATIONS = ("left", "right")
+# What each of the two steps is, and what it is with its attention taken out, to measure what that is worth.
+GATHERINGS = ("attention", "bilinear")
+DISTRIBUTIONS = ("attention", "uniform")
 
 # Names of nodes: a block with prefix P names them P + GATHERING_MAPS and so on. They can be picked from the internals
 # of the traced symbol, which leaves the output of the graph unchanged.
@@ -68,6 +74,12 @@ class DoubleAttention(HybridBlock):
     association : {"left", "right"}
         "left" multiplies as in Eq. 6 and stores m·n values; "right" as in Eq. 7 and stores L² values. The results are
         equal. "left" stores less if L² > m·n; `cheaper_association` compares multiply-adds.
+    gathering : {"attention", "bilinear"}
+        "bilinear" leaves out the first softmax: each descriptor is a sum of the features of all locations with weights
+        of any size and sign, the bilinear pooling of Eq. 2. It has the parameters of "attention".
+    distribution : {"attention", "uniform"}
+        "uniform" gives all locations the same average of all descriptors, as squeeze-and-excitation gives all of them
+        the same factors; the block then has no ρ.
     identity_start : bool
         Start as the identity, for a network that is already trained: the weight of the output convolution starts
         at zero. (A zero gamma in the BN before it would stop the gradient of the branch at the ReLU permanently.)
@@ -85,7 +97,7 @@ class DoubleAttention(HybridBlock):
     Raises
     ------
     ValueError
-        If a width is not a positive whole number, or `ndim` or `association` has another value.
+        If a width is not a positive whole number, or another argument is none of its values.
     """
 
     def __init__(
@@ -95,6 +107,8 @@ class DoubleAttention(HybridBlock):
         attention_channels: int | None = None,
         ndim: int = 2,
         association: str = "left",
+        gathering: str = "attention",
+        distribution: str = "attention",
         identity_start: bool = False,
         norm_layer: type | None = None,
         norm_kwargs: dict[str, Any] | None = None,
@@ -103,25 +117,36 @@ class DoubleAttention(HybridBlock):
     ) -> None:
         super().__init__(prefix=prefix, params=params)
         value_channels, attention_channels = attention_widths(channels, value_channels, attention_channels)
-        if association not in ASSOCIATIONS:
-            raise ValueError(f"association is {association!r}; it must be one of {', '.join(ASSOCIATIONS)}")
+        for name, value, values in (
+            ("association", association, ASSOCIATIONS),
+            ("gathering", gathering, GATHERINGS),
+            ("distribution", distribution, DISTRIBUTIONS),
+        ):
+            if value not in values:
+                raise UsageError(f"{name} is {value!r}; it must be one of {', '.join(values)}")
         check_ndim(ndim)
         self._ndim = ndim
-        self._association = association
+        self._association, self._gathering = association, gathering
         point = (1,) * ndim
         norm = batch_norm(norm_layer, norm_kwargs, ndim)
         with self.name_scope():
             self.phi = PreActivationConv(value_channels, channels, point, norm=norm, prefix="phi__")
             self.theta = PreActivationConv(attention_channels, channels, point, norm=norm, prefix="theta__")
-            self.rho = PreActivationConv(attention_channels, channels, point, norm=norm, prefix="rho__")
+            self.rho = None
+            if distribution == "attention":
+                self.rho = PreActivationConv(attention_channels, channels, point, norm=norm, prefix="rho__")
             self.expand = expansion(channels, value_channels, point, norm, identity_start)
 
     def hybrid_forward(self, F: ModuleType, x: Array) -> Array:  # noqa: D102, N803 (Gluon's)
         values = flatten(F, self.phi(x), self._ndim)  # A: (N, m, L)
-        gathering = F.softmax(flatten(F, self.theta(x), self._ndim), axis=-1, name=GATHERING_MAPS)  # Eq. 4: (N, n, L)
+        gathering = flatten(F, self.theta(x), self._ndim)  # B: (N, n, L)
+        # All weights are equal in a softmax of zeros.
+        rho = F.zeros_like(gathering) if self.rho is None else flatten(F, self.rho(x), self._ndim)
         # MXNet's softmax over the last axis is about 20 times faster than over axis 1: transpose V first.
-        per_location = F.transpose(flatten(F, self.rho(x), self._ndim), axes=(0, 2, 1))
+        per_location = F.transpose(rho, axes=(0, 2, 1))
         distribution = F.softmax(per_location, axis=-1, name=DISTRIBUTION_MAPS)  # Eq. 5: (N, L, n)
+        if self._gathering == "attention":
+            gathering = F.softmax(gathering, axis=-1, name=GATHERING_MAPS)  # Eq. 4
         if self._association == "left":  # Eq. 6
             descriptors = bilinear_pooling(F, values, gathering, name="descriptors")  # Eq. 2, G: (N, m, n)
             z = F.batch_dot(descriptors, distribution, transpose_b=True, name=DISTRIBUTED)  # (N, m, L)

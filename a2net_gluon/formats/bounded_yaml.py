@@ -9,16 +9,22 @@ import typing
 if typing.TYPE_CHECKING:
     import yaml
 
-__all__ = ["Value", "read_yaml"]
+__all__ = ["Table", "Value", "read_yaml"]
 
 _BYTES = 64 * 1024
-_DEPTH = 2  # a mapping with lists
 
 Value = typing.Union[str, bool, None, typing.List[typing.Union[str, bool, None]]]
+Table = typing.Dict[str, typing.Any]  # names with a `Value`, or with a table
 
 
-def read_yaml(path: str | os.PathLike[str]) -> dict[str, Value]:
+def read_yaml(path: str | os.PathLike[str], levels: int = 1) -> Table:
     """Read names and values from the YAML file `path`.
+
+    Parameters
+    ----------
+    path : str or Path
+    levels : int
+        1: every name has a value; more: down to this level it may have a table of names and values.
 
     Returns
     -------
@@ -40,19 +46,20 @@ def read_yaml(path: str | os.PathLike[str]) -> dict[str, Value]:
         raise ValueError(f"it has more than {_BYTES // 1024} KB")
     text = content.decode("utf-8")
     try:
-        _check_events(yaml.parse(text, yaml.SafeLoader))
+        _check_events(yaml.parse(text, yaml.SafeLoader), levels + 1)
         root = yaml.compose(text, yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from None
-    if not isinstance(root, yaml.MappingNode) or not all(isinstance(name, yaml.ScalarNode) for name, _ in root.value):
-        raise ValueError("it is no list of 'name: value' lines")
-    twice = [name for name, count in collections.Counter(name.value for name, _ in root.value).items() if count > 1]
-    if twice:
-        raise ValueError(f"{twice[0]} is there twice: keep one")
-    return {name.value: _value(node) for name, node in root.value}
+    if not isinstance(root, yaml.MappingNode):
+        raise ValueError(_NO_LINES)
+    return _table(root, levels)
 
 
-def _check_events(events: typing.Iterable[yaml.Event]) -> None:
+_NO_LINES = "it is no list of 'name: value' lines"
+_NO_VALUE = "a value must be a word, a number, or a list of such"
+
+
+def _check_events(events: typing.Iterable[yaml.Event], deepest: int) -> None:
     """Refuse what takes a few bytes and fills the memory or runs code: aliases, depth, types of objects."""
     import yaml
 
@@ -61,8 +68,22 @@ def _check_events(events: typing.Iterable[yaml.Event]) -> None:
         if isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None):
             raise ValueError("it has an alias (*) or a tag (!)")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEPTH:
-            raise ValueError("a value must be a word, a number, or a list of such")
+        if depth > deepest:
+            raise ValueError(_NO_VALUE)
+
+
+def _table(node: yaml.MappingNode, levels: int) -> Table:
+    import yaml
+
+    if not all(isinstance(name, yaml.ScalarNode) for name, _ in node.value):
+        raise ValueError(_NO_LINES)
+    twice = [name for name, count in collections.Counter(name.value for name, _ in node.value).items() if count > 1]
+    if twice:
+        raise ValueError(f"{twice[0]} is there twice: keep one")
+    return {
+        name.value: _table(part, levels - 1) if levels > 1 and isinstance(part, yaml.MappingNode) else _value(part)
+        for name, part in node.value
+    }
 
 
 def _value(node: yaml.Node) -> Value:
@@ -77,7 +98,7 @@ def _scalar(node: yaml.Node) -> str | bool | None:
     import yaml
 
     if not isinstance(node, yaml.ScalarNode):
-        raise ValueError("a value must be a word, a number, or a list of such")
+        raise ValueError(_NO_VALUE)
     kind = node.tag.rpartition(":")[-1]
     if kind == "bool":
         return node.value.lower() in ("true", "yes", "on")

@@ -77,7 +77,12 @@ _RESNET50 = _image_resnet(3, 4, 6, 3)
 _RESNET152 = _image_resnet(3, 8, 36, 3)
 # For small images, 32 to 64 pixels: no reduction before the first stage. Not in the paper.
 _RESNET20_SMALL = Architecture(16, (3, 3), (1, 1), None, image_stages((2, 2, 2), (64, 128, 256)))
-# Its twin for small clips. The stem halves the size, since a clip has many times the pixels of an image.
+# With two units more in conv3, which cost more than a block there: what depth is worth, as the paper's ResNet-29 is
+# compared with ResNet-26 and blocks. Not in the paper.
+_RESNET26_SMALL = Architecture(16, (3, 3), (1, 1), None, image_stages((2, 4, 2), (64, 128, 256)))
+# Whose features see 23×23 pixels, to measure what blocks are worth that see all of them. Not in the paper.
+_RESNET14_SMALL = Architecture(16, (3, 3), (2, 2), None, image_stages((2, 1, 1), (64, 128, 256)))
+# The twin of ResNet-20 for small clips. The stem halves the size, since a clip has many times the pixels of an image.
 _RESNET20_SMALL_3D = Architecture(
     16,
     (3, 3, 3),
@@ -122,6 +127,8 @@ NETWORKS = {
     "resnet29": NamedNetwork(_small_image_resnet(2, 2, 3, 2), 1000, (3, 112, 112), reduction=4),
     "resnet20_small": NamedNetwork(_RESNET20_SMALL, 10, (3, 32, 32)),
     "a2net_resnet20_small": NamedNetwork(_RESNET20_SMALL, 10, (3, 32, 32), "a2", {"conv3": (2,), "conv4": (2,)}),
+    "resnet26_small": NamedNetwork(_RESNET26_SMALL, 10, (3, 32, 32)),
+    "resnet14_small": NamedNetwork(_RESNET14_SMALL, 2, (3, 48, 48), reduction=4),
     "mobilenet_v2": NamedNetwork(MOBILENET_V2, 1000, _IMAGE, reduction=1, family=MobileNetV2),
     "a2net_mobilenet_v2": NamedNetwork(
         MOBILENET_V2, 1000, _IMAGE, "a2", _EVERY_SECOND_UNIT, reduction=1, family=MobileNetV2

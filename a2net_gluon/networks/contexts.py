@@ -51,7 +51,8 @@ CONTEXTS = {
     "nl": ContextKind(NonLocal, 2),
     "se": ContextKind(SqueezeExcitation, 1, on_branch=True, reduction=REDUCTION),
 }
-_OPTIONS = ("association", "identity_start", "norm_layer", "norm_kwargs")  # of get_model, for those blocks that take it
+# Options of get_model, for those blocks that take them.
+_OPTIONS = ("association", "gathering", "distribution", "identity_start", "norm_layer", "norm_kwargs")
 
 
 def choose_context(

@@ -13,7 +13,7 @@ from a2net_gluon.errors import FailureError, check_counts
 from a2net_gluon.files import AnyPath, write_text
 from a2net_gluon.formats.bounded_json import parse_json, read_json
 from a2net_gluon.formats.safetensors_file import read_metadata
-from a2net_gluon.settings.network import FRAME_ORDERS
+from a2net_gluon.settings.network import BLOCKS, FRAME_ORDERS
 
 __all__ = [
     "EXPORTED",
@@ -29,7 +29,7 @@ __all__ = [
 
 FILE_NAME = "model.json"  # in run folders and checkpoints; exports name it after their prefix
 # Arguments of `a2net_gluon.get_model` that decide how a network is built, and that a description keeps.
-OPTIONS = ("context", "placement", "reduction")
+OPTIONS = BLOCKS
 EXPORTED = "-0000.params"  # end of the name of an export's parameter file
 TORCH_PARAMETERS = ".safetensors"  # end of the name of one for PyTorch
 INPUTS = ("normalized", "pixels")
@@ -52,7 +52,7 @@ class Description:
         (N, t, h, w, 3), which the graph normalizes itself.
     options : dict
         Further arguments of `a2net_gluon.get_model` where they differ from the network's own: ``context``,
-        ``placement``, ``reduction``.
+        ``placement``, ``reduction``, ``gathering``, ``distribution``.
     trained_on : str or None
         The division of a data set whose training part the network was trained on, e.g. "ucf101/1"; None where the
         data set has but one.
@@ -183,8 +183,9 @@ def _check_options(options: dict) -> None:
     unknown = [name for name in options if name not in OPTIONS]
     if unknown:
         raise ValueError(f"unknown option {unknown[0]!r}")
-    if not isinstance(options.get("context", ""), str):
-        raise ValueError(f"context is {options['context']!r}")
+    for name in ("context", "gathering", "distribution"):
+        if not isinstance(options.get(name, ""), str):
+            raise ValueError(f"{name} is {options[name]!r}")
     placement = options.get("placement", {})
     if not isinstance(placement, dict) or not all(isinstance(units, list) for units in placement.values()):
         raise ValueError(f"placement is {placement!r}")

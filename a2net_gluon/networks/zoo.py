@@ -36,6 +36,8 @@ def get_model(
     norm_kwargs: dict[str, typing.Any] | None = None,
     prefix: str = "",
     association: str | None = None,
+    gathering: str | None = None,
+    distribution: str | None = None,
     identity_start: bool | None = None,
     reduction: int | None = None,
     input_size: int | None = None,
@@ -71,6 +73,9 @@ def get_model(
         Of double attention blocks; default: "left". The results are equal. "auto" needs fewer multiply-adds in each
         stage for an input of `input_size`, see `a2net_gluon.blocks.double_attention.cheaper_association`; networks
         without such blocks take it too.
+    gathering, distribution : str, optional
+        Of double attention blocks: "bilinear" and "uniform" take the attention out of a step, see
+        `a2net_gluon.DoubleAttention`. Default: "attention".
     identity_start : bool, optional
         Start attention blocks as the identity, see `a2net_gluon.DoubleAttention`; "se" cannot. Default: False.
     reduction : int, optional
@@ -100,7 +105,12 @@ def get_model(
         classes = (file and file.classes) or network.classes
     check_counts(classes=classes)
     contexts = check_contexts(ctx or mx.cpu())
-    own = {"association": association, "identity_start": identity_start}
+    own = {
+        "association": association,
+        "gathering": gathering,
+        "distribution": distribution,
+        "identity_start": identity_start,
+    }
     norm: dict[str, typing.Any] = {"norm_layer": norm_layer, "norm_kwargs": norm_kwargs}
     kind, placement = choose_context(name, network, context, placement, **own, reduction=reduction)
     net = network.family(

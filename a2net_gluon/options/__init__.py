@@ -1,5 +1,6 @@
 """Conversion of command lines and recipes to settings, without mxnet, so that ``--help`` answers at once."""
 
+from a2net_gluon.options.ablation import parse_ablation, shipped_grids
 from a2net_gluon.options.commands import (
     network_of,
     parse_attention,
@@ -24,6 +25,7 @@ from a2net_gluon.options.training import (
     parse_training,
     training_parser,
 )
+from a2net_gluon.options.words import words_of
 
 __all__ = [
     "FOR_CLIPS",
@@ -31,6 +33,7 @@ __all__ = [
     "CheckCommand",
     "TrainingCommand",
     "network_of",
+    "parse_ablation",
     "parse_attention",
     "parse_check",
     "parse_cost",
@@ -44,6 +47,8 @@ __all__ = [
     "parse_predict",
     "parse_tables",
     "parse_training",
+    "shipped_grids",
     "shipped_recipes",
     "training_parser",
+    "words_of",
 ]

@@ -10,6 +10,7 @@ from a2net_gluon.fields import BATCH_SIZE, CLASSES, FRAMES, INPUT_SIZE, PROCESSE
 from a2net_gluon.options.arguments import add_option, add_settings, build, given
 from a2net_gluon.options.data import CLIPS, IMAGES, add_data_options, data_of
 from a2net_gluon.options.types import Parser, count, number
+from a2net_gluon.settings.network import BLOCKS
 
 __all__ = [
     "network_of",
@@ -30,7 +31,6 @@ Arguments = typing.Sequence[str]
 
 _MODEL_HELP = "name of the network, e.g. a2net_resnet50; an unknown one lists all"
 _FILES_HELP = "images or videos: files, folders, or patterns such as 'photos/**/*.jpg'"
-_BLOCKS = ("context", "placement", "reduction")
 # As in a2net_gluon.deploy.FORMS, which cannot be imported here without mxnet.
 FORMS = ("onnx", "optimized", "symbol", "int8")
 # As in a2net_gluon.insight.cost_breakdown.
@@ -40,7 +40,7 @@ PARTS = ("stage", "block")
 def _add_network(parser: Parser, positional: bool = True) -> None:
     if positional:
         parser.add_argument("model", help=_MODEL_HELP)
-    add_settings(parser, settings.Network, "context blocks (default: the network's own)", _BLOCKS)
+    add_settings(parser, settings.Network, "context blocks (default: the network's own)", BLOCKS)
 
 
 def _add_parameters(parser: Parser) -> None:

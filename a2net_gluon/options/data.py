@@ -10,13 +10,14 @@ from a2net_gluon.errors import UsageError
 from a2net_gluon.options.arguments import add_option, build
 from a2net_gluon.options.types import Parser
 
-__all__ = ["CLIPS", "IMAGES", "DataOptions", "add_data_options", "data_of"]
+__all__ = ["CLIPS", "IMAGES", "SWITCHES", "DataOptions", "add_data_options", "data_of"]
 
 # The switches of kinds of data whose fields do not name them.
 _BENCHMARK = ("--benchmark", "train on one synthetic batch, repeated")
-_SWITCHES: dict[type, tuple[str, str]] = {
+SWITCHES: dict[type, tuple[str, str]] = {
     settings.Records: ("--use-rec", "read record files"),
     settings.PackedClips: ("--use-rec", "read record files"),
+    settings.DigitPairs: ("--digit-pairs", "train on pairs of digits, whose class is whether they are the same"),
     settings.Synthetic: _BENCHMARK,
     settings.SyntheticClips: _BENCHMARK,
 }
@@ -42,7 +43,12 @@ class DataOptions(typing.NamedTuple):
 IMAGES = DataOptions(
     settings.Digits,
     "the handwritten digits of scikit-learn",
-    {"--data-dir": settings.ImageFolder, "--use-rec": settings.Records, "--benchmark": settings.Synthetic},
+    {
+        "--data-dir": settings.ImageFolder,
+        "--use-rec": settings.Records,
+        "--digit-pairs": settings.DigitPairs,
+        "--benchmark": settings.Synthetic,
+    },
 )
 CLIPS = DataOptions(
     settings.MovingDigits,
@@ -56,7 +62,7 @@ def add_data_options(parser: Parser, *data: DataOptions) -> None:
     group = parser.add_argument_group(f"data (default: {', or '.join(one.default_words for one in data)})")
     added: set[str] = set()
     for kind in dict.fromkeys(kind for one in data for kind in one.kinds.values()):
-        flag, text = _SWITCHES.get(kind, ("", ""))
+        flag, text = SWITCHES.get(kind, ("", ""))
         if flag and flag not in added:
             group.add_argument(flag, action="store_true", default=None, help=text)
             added.add(flag)
@@ -76,7 +82,12 @@ def data_of(values: typing.Mapping[str, typing.Any], data: DataOptions) -> setti
         If they name two kinds of data.
     """
     records = values.get("use_rec") or values.get("rec_train") or values.get("rec_val")
-    given = {"--data-dir": values.get("data_dir"), "--use-rec": records, "--benchmark": values.get("benchmark")}
+    given = {
+        "--data-dir": values.get("data_dir"),
+        "--use-rec": records,
+        "--digit-pairs": values.get("digit_pairs"),
+        "--benchmark": values.get("benchmark"),
+    }
     named = [flag for flag in data.kinds if given[flag]]
     if len(named) > 1:
         raise UsageError(f"{named[0]} and {named[1]} both name the data: give one of them")

@@ -12,7 +12,7 @@ from a2net_gluon.formats.bounded_yaml import Value, read_yaml
 from a2net_gluon.options.arguments import given
 from a2net_gluon.options.types import Parser
 
-__all__ = ["read_recipe", "shipped_recipes"]
+__all__ = ["read_recipe", "shipped_recipes", "values_of"]
 
 _FOLDER = pathlib.Path(__file__).parent.parent / "recipes"
 
@@ -50,9 +50,20 @@ def read_recipe(recipe: str, parser: Parser, folder: str = "") -> dict[str, typi
         raise UsageError(f"{path}: not YAML with 'flag: value' lines, e.g. num-epochs: 100 ({reason})") from None
     if "recipe" in flags:
         raise UsageError(f"{path}: a recipe cannot name another recipe: copy its lines")
+    return values_of(flags, parser, str(path))
+
+
+def values_of(flags: typing.Mapping[str, Value], parser: Parser, where: str) -> dict[str, typing.Any]:
+    """Convert flags, without the leading dashes, and their values in a file to values by the options' names.
+
+    Raises
+    ------
+    UsageError
+        If a flag has no value, or one that it does not take; the message begins with `where` it stands.
+    """
     empty = [name for name, value in flags.items() if value is None]
     if empty:
-        raise UsageError(f"{path}: {empty[0]} has no value: give one, or remove the line")
+        raise UsageError(f"{where}: {empty[0]} has no value: give one, or remove the line")
     arguments = [word for name, value in flags.items() for word in _words(name, value)]
     complaint = io.StringIO()
     try:
@@ -60,7 +71,7 @@ def read_recipe(recipe: str, parser: Parser, folder: str = "") -> dict[str, typi
             parsed = parser.parse_args(arguments)
     except SystemExit:
         reason = complaint.getvalue().strip().split("error: ")[-1].split(" (see ")[0]
-        raise UsageError(f"{path}: {reason}") from None
+        raise UsageError(f"{where}: {reason}") from None
     return given(parsed)
 
 

@@ -18,14 +18,19 @@ __all__ = [
     "CheckCommand",
     "TrainingCommand",
     "TrainingOptions",
+    "add_training_options",
     "parse_check",
     "parse_training",
+    "replaced",
+    "training_of",
     "training_parser",
 ]
 
-# The groups of settings, in the order of the help text.
-_GROUPS: tuple[tuple[type, str, tuple[str, ...]], ...] = (
-    (settings.Training, "epochs and batches", ("epochs", "iterations", "batch_size", "workers", "seed")),
+_Groups = typing.Tuple[typing.Tuple[type, str, typing.Tuple[str, ...]], ...]
+
+# The groups of settings, in the order of the help text: what is trained, and the settings of one run of it.
+_TRAINED: _Groups = (
+    (settings.Training, "epochs and batches", ("epochs", "iterations", "batch_size", "workers")),
     (settings.Network, "network", ()),
     (settings.Start, "first weights", ()),
     (settings.Input, "preprocessing", ()),
@@ -35,7 +40,9 @@ _GROUPS: tuple[tuple[type, str, tuple[str, ...]], ...] = (
     (settings.Optimization, "optimization (SGD with Nesterov momentum)", ()),
     (settings.Schedule, "learning rate", ()),
     (settings.Loss, "loss", ()),
-    (settings.Training, "run folder", ("save_dir",)),
+)
+_ONE_RUN: _Groups = (
+    (settings.Training, "seed and run folder", ("seed", "save_dir")),
     (settings.Run, "checkpoints, resumption and logs", ()),
 )
 
@@ -107,10 +114,8 @@ def training_parser(prog: str | None = None, options: TrainingOptions = FOR_IMAG
     parser.add_argument(
         "--recipe", help=f"YAML file with flags and values, or {shipped}; flags take precedence over it"
     )
-    add_data_options(parser, options.data)
-    for kind, title, only in _GROUPS:
-        only = options.input if kind is settings.Input else only
-        add_settings(parser, kind, title, only, switches=True)
+    add_training_options(parser, options)
+    _add_groups(parser, options, _ONE_RUN)
     group = parser.add_argument_group("instead of training")
     for flag, text in (
         ("--evaluate", "evaluate --resume-params on the validation data"),
@@ -118,6 +123,18 @@ def training_parser(prog: str | None = None, options: TrainingOptions = FOR_IMAG
     ):
         group.add_argument(flag, nargs="?", const=True, default=None, type=truth, metavar="false", help=text)
     return parser
+
+
+def add_training_options(parser: Parser, options: TrainingOptions) -> None:
+    """Add the flags that say what is trained, without those of a single run."""
+    add_data_options(parser, options.data)
+    _add_groups(parser, options, _TRAINED)
+
+
+def _add_groups(parser: Parser, options: TrainingOptions, groups: _Groups) -> None:
+    for kind, title, only in groups:
+        only = options.input if kind is settings.Input else only
+        add_settings(parser, kind, title, only, switches=True)
 
 
 def parse_training(
@@ -172,15 +189,21 @@ def _parsed(
     """The command, and all values that were given."""
     values = given(parser.parse_args(arguments))
     if "recipe" in values:
-        values = {**_without(values, read_recipe(values["recipe"], parser, options.recipes)), **values}
-    training = build(settings.Training, values, data=data_of(values, options.data))
-    return TrainingCommand(training, values.get("evaluate", False), values.get("test_io", False)), values
+        values = replaced(read_recipe(values["recipe"], parser, options.recipes), values)
+    return TrainingCommand(
+        training_of(values, options), values.get("evaluate", False), values.get("test_io", False)
+    ), values
 
 
-def _without(values: typing.Mapping[str, typing.Any], recipe: typing.Mapping[str, typing.Any]) -> dict[str, typing.Any]:
-    """The values of a recipe without those that options on the command line exclude."""
+def training_of(values: typing.Mapping[str, typing.Any], options: TrainingOptions) -> settings.Training:
+    """Make the settings of training from values by the options' names."""
+    return build(settings.Training, values, data=data_of(values, options.data))
+
+
+def replaced(values: typing.Mapping[str, typing.Any], new: typing.Mapping[str, typing.Any]) -> dict[str, typing.Any]:
+    """The values of a file with `new` ones in place of the same options, and of those that these exclude."""
     exclusive = {
-        one.name: one.exclusive for kind, _, _ in _GROUPS for one in options_of(kind).values() if one.exclusive
+        one.name: one.exclusive for kind, _, _ in _TRAINED for one in options_of(kind).values() if one.exclusive
     }
-    excluded = {exclusive[name] for name, value in values.items() if name in exclusive and value is not False}
-    return {name: value for name, value in recipe.items() if exclusive.get(name) not in excluded}
+    excluded = {exclusive[name] for name, value in new.items() if name in exclusive and value is not False}
+    return {**{name: value for name, value in values.items() if exclusive.get(name) not in excluded}, **new}

@@ -4,8 +4,10 @@ Nothing here imports mxnet. Defaults, rules and cross-checks of settings are def
 fields. `a2net_gluon.options` builds the command line from them, and ``run.json`` stores the values.
 """
 
+from a2net_gluon.settings.ablation import Ablation
 from a2net_gluon.settings.data import (
     Data,
+    DigitPairs,
     Digits,
     ImageFolder,
     Kind,
@@ -24,9 +26,11 @@ from a2net_gluon.settings.training import Run, Training
 from a2net_gluon.settings.views import Views
 
 __all__ = [
+    "Ablation",
     "Attention",
     "Data",
     "Devices",
+    "DigitPairs",
     "Digits",
     "Evaluation",
     "Export",

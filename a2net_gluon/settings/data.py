@@ -12,6 +12,7 @@ from a2net_gluon.fields import (
     COUNT,
     PROCESSES,
     Path,
+    Rule,
     Settings,
     documented,
     option,
@@ -23,6 +24,7 @@ __all__ = [
     "UCF_SPLITS",
     "WORKERS",
     "Data",
+    "DigitPairs",
     "Digits",
     "ImageFolder",
     "Kind",
@@ -74,6 +76,29 @@ class Digits(Settings):
 
     kind: typing.ClassVar[Kind] = Kind("images", clips=False, crop_ratio=1.0)
 
+    classes: int | None = option(None, "--classes", **_CLASSES)
+
+
+_DISTANCE = Rule(int, 8, 40)  # so that neither digit covers the other one or leaves the canvas
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class DigitPairs(Settings):
+    """Two handwritten digits of scikit-learn on a canvas of 48×48 pixels: 4,096 training and 1,024 validation images.
+
+    The digits are 0, 1 and 2. The class is whether both are the same, which neither tells alone.
+    """
+
+    kind: typing.ClassVar[Kind] = Kind("images", clips=False, crop_ratio=1.0)
+
+    distance: int = option(
+        16,
+        "--distance",
+        rule=_DISTANCE,
+        metavar="PIXELS",
+        help="distance of the digits of --digit-pairs, 8×8 pixels each",
+    )
     classes: int | None = option(None, "--classes", **_CLASSES)
 
 
@@ -180,7 +205,9 @@ class PackedClips(_RecordFiles):
     kind: typing.ClassVar[Kind] = _VIDEOS
 
 
-Data = typing.Union[Digits, ImageFolder, Records, Synthetic, SyntheticClips, MovingDigits, Videos, PackedClips]
+Data = typing.Union[
+    Digits, DigitPairs, ImageFolder, Records, Synthetic, SyntheticClips, MovingDigits, Videos, PackedClips
+]
 
 BATCH: dict[str, typing.Any] = {"rule": BATCH_SIZE, "help": "images or clips per device and step"}
 WORKERS: dict[str, typing.Any] = {
@@ -213,6 +240,17 @@ DEFAULTS: dict[type, dict[str, typing.Any]] = {
         "lr_mode": "cosine",
         "warmup_epochs": 1,
         "augmentation": "shift",
+        "log_interval": 10,
+        "num_workers": 1,
+    },
+    DigitPairs: {
+        "model": "resnet14_small",
+        "num_epochs": 10,
+        "lr": 0.05,
+        "wd": 5e-4,
+        "lr_mode": "cosine",
+        "warmup_epochs": 1,
+        "augmentation": "none",
         "log_interval": 10,
         "num_workers": 1,
     },

@@ -18,10 +18,12 @@ from a2net_gluon.fields import (
     option,
 )
 
-__all__ = ["FRAME_ORDERS", "KV_STORES", "Devices", "Input", "Network", "parse_placement"]
+__all__ = ["BLOCKS", "FRAME_ORDERS", "KV_STORES", "Devices", "Input", "Network", "parse_placement"]
 
 KV_STORES = ("local", "device", "nccl", "dist_sync", "dist_device_sync", "horovod")
 FRAME_ORDERS = ("forward", "shuffled")
+
+BLOCKS = ("context", "placement", "reduction", "gathering", "distribution")  # the fields of `Network` that build blocks
 
 
 def parse_placement(text: str) -> dict[str, list[int]]:
@@ -68,6 +70,21 @@ class Network(Settings):
         None, "--reduction", rule=COUNT, help="a block's width is that of its stage divided by this", **_OWN
     )
 
+    gathering: str | None = option(
+        None,
+        "--gathering",
+        choices=("attention", "bilinear"),
+        help="of double attention blocks; bilinear: pooling without the softmax over the locations",
+        **_OWN,
+    )
+    distribution: str | None = option(
+        None,
+        "--distribution",
+        choices=("attention", "uniform"),
+        help="of double attention blocks; uniform: all locations receive the average of the descriptors",
+        **_OWN,
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.placement is not None and not isinstance(self.placement, typing.Mapping):
@@ -81,7 +98,7 @@ class Network(Settings):
     @property
     def blocks(self) -> dict[str, typing.Any]:
         """The options of `get_model` that differ from the network's own."""
-        given = {"context": self.context, "placement": self.placement, "reduction": self.reduction}
+        given = {name: getattr(self, name) for name in BLOCKS}
         return {name: value for name, value in given.items() if value is not None}
 
 

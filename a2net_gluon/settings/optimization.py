@@ -44,6 +44,12 @@ class Start(Settings):
     epochs_done: int = option(
         0, "--resume-epoch", rule=WHOLE, help="with --resume-params: number of epochs already done"
     )
+    by_name: bool = option(
+        False,
+        "--init-by-name",
+        help="draw the first weights of each parameter by its name and the seed: networks that share parameters start "
+        "with the same weights there",
+    )
     last_gamma: bool = option(
         False, "--last-gamma", help="initialize each residual unit as its shortcut (last gamma of BN is 0)"
     )

@@ -21,6 +21,7 @@ from a2net_gluon.settings.data import (
     BATCH,
     WORKERS,
     Data,
+    DigitPairs,
     Digits,
     ImageFolder,
     Records,
@@ -165,7 +166,7 @@ def changed_options(
     """
     if before.get("benchmark"):  # a run of version 0.1.0, which had no other number of batches
         before = {"benchmark_batches": Synthetic().batches, **before}
-    groups = [Training(), ImageFolder("."), Records(), Synthetic(), Videos(".")]
+    groups = [Training(), DigitPairs(), ImageFolder("."), Records(), Synthetic(), Videos(".")]
     defaults = {name: value for group in groups for name, value in flat(group, incidental=False).items()}
     defaults["data_dir"] = defaults["benchmark_batches"] = None  # there are none where the data are of another kind
     pairs = {name: (before.get(name, default), now.get(name, default)) for name, default in defaults.items()}

@@ -15,6 +15,7 @@ from a2net_gluon.data import (
 from a2net_gluon.distributed.communicator import Communicator
 from a2net_gluon.errors import UsageError
 from a2net_gluon.networks.description import Description
+from a2net_gluon.networks.initialization import initialize
 from a2net_gluon.networks.trained import fast_options, preprocessing_of
 from a2net_gluon.networks.weights import ParameterFile
 from a2net_gluon.networks.zoo import get_model
@@ -178,7 +179,7 @@ def _first_weights(
 ) -> tuple[str, ...]:
     start, notes = training.start, []
     if not start.pretrained:
-        net.initialize(mx.init.MSRAPrelu(), ctx=list(contexts))
+        initialize(net, contexts, training.seed if start.by_name else None)
     if start.base:
         base = ParameterFile(start.base)
         notes.append(f"{base.path}: {base.load_backbone(net)}")

@@ -19,6 +19,7 @@ from a2net_gluon.data import (
     ViewGrid,
     ViewSamples,
     clip_record_dataset,
+    digit_pairs_dataset,
     digits_dataset,
     folder_dataset,
     moving_digits_dataset,
@@ -30,6 +31,7 @@ from a2net_gluon.data.video_datasets import open_videos
 from a2net_gluon.errors import UsageError
 from a2net_gluon.settings import (
     Data,
+    DigitPairs,
     Evaluation,
     ImageFolder,
     MovingDigits,
@@ -120,6 +122,8 @@ def _dataset(
             raise UsageError(f"{data.path}: no training videos: name --train-list FILE, or put them in train/<class>/")
     elif isinstance(data, MovingDigits):
         dataset = moving_digits_dataset(sampling, training)
+    elif isinstance(data, DigitPairs):
+        dataset = digit_pairs_dataset(data.distance, training)
     else:
         dataset = digits_dataset(training)
     if data.classes not in (None, len(dataset.classes)):
