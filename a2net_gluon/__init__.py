@@ -30,6 +30,7 @@ _PUBLIC = {
     "inflate": "a2net_gluon.networks",
     "list_models": "a2net_gluon.networks",
     "pack_videos": "a2net_gluon.data.video_packing",
+    "register_weights": "a2net_gluon.networks",
     "register_with_gluoncv": "a2net_gluon.networks",
     "train": "a2net_gluon.training",
 }

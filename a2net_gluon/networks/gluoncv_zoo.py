@@ -10,6 +10,7 @@ from mxnet.gluon.block import HybridBlock
 
 from a2net_gluon.errors import UsageError, check_counts
 from a2net_gluon.networks.base import Network
+from a2net_gluon.networks.published import all_published
 from a2net_gluon.networks.zoo import get_model, list_models
 
 __all__ = ["register_with_gluoncv"]
@@ -23,7 +24,7 @@ _REFUSED = {
 
 
 def register_with_gluoncv() -> None:
-    """Register the names of this package in ``gluoncv.model_zoo.get_model``.
+    """Register the names of this package in ``gluoncv.model_zoo.get_model``, and the SHA-1 of published parameters.
 
     Networks for clips also take the arguments with which GluonCV's action-recognition scripts make networks: `nclass`,
     `num_segments` and `num_crop` (the pooled features are averaged over so many views of a video in a row, as in
@@ -35,7 +36,7 @@ def register_with_gluoncv() -> None:
         If gluoncv cannot be imported, with the reason.
     """
     try:
-        from gluoncv.model_zoo import model_zoo
+        from gluoncv.model_zoo import model_store, model_zoo
     except (ImportError, RuntimeError) as error:
         # GluonCV 0.10.5 refuses to load beside torch >= 2, with a RuntimeError about "legacy torch".
         fix = "use an environment without torch" if "torch" in str(error) else "pip install gluoncv"
@@ -43,6 +44,7 @@ def register_with_gluoncv() -> None:
     clips = list_models(ndim=3)
     for name in list_models():
         model_zoo._models[name] = functools.partial(_get_action_model if name in clips else get_model, name)
+    model_store._model_sha1.update({name: entry.sha1 for name, entry in all_published().items()})
 
 
 def _get_action_model(

@@ -22,8 +22,9 @@ import zlib
 
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.files import checksum, folder_for_output, replacing
+from a2net_gluon.networks.published import Pretrained, all_published, check_address, published
 
-__all__ = ["MODEL_FOLDER", "PRETRAINED", "Pretrained", "find_weights"]
+__all__ = ["MODEL_FOLDER", "find_weights"]
 
 MODEL_FOLDER = "~/.mxnet/models"
 
@@ -38,25 +39,7 @@ _BAD_ARCHIVE = (
     *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, OverflowError),
     *(KeyError, RuntimeError, NotImplementedError),
 )
-# At most one "@", so that it is certain what is a password and not to be printed.
-_ADDRESS = re.compile(r"https?://(?:[^\s/?#@]*@)?[^\s@]+", re.IGNORECASE)
 _TAG = re.compile(r"[0-9a-f]{8,40}")
-
-
-class Pretrained(typing.NamedTuple):
-    """Published parameters of a network: their SHA-1 and the data they are trained on."""
-
-    sha1: str
-    what: str
-
-
-# Trained by this project; docs/pretrained.md says how. No ImageNet and Kinetics weights are published.
-PRETRAINED = {
-    "a2net_resnet20_small": Pretrained(
-        "57c643a1753c76c800fad42ea56ba713390902e1", "CIFAR-10, 10 classes of 32×32 photographs"
-    ),
-    "a2net_resnet20_small_3d": Pretrained("523038923c103c6e7fc18b32dff5bc3da7fd4626", "moving digits, 8 directions"),
-}
 
 
 def find_weights(
@@ -87,13 +70,14 @@ def find_weights(
     """
     root = _model_folder(root)
     if pretrained is True:
-        if name not in PRETRAINED:
-            there_are = "; ".join(f"{known} ({entry.what})" for known, entry in PRETRAINED.items())
+        entry = published(name)
+        if not entry:
+            there_are = "; ".join(f"{known} ({one.what})" for known, one in all_published().items())
             raise UsageError(
                 f"there are no published weights for {name}, only for {there_are}; pass the path of a parameter file: "
-                "pretrained='FILE'"
+                "pretrained='FILE', or register it: docs/pretrained.md"
             )
-        return _by_checksum(name, PRETRAINED[name].sha1, root)
+        return _registered_file(name, entry) or _by_checksum(name, entry.sha1, root)
     given = os.path.expanduser(str(pretrained))
     for path in (pathlib.Path(given), root / str(pretrained)):
         if path.is_file():
@@ -109,10 +93,23 @@ def _model_folder(root: str | os.PathLike[str]) -> pathlib.Path:
     return pathlib.Path(os.path.expanduser(root))
 
 
+def _registered_file(name: str, entry: Pretrained) -> pathlib.Path | None:
+    """The file that a user has registered, if it is one and no server."""
+    if entry.source is None or entry.has_address:
+        return None
+    path = pathlib.Path(entry.source).expanduser()
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file; it is registered as the parameters of {name}")
+    if not _has_checksum(path, entry.sha1):
+        raise FailureError(f"{path}: its SHA-1 is not {entry.sha1}, as registered for {name}")
+    return path
+
+
 def _by_checksum(name: str, tag: str, root: pathlib.Path) -> pathlib.Path:
     """The file of `name` whose SHA-1 starts with `tag`: shipped, in `root`, or downloaded to `root`."""
-    published = PRETRAINED[name].sha1 if name in PRETRAINED else ""
-    sha1 = published if published.startswith(tag) else tag
+    entry = published(name)
+    known = entry if entry and entry.sha1.startswith(tag) else None
+    sha1 = known.sha1 if known else tag
     file_name = f"{name}-{sha1[:8]}.params"
     shipped, path = _SHIPPED / file_name, root / file_name
     if shipped.is_file():
@@ -121,25 +118,21 @@ def _by_checksum(name: str, tag: str, root: pathlib.Path) -> pathlib.Path:
         raise FailureError(f"{shipped}: its content is not what its name promises; install a2net-gluon again")
     if path.is_file() and _has_checksum(path, sha1):
         return path
-    return _fetch(path, sha1)
+    return _fetch(path, sha1, known.source if known and known.has_address else None)
 
 
 def _has_checksum(path: pathlib.Path, sha1: str) -> bool:
     return checksum(path, "sha1").startswith(sha1)  # GluonCV's choice; no protection from an attacker
 
 
-def _fetch(path: pathlib.Path, sha1: str) -> pathlib.Path:
-    """Download the file for `path` from the user's server, one process at a time."""
+def _fetch(path: pathlib.Path, sha1: str, address: str | None = None) -> pathlib.Path:
+    """Download the file for `path` from a server, default: that of MXNET_GLUON_REPO, one process at a time."""
     state = "its content is not what its name promises" if path.is_file() else "no such file"
-    repository = os.environ.get("MXNET_GLUON_REPO")
+    repository = address or os.environ.get("MXNET_GLUON_REPO")
     if not repository:
         kind = FailureError if path.is_file() else UsageError
         raise kind(f"{path}: {state}; put the right one there, or name a server that has it in MXNET_GLUON_REPO")
-    if not _ADDRESS.fullmatch(repository):
-        raise UsageError(
-            "MXNET_GLUON_REPO is not an address; it must be http(s)://server or http(s)://user:password@server, with "
-            "/, ?, # and @ in a password written as %2F, %3F, %23 and %40"
-        )
+    check_address(repository, "MXNET_GLUON_REPO")
     if len(sha1) < hashlib.sha1().digest_size * 2:
         raise UsageError(f"{path}: {state}, and {sha1!r} is too short a checksum for a download: give all 40 digits")
     import portalocker

@@ -186,7 +186,9 @@ class Loss(Settings):
     )
     mixup_off_epochs: int = option(0, "--mixup-off-epoch", rule=WHOLE, help="number of last epochs without mixup")
     teacher: Path | None = option(
-        None, "--teacher", help="distil from: best.params of a run, or a name of GluonCV's zoo"
+        None,
+        "--teacher",
+        help="distil from: best.params of a run, or a network with published parameters, also of GluonCV's zoo",
     )
     temperature: float = option(20.0, "--temperature", rule=POSITIVE, help="temperature of distillation")
     hard_weight: float = option(

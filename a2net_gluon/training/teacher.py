@@ -13,6 +13,7 @@ from a2net_gluon.data import NORMALIZATIONS
 from a2net_gluon.errors import UsageError, reason_of
 from a2net_gluon.networks.description import Description
 from a2net_gluon.networks.trained import TrainedNetwork, load_trained
+from a2net_gluon.networks.zoo import list_models
 from a2net_gluon.settings import Network, Trained
 
 __all__ = ["load_teacher"]
@@ -21,8 +22,15 @@ __all__ = ["load_teacher"]
 def load_teacher(
     name: str | os.PathLike[str], contexts: typing.Sequence[mx.Context], description: Description
 ) -> TrainedNetwork:
-    """The network that ``--teacher`` names: a parameter file of a run, or a name of GluonCV's zoo."""
-    teacher = (_trained_teacher if pathlib.Path(name).is_file() else _gluoncv_teacher)(str(name), contexts, description)
+    """The network that ``--teacher`` names: a parameter file of a run, or a network with published parameters.
+
+    Such a network is one of this package, or of GluonCV's zoo.
+    """
+    find = _trained_teacher if pathlib.Path(name).is_file() else _published_teacher
+    if find is _published_teacher and name not in list_models():
+        find = _gluoncv_teacher
+    teacher = find(str(name), contexts, description)
+    _check_width(str(name), teacher, contexts[0], description)
     teacher.net.hybridize(static_alloc=True, static_shape=True)
     return teacher
 
@@ -31,12 +39,15 @@ def _trained_teacher(name: str, contexts: typing.Sequence[mx.Context], descripti
     kept = Description.beside(name)
     if kept is None:
         raise UsageError(f"--teacher {name}: there is no model.json beside it; give best.params of a run folder")
-    if kept.classes != description.classes:
-        raise UsageError(
-            f"--teacher {name} knows {len(kept.classes)} classes ({kept.classes[0]} first), the data have "
-            f"{len(description.classes)} ({description.classes[0]} first): they must be the same"
-        )
+    _check_classes(name, kept, description)
     return load_trained(Trained(network=Network(kept.model), params=name), contexts)
+
+
+def _published_teacher(name: str, contexts: typing.Sequence[mx.Context], description: Description) -> TrainedNetwork:
+    teacher = load_trained(Trained(network=Network(name), pretrained=True), contexts)
+    if teacher.classes_known:
+        _check_classes(name, teacher.description, description)
+    return teacher
 
 
 def _gluoncv_teacher(name: str, contexts: typing.Sequence[mx.Context], description: Description) -> TrainedNetwork:
@@ -51,3 +62,21 @@ def _gluoncv_teacher(name: str, contexts: typing.Sequence[mx.Context], descripti
     mean, scale = NORMALIZATIONS["gluoncv"]
     preprocessing = dataclasses.replace(description.preprocessing, mean=mean, scale=scale)
     return TrainedNetwork(net, Description(name, description.classes, preprocessing))
+
+
+def _check_classes(name: str, kept: Description, description: Description) -> None:
+    if kept.classes != description.classes:
+        raise UsageError(
+            f"--teacher {name} knows {len(kept.classes)} classes ({kept.classes[0]} first), the data have "
+            f"{len(description.classes)} ({description.classes[0]} first): they must be the same"
+        )
+
+
+def _check_width(name: str, teacher: TrainedNetwork, ctx: mx.Context, description: Description) -> None:
+    """Raise a UsageError unless the teacher has an output for each class; networks of other packages are asked."""
+    answer = teacher.net(mx.nd.zeros((1, *description.preprocessing.input_shape), ctx=ctx))
+    if answer.shape != (1, len(description.classes)):
+        raise UsageError(
+            f"--teacher {name} has {answer.shape[-1]} outputs, the data have {len(description.classes)} classes: name "
+            "a teacher that was trained on these classes"
+        )

@@ -14,7 +14,8 @@ import pytest
 
 from a2net_gluon import get_model
 from a2net_gluon.errors import FailureError, UsageError
-from a2net_gluon.networks import find_weights, store
+from a2net_gluon.networks import find_weights, published, store
+from a2net_gluon.networks.published import PRETRAINED
 
 NAME = "a2net_resnet20_small"
 
@@ -131,6 +132,18 @@ def test_download(tmp_path, content, sha1, server):
     assert path.read_bytes() == content
     assert find_weights(NAME, sha1, root) == path
     assert server.requests == [url_path(sha1)]  # the second time it was there
+
+
+def test_download_from_a_registered_address(tmp_path, content, sha1, server, monkeypatch):
+    monkeypatch.setattr(published, "_registered", {})
+    monkeypatch.setenv("MXNET_GLUON_REPO", "http://127.0.0.1:1")
+    server.answers[url_path(sha1)] = archive(f"{NAME}-{sha1[:8]}.params", content)
+    published.register_weights(NAME, sha1, server.url)
+    for pretrained in (True, sha1[:8]):  # the whole checksum is known
+        path = find_weights(NAME, pretrained, tmp_path / str(pretrained))
+        assert path.read_bytes() == content
+    with pytest.raises(UsageError, match="no such file"):
+        find_weights(NAME, "0" * 8, tmp_path)  # not what is registered
 
 
 def test_a_damaged_file_in_the_store_is_fetched_again(tmp_path, content, sha1, server):
@@ -258,13 +271,13 @@ def test_two_processes_download_once(tmp_path, content, sha1, server):
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("name", list(store.PRETRAINED))
+@pytest.mark.parametrize("name", list(PRETRAINED))
 def test_published_parameters(name, tmp_path):
     net = get_model(name, pretrained=True, root=str(tmp_path / "absent"))
     assert not (tmp_path / "absent").exists()  # it comes with the package
     assert len(net.classes) == net.output.weight.shape[0]
     path = find_weights(name, True)
-    assert hashlib.sha1(path.read_bytes()).hexdigest() == store.PRETRAINED[name].sha1
-    assert find_weights(name, store.PRETRAINED[name].sha1[:8]) == path
+    assert hashlib.sha1(path.read_bytes()).hexdigest() == PRETRAINED[name].sha1
+    assert find_weights(name, PRETRAINED[name].sha1[:8]) == path
     for parameter in net.collect_params().values():
         assert np.isfinite(parameter.data().asnumpy()).all()
