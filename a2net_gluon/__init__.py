@@ -6,6 +6,7 @@ import importlib
 import typing
 
 from a2net_gluon import environment
+from a2net_gluon.errors import FailureError
 
 __version__ = "0.1.0"
 
@@ -43,11 +44,13 @@ environment.prepare()
 
 
 def __getattr__(name: str) -> typing.Any:
-    if name in _SUBPACKAGES:
-        return importlib.import_module(f"a2net_gluon.{name}")
-    if name not in _PUBLIC:
+    if name not in (*_SUBPACKAGES, *_PUBLIC):
         raise AttributeError(f"module 'a2net_gluon' has no attribute {name!r}; it offers {', '.join(__all__)}")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+    try:
+        module = importlib.import_module(_PUBLIC.get(name, f"a2net_gluon.{name}"))
+    except OSError as error:  # MXNet's build for CUDA does not find a library: what commands say, without its frames
+        raise FailureError(environment.library_error_in_words(error)) from None
+    return getattr(module, name) if name in _PUBLIC else module
 
 
 def __dir__() -> list[str]:

@@ -11,6 +11,8 @@ import signal
 
 import numpy as np
 
+from a2net_gluon.errors import reason_of
+
 # What to do where batches do not fit into shared memory.
 SHARED_MEMORY_FIX = "free or enlarge /dev/shm (docker run --shm-size=1g), or lower --num-data-workers"
 
@@ -225,6 +227,12 @@ def missing_cuda_libraries() -> dict[str, str]:
         except OSError:
             missing[name] = source
     return missing
+
+
+def library_error_in_words(error: OSError) -> str:
+    """One line for an error of the system; where it is a library that MXNet does not find, with what installs it."""
+    fixes = [fix for name, fix in missing_cuda_libraries().items() if name in str(error)]
+    return "; ".join([reason_of(error), *fixes[:1]])
 
 
 def _pip_package(library: str) -> str:

@@ -44,8 +44,7 @@ def _run(command: Command, arguments: Arguments, prog: str) -> int:
         if error.filename is None and error.errno in (errno.EPIPE, errno.ENOSPC):  # errors of files name them
             lost_output()
             return _failed(prog, _LOST.format(error.strerror))
-        fixes = [fix for name, fix in environment.missing_cuda_libraries().items() if name in str(error)]
-        return _failed(prog, f"{reason_of(error)}{'; ' + fixes[0] if fixes else ''}")
+        return _failed(prog, environment.library_error_in_words(error))
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)
         return 130

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from a2net_gluon import environment
+from tests.helpers.processes import ROOT
 
 SET_BY_US = ("OMP_NUM_THREADS", "GOMP_SPINCOUNT", "OPENBLAS_CORETYPE", "MXNET_CPU_TEMP_COPY")
 
@@ -123,6 +124,39 @@ def test_numpy_2_gets_a_sentence(monkeypatch):
     monkeypatch.setattr(environment.np, "__version__", "2.1.0")
     with pytest.raises(ImportError, match=r"mxnet 1.9.1 cannot run with numpy 2.1.0: pip install 'numpy<1.27'"):
         environment.make_numpy_usable()
+
+
+@pytest.fixture
+def without_driver(tmp_path):
+    """Environment variables with which Python finds an mxnet that cannot be loaded, as mxnet-cu112 without a driver."""
+    (tmp_path / "mxnet").mkdir()
+    missing = "libcuda.so.1: cannot open shared object file: No such file or directory"
+    (tmp_path / "mxnet" / "__init__.py").write_text(f"raise OSError({missing!r})\n")
+    return {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "import a2net_gluon; a2net_gluon.get_model('resnet50')",
+        "from a2net_gluon import Predictor",
+        "import a2net_gluon; a2net_gluon.networks",
+    ],
+)
+def test_without_a_driver_python_says_what_the_command_says(without_driver, tmp_path, use):
+    def last_words(*arguments):
+        words = [sys.executable, *arguments]
+        done = subprocess.run(words, env=without_driver, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        return done.stderr.splitlines()
+
+    (said,) = last_words("-m", "a2net_gluon", "cost", "resnet50")
+    prog, _, line = said.partition(": error: ")
+    assert prog == "a2net cost"
+    assert line.startswith("libcuda.so.1: cannot open shared object file")
+    traceback = last_words("-c", use)
+    assert traceback[-1] == f"a2net_gluon.errors.FailureError: {line}"
+    assert len(traceback) <= 6  # of the line that asked, and of this package's
 
 
 def test_unknown_names_say_what_there_is():
