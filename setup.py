@@ -14,12 +14,30 @@ TEST = ["pytest>=7,<9", "pytest-xdist>=3.5,<4", *SAFETENSORS, *VIDEO]
 # The last releases of mypy and import-linter for Python 3.8.
 LINT = ["ruff==0.8.6", "mypy==1.14.1", "import-linter==2.0", "types-PyYAML", "types-requests", "types-tqdm"]
 
+
+def package_page() -> str:
+    """The README for a package index, where its pictures and links to other files would lead nowhere."""
+    text = re.sub(r"!\[[^\]]*\]\(.*?\)\n+", "", (HERE / "README.md").read_text(encoding="utf-8"))
+    text = re.sub(r"\[([^\]]*)\]\((?!https?:)([^)#]+)[^)]*\)", r"\1 (`\2`)", text)
+    return text.replace("\n\n", "\n\nFiles that this page names are in the source distribution.\n\n", 1)
+
+
 setup(
     name="a2net-gluon",
     version=VERSION,
     description="A²-Nets: Double Attention Networks (NeurIPS 2018) for MXNet/Gluon",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description=package_page(),
     long_description_content_type="text/markdown",
+    keywords="A2-Nets, double attention, MXNet, Gluon, GluonCV, image classification, video classification, ONNX",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: GPU :: NVIDIA CUDA :: 11.2",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(8, 13)),
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
     packages=find_packages(include=["a2net_gluon", "a2net_gluon.*"]),
     package_data={
         "a2net_gluon": ["py.typed", "recipes/*.yaml", "recipes/clips/*.yaml", "grids/*.yaml", "pretrained/*"],

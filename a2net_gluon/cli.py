@@ -6,7 +6,7 @@ import dataclasses
 import sys
 import typing
 
-from a2net_gluon import environment, options, settings
+from a2net_gluon import __version__, environment, options, settings
 from a2net_gluon.errors import UsageError
 from a2net_gluon.program import Arguments, Command, run
 from a2net_gluon.terminal import say
@@ -23,6 +23,8 @@ def main(arguments: Arguments | None = None) -> int:
     name = arguments[0] if arguments else "--help"
     if name in ("-h", "--help"):
         return run(_help, arguments[1:], prog="a2net")
+    if name == "--version":
+        return run(_version, arguments[1:], prog="a2net")
     if name not in COMMANDS:
         return run(_unknown, [name], prog="a2net")
     return run(COMMANDS[name], arguments[1:], prog=f"a2net {name}")
@@ -32,7 +34,11 @@ def _help(arguments: Arguments, prog: str) -> None:
     print("usage: a2net COMMAND …\n\nA²-Nets: Double Attention Networks for MXNet/Gluon\n\ncommands:")
     for command, function in COMMANDS.items():
         print(f"  {command:<12} {function.__doc__}")
-    print("\na2net COMMAND --help lists the options.")
+    print("\na2net COMMAND --help lists the options; a2net --version prints the version.")
+
+
+def _version(arguments: Arguments, prog: str) -> None:
+    print(f"a2net-gluon {__version__}")
 
 
 def _unknown(arguments: Arguments, prog: str) -> typing.NoReturn:

@@ -8,7 +8,7 @@ import re
 import mxnet as mx
 import pytest
 
-from a2net_gluon import cli, deploy, get_model
+from a2net_gluon import __version__, cli, deploy, get_model
 from a2net_gluon.data import Preprocessing
 from a2net_gluon.deploy import exporting
 from a2net_gluon.networks.description import Description
@@ -27,6 +27,10 @@ def params(tmp_path):
     net.save_parameters(str(tmp_path / "run" / "best.params"))
     Description(SMALL, ("cat", "dog"), Preprocessing(32, 0.6)).save(tmp_path / "run" / "model.json")
     return tmp_path / "run" / "best.params"
+
+
+def test_version(capsys):
+    assert call(capsys, "--version") == (0, f"a2net-gluon {__version__}\n", "")
 
 
 def test_help_names_every_command(capsys):

@@ -20,11 +20,12 @@ from a2net_gluon.errors import UsageError
 from a2net_gluon.fields import COUNT, CROP_RATIO, FRAMES, INPUT_SIZE, PIXEL, POSITIVE
 from a2net_gluon.settings.network import FRAME_ORDERS
 
-__all__ = ["CENTRE", "INTERPOLATION", "NORMALIZATIONS", "Place", "Preprocessing", "normalize"]
+__all__ = ["CENTRE", "INTERPOLATION", "INTERPOLATION_NAME", "NORMALIZATIONS", "Place", "Preprocessing", "normalize"]
 
 Place = Tuple[float, float]  # of a crop, from (0, 0) at the top left of the image to (1, 1) at the bottom right: (x, y)
 CENTRE: Place = (0.5, 0.5)
-INTERPOLATION = 2  # bicubic, in mxnet's and OpenCV's numbering; the DPN code's choice
+INTERPOLATION = 2  # in mxnet's and OpenCV's numbering; the DPN code's choice
+INTERPOLATION_NAME = "bicubic"
 
 # Mean and factor for red, green, blue: input = (pixel - mean) * factor.
 NORMALIZATIONS = {

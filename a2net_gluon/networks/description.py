@@ -8,7 +8,7 @@ import pathlib
 import re
 from typing import Any, Callable, Mapping
 
-from a2net_gluon.data.preprocessing import Preprocessing
+from a2net_gluon.data.preprocessing import INTERPOLATION_NAME, Preprocessing
 from a2net_gluon.errors import FailureError, check_counts
 from a2net_gluon.files import AnyPath, write_text
 from a2net_gluon.formats.bounded_json import parse_json, read_json
@@ -84,10 +84,11 @@ class Description:
     def as_dict(self) -> dict[str, Any]:
         """Return the fields of the JSON file.
 
-        ``frames``, and for clips ``stride``, stand beside ``preprocessing``, where version 0.1 looks for them; so does
-        ``order`` where the frames of clips are not in that of the video.
+        ``frames``, and for clips ``stride``, stand beside ``preprocessing``, where version 0.1 looks for them. So do
+        ``order``, where the frames of clips are not in that of the video, and ``interpolation``, which tells other
+        programs how images are resized.
         """
-        fields = dataclasses.asdict(self)
+        fields = {**dataclasses.asdict(self), "interpolation": INTERPOLATION_NAME}
         fields["frames"], stride, order = (fields["preprocessing"].pop(name) for name in ("frames", "stride", "order"))
         if fields["trained_on"] is None:
             del fields["trained_on"]
@@ -144,6 +145,8 @@ class Description:
             graph_input = fields.get("input", INPUTS[0])
             if graph_input not in INPUTS:
                 raise ValueError(f"input is {graph_input!r}")
+            if fields.get("interpolation", INTERPOLATION_NAME) != INTERPOLATION_NAME:
+                raise ValueError(f"interpolation is {fields['interpolation']!r}, not {INTERPOLATION_NAME!r}")
             options = dict(fields.get("options", {}))
             _check_options(options)
             trained_on = fields.get("trained_on")

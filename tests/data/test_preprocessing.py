@@ -213,6 +213,14 @@ def test_damaged_description(tmp_path, text):
         Description.load(tmp_path / "model.json")
 
 
+def test_another_interpolation_is_refused(tmp_path):
+    Description("resnet50", ("a",), Preprocessing(64)).save(tmp_path / "model.json")
+    text = (tmp_path / "model.json").read_text()
+    (tmp_path / "model.json").write_text(text.replace("bicubic", "bilinear"))
+    with pytest.raises(FailureError, match="interpolation is 'bilinear', not 'bicubic'"):
+        Description.load(tmp_path / "model.json")
+
+
 def test_description_of_a_clip_network_comes_back(tmp_path):
     for order in ("forward", "shuffled"):
         description = Description("resnet26_3d", ("a",), Preprocessing(64, frames=8, stride=2, order=order))
@@ -227,6 +235,7 @@ def test_description_file_is_that_of_version_0_1(tmp_path):
         fields = json.loads((tmp_path / "model.json").read_text())
         assert fields["frames"] == frames
         assert set(fields["preprocessing"]) == {"size", "crop_ratio", "mean", "scale"}
+        assert fields.pop("interpolation") == "bicubic"
         fields.pop("stride", None)
         (tmp_path / "model.json").write_text(json.dumps(fields))
         assert Description.load(tmp_path / "model.json").preprocessing == Preprocessing(64, frames=frames)
