@@ -234,14 +234,17 @@ def attention(arguments: Arguments, prog: str) -> int:
 
     reports = attention_report.attention(request)
     _say_if_random(request)
-    failed = False
+    failed = drawn = False
     for report in reports:
         if report.problem:
             failed = True
             say(f"{report.path}: {report.problem}", sys.stderr)
         else:
+            drawn = True
             files = f"{', '.join(report.files[:-1])} and {report.files[-1]}"
             say(f"{report.path}: {report.name} {100 * report.probability:.1f} %, see {files}")
+    if request.html and drawn:
+        say(f"page: {request.output}/{attention_report.PAGE}")
     return int(failed)
 
 

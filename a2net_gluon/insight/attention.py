@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 
 import mxnet as mx
@@ -91,6 +92,11 @@ class AttentionProbe:
     def blocks(self) -> tuple[str, ...]:
         """Short names of the blocks in the network's order, e.g. ``conv4:2``: after unit 2 of stage conv4."""
         return tuple(self._prefixes)
+
+    def value_counts(self, shape: tuple[int, ...]) -> dict[str, int]:
+        """Return the number of values in the maps of each block, of both kinds, for an input of this shape."""
+        nodes = {block: self._maps[prefix + GATHERING_MAPS] for block, prefix in self._prefixes.items()}
+        return {block: 2 * math.prod(node.infer_shape(data=shape)[1][0]) for block, node in nodes.items()}
 
     def maps(self, x: mx.nd.NDArray) -> tuple[mx.nd.NDArray, dict[str, mx.nd.NDArray]]:
         """Run the network on `x`; return the logits and the maps, as `attention_maps` does."""

@@ -16,10 +16,11 @@ from a2net_gluon.data import find_images, find_videos
 from a2net_gluon.data.decoding import DecodeError
 from a2net_gluon.data.file_views import check_kind, views_of
 from a2net_gluon.errors import FailureError, UsageError
-from a2net_gluon.files import AnyPath, folder_for_output, replacing
+from a2net_gluon.files import AnyPath, folder_for_output, replacing, write_text
 from a2net_gluon.insight.attention import AttentionProbe, BlockAttention
 from a2net_gluon.insight.attention_canvas import DPI
 from a2net_gluon.insight.attention_film import draw_film, draw_moments
+from a2net_gluon.insight.attention_page import MOST, PAGE, AttentionPage
 from a2net_gluon.insight.attention_sheet import draw_sheet
 from a2net_gluon.insight.memory import check_inference
 from a2net_gluon.networks import Description, list_models
@@ -69,7 +70,7 @@ def attention(options: Attention) -> Iterator[Report]:
     net, description, _ = load_trained(options, kind=(Videos if clips else ImageFolder).kind)
     check_inference(net, description.model, description.preprocessing, 1, [mx.cpu()])
     output = str(options.output)
-    return write_reports(net, description, files, output, options.blocks, options.maps, options.locations)
+    return write_reports(net, description, files, output, options.blocks, options.maps, options.locations, options.html)
 
 
 def write_reports(
@@ -80,6 +81,7 @@ def write_reports(
     blocks: Collection[str],
     maps: int,
     locations: Sequence[tuple[float, float]],
+    html: bool = False,
 ) -> Iterator[Report]:
     """Write ``<stem>.png`` and ``<stem>.npz`` for each file, for a video ``<stem>.gif`` too, and yield its `Report`.
 
@@ -104,12 +106,14 @@ def write_reports(
     locations : sequence of (float, float)
         Relative positions (x, y) from the top left of the network's crop, whose distributions are drawn; in a clip,
         those in the middle of its time.
+    html : bool
+        Write ``attention.html`` about all files at the end, see `a2net_gluon.insight.attention_page`.
 
     Raises
     ------
     UsageError
-        If the network has no double attention, or no block of this name, a file is of the wrong kind, or a sheet
-        would replace one of the images.
+        If the network has no double attention, or no block of this name, a file is of the wrong kind, a sheet would
+        replace one of the images, or the page would be too large.
     FailureError
         If the folder cannot be written, or the network's values are not finite.
     """
@@ -117,6 +121,10 @@ def write_reports(
     probe = AttentionProbe(net)
     chosen = _choose(description, probe.blocks, blocks)
     targets = _targets(files, pathlib.Path(folder))
+    page = AttentionPage(description.network) if html else None
+    if page:
+        counts = probe.value_counts((1, *description.preprocessing.input_shape))
+        _check_page(len(files) * sum(counts[block] for block in chosen))
     folder_for_output(folder)
     views = views_of(files, description.preprocessing)
     for number, (path, target) in enumerate(zip(files, targets)):
@@ -129,7 +137,19 @@ def write_reports(
         attention = {block: attention[block] for block in chosen}
         title = f"{pathlib.Path(path).name}: class {name}, {100 * probability:.1f} % ({description.model})"
         written = _write(target, sample, attention, title, maps, locations)
+        if page:
+            page.add(str(path), sample, attention, name, probability)
         yield Report(str(path), written, name, probability)
+    if page and page.pictures:
+        write_text(pathlib.Path(folder) / PAGE, page.render())
+
+
+def _check_page(values: int) -> None:
+    if values > MOST:
+        raise UsageError(
+            f"the page would hold {values / 1e6:.0f} million values of attention maps, {MOST / 1e6:.0f} are possible: "
+            "name fewer files, or --blocks"
+        )
 
 
 def _choose(description: Description, existing: Sequence[str], wanted: Collection[str]) -> list[str]:

@@ -139,7 +139,7 @@ def parse_attention(arguments: Arguments, prog: str | None = None) -> settings.A
     parser.add_argument("--model", help="name of the network; default: a2net_resnet20_small")
     _add_network(parser, positional=False)
     _add_parameters(parser)
-    add_settings(parser, settings.Attention, "pictures", ("output", "blocks", "maps", "locations"))
+    add_settings(parser, settings.Attention, "pictures", ("output", "blocks", "maps", "locations", "html"))
     add_settings(parser, settings.Input, "preprocessing")
     values = {"model": "a2net_resnet20_small", **given(parser.parse_args(arguments))}
     if not values.get("output"):

@@ -201,6 +201,9 @@ class Attention(Trained):
         help="draw what these locations receive; relative to the crop, from the top left",
         default_words="0.5,0.5 0.2,0.2 0.8,0.8",
     )
+    html: bool = option(
+        False, "--html", help="write attention.html too, a page that shows what the location under the pointer receives"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
