@@ -15,6 +15,7 @@ import typing
 import numpy as np
 
 from a2net_gluon.data.digits import TRAIN_COUNT, load_digits
+from a2net_gluon.data.preprocessing import CENTRE, Place
 from a2net_gluon.data.samples import Dataset
 
 __all__ = ["CLASSES", "DigitPairs", "digit_pairs_dataset"]
@@ -46,6 +47,7 @@ class DigitPairs:
     count: int
     distance: int
     groups: typing.Sequence[int] | None = None
+    noun: typing.ClassVar[str] = "images"
 
     @functools.cached_property
     def names(self) -> list[str]:
@@ -56,6 +58,10 @@ class DigitPairs:
     def labels(self) -> np.ndarray:
         """Class of each image."""
         return np.arange(self.count) % len(CLASSES)
+
+    def place(self, number: int, width: int, height: int) -> Place:
+        """The centre."""
+        return CENTRE
 
     def read(self, number: int, rng: np.random.Generator | None = None) -> np.ndarray:
         """Draw an image as a clip of one frame, (1, 48, 48, 3)."""
