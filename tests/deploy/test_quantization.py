@@ -25,26 +25,28 @@ def trained():
     return get_model(NAME, pretrained=True), Description.beside(find_weights(NAME, True))
 
 
+EVERY = {"train": 100, "test": 10}
+
+
+def some(paths):
+    """Every nth photo of each part of CIFAR-10."""
+    return [path for part, step in EVERY.items() for path in [path for path in paths if path.parts[1] == part][::step]]
+
+
 @pytest.fixture
 def photos(real_data):
-    """Return a function that names every nth photo of a part of CIFAR-10."""
-    folder = real_data("cifar10.tar.xz")
-
-    def pick(part, step):
-        return sorted((folder / part).rglob("*.jp*g"))[::step]
-
-    return pick
+    """Return a function that names those of a part."""
+    folder = real_data("cifar10.tar.xz", some)
+    return lambda part: sorted((folder / part).rglob("*.jp*g"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pixels", [False, True])
 def test_8_bits_keep_the_class(tmp_path, trained, photos, pixels):
     net, description = trained
-    proofs = export_network(
-        net, tmp_path / "model", description, ["int8"], calibration=photos("train", 100), pixels=pixels
-    )
+    proofs = export_network(net, tmp_path / "model", description, ["int8"], calibration=photos("train"), pixels=pixels)
     assert proofs["int8"].images == 250
-    paths = photos("test", 10)
+    paths = photos("test")
     crops = crops_of(paths, description.preprocessing)
     given = crops if pixels else graph_input(crops, description)
     labels = np.array([description.classes.index(path.parent.name) for path in paths])
