@@ -6,6 +6,7 @@ from mxnet.gluon import nn
 
 from a2net_gluon import DoubleAttention, cost, get_model, list_models
 from a2net_gluon.blocks import NonLocal
+from a2net_gluon.insight.counting import parameter_count
 from a2net_gluon.insight.curves import Panel, draw_curves
 from a2net_gluon.networks import input_shape
 from tests.helpers.paper import ABLATIONS, MISSES, WHOLE
@@ -21,6 +22,7 @@ from tests.helpers.paper import ABLATIONS, MISSES, WHOLE
 def test_the_papers_image_networks(name, params, paper_params, macs):
     counted = cost(get_model(name), (3, 224, 224))
     assert (counted.params, counted.paper_params, counted.macs) == (params, paper_params, macs)
+    assert parameter_count(get_model(name)) == params
     assert counted.paper_macs == macs
     assert round(counted.paper_macs / 1e6) == {"resnet50": 3969, "a2net_resnet50": 6538}[name]
 

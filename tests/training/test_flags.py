@@ -34,12 +34,22 @@ def test_start_from_parameters_and_states(train):
     assert "no published weights" in said
 
 
-def first_network(classes, *flags):
-    """The network that training with these flags starts from."""
+def networks(classes, *flags):
+    """The network that training with these flags starts from, and the copy for validation."""
     training = options.parse_training(flags).training.resolved()
     preprocessing = assembly.training_preprocessing(training)
     description = assembly.describe(training, tuple(map(str, range(classes))), preprocessing)
-    return assembly.make_networks(training, [mx.cpu()], description)[0]
+    return assembly.make_networks(training, [mx.cpu()], description)[:2]
+
+
+def first_network(classes, *flags):
+    return networks(classes, *flags)[0]
+
+
+def test_the_copy_for_validation_takes_no_memory_for_gradients():
+    for net, expected in zip(networks(10), (True, False)):
+        requests = {parameter.grad_req for name, parameter in net.collect_params().items() if "running" not in name}
+        assert ("write" in requests) is expected
 
 
 def test_start_from_published_parameters():
