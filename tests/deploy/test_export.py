@@ -24,6 +24,7 @@ from tests.helpers import clips
 from tests.helpers.kills import left_at_each_step, leftovers
 from tests.helpers.onnx_files import check_strictly
 from tests.helpers.processes import ROOT, usual_environment
+from tests.helpers.weights import QUICK
 
 EQUAL = ("onnx", "optimized", "symbol") if find_spec("onnxruntime") else ("optimized", "symbol")  # it is an extra
 
@@ -38,7 +39,7 @@ def describe(name, classes=7, size=None):
 def make(name, classes=7):
     mx.random.seed(0)
     net = get_model(name, classes=classes)
-    net.initialize(mx.init.MSRAPrelu())
+    net.initialize(QUICK)
     return net
 
 

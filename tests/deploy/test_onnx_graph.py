@@ -9,6 +9,7 @@ from a2net_gluon.data import Preprocessing
 from a2net_gluon.deploy.onnx_graph import batch_norm_as_convolution
 from a2net_gluon.networks.description import Description
 from tests.helpers.onnx_files import check_strictly
+from tests.helpers.weights import QUICK
 
 onnx = pytest.importorskip("onnx", reason="ONNX is an extra")
 onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX Runtime is an extra")
@@ -25,7 +26,7 @@ def exported(request, tmp_path_factory):
     mx.random.seed(0)
     net = get_model(request.param, classes=10, association="auto", input_size=32) if "a2net" in request.param else None
     net = net or get_model(request.param, classes=10)
-    net.initialize(mx.init.MSRAPrelu())
+    net.initialize(QUICK)
     net.hybridize()
     frames = 8 if "3d" in request.param else None
     net(mx.nd.zeros((1, 3, *([frames] if frames else []), 32, 32)))

@@ -10,6 +10,7 @@ from mxnet import autograd
 from a2net_gluon import get_model, list_models
 from a2net_gluon.networks.fusion import fuse_relu, fused
 from tests.helpers import photographs
+from tests.helpers.weights import QUICK
 
 FUSED = "_contrib_BatchNormWithReLU"
 
@@ -25,7 +26,7 @@ def images():
 def small_network(name, **options):
     mx.random.seed(0)
     net = get_model(name, classes=10, **options)
-    net.initialize(mx.init.MSRAPrelu())
+    net.initialize(QUICK)
     return net
 
 

@@ -16,6 +16,7 @@ from a2net_gluon.networks import MobileNetV2, input_shape
 from a2net_gluon.networks.catalog import NETWORKS
 from a2net_gluon.networks.mobilenet import MOBILENET_V2
 from a2net_gluon.networks.placement import locations
+from tests.helpers.weights import QUICK
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 
@@ -45,7 +46,7 @@ def test_parameter_names_are_frozen(name):
 def test_imperative_hybrid_and_symbol_agree(name):
     mx.random.seed(0)
     net = a2net_gluon.get_model(name, classes=7)
-    net.initialize(mx.init.MSRAPrelu())
+    net.initialize(QUICK)
     x = small_batch(name)
     imperative = net(x).asnumpy()
     data = mx.sym.var("data")

@@ -8,6 +8,7 @@ from mxnet.gluon.loss import SoftmaxCrossEntropyLoss
 from a2net_gluon import get_model, list_models
 from a2net_gluon.networks import input_shape
 from tests.helpers import clips, photographs
+from tests.helpers.weights import QUICK
 
 STEPS = 4
 RATE = 0.003  # small enough for every network here, without a warm-up
@@ -25,7 +26,7 @@ def test_a_few_steps(name, real_data):
     x, labels = map(mx.nd.array, real_batch(name, real_data))
     mx.random.seed(0)
     net = get_model(name, classes=5)
-    net.initialize(mx.init.MSRAPrelu())
+    net.initialize(QUICK)
     net.hybridize(static_alloc=True, static_shape=True)
     trainer = mx.gluon.Trainer(net.collect_params(), "nag", {"learning_rate": RATE, "momentum": 0.9})
     losses = []
