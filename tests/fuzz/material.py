@@ -83,7 +83,7 @@ def make_material(zygote, folder):
     """Make all files in a folder, with a `Zygote`."""
 
     def call(files, *words):
-        outcome = zygote.run(Case(words, files, writes_into=("",)), folder)
+        outcome = zygote.run(Case(words, files, writes_into=("",), seconds=600), folder)
         if outcome.code:
             raise RuntimeError(f"{words}: {outcome.errors}")
         made = {str(path.relative_to(folder / "here")): path for path in (folder / "here").rglob("*") if path.is_file()}
