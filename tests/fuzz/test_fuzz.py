@@ -20,7 +20,7 @@ def fuzzer():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_input_does_harm(kind, fuzzer):
-    for number in range(3):
+    for number in range(2):
         case = dataclasses.replace(fuzzer.case(kind, 0, number), seconds=600)  # tests depend on no machine's speed
         assert fuzzer.run(case)[0] == [], number
 
