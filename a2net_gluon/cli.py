@@ -64,7 +64,7 @@ def _train(command: options.TrainingCommand) -> None:
     from a2net_gluon import training as commands
 
     if command.test_io:
-        commands.read_epoch(training, say)
+        commands.reader_speeds(training, say, command.device_rate)
     elif command.evaluate:
         _evaluate(command.evaluation())
     elif isinstance(training.data, settings.Videos) and training.data.ucf_split == "all":

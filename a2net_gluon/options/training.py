@@ -6,11 +6,11 @@ import typing
 
 from a2net_gluon import settings
 from a2net_gluon.errors import UsageError
-from a2net_gluon.fields import options_of
+from a2net_gluon.fields import POSITIVE, options_of
 from a2net_gluon.options.arguments import add_settings, build, given
 from a2net_gluon.options.data import CLIPS, IMAGES, DataOptions, add_data_options, data_of
 from a2net_gluon.options.recipes import read_recipe, shipped_recipes
-from a2net_gluon.options.types import Parser, truth
+from a2net_gluon.options.types import Parser, number, truth
 
 __all__ = [
     "FOR_CLIPS",
@@ -82,6 +82,7 @@ class TrainingCommand(typing.NamedTuple):
     training: settings.Training
     evaluate: bool
     test_io: bool
+    device_rate: float | None = None
 
     def evaluation(self) -> settings.Evaluation:
         """Make the settings of the evaluation that ``--evaluate`` asks for.
@@ -119,9 +120,15 @@ def training_parser(prog: str | None = None, options: TrainingOptions = FOR_IMAG
     group = parser.add_argument_group("instead of training")
     for flag, text in (
         ("--evaluate", "evaluate --resume-params on the validation data"),
-        ("--test-io", "read the training data of one epoch and report the speed"),
+        ("--test-io", "read training data and report the speed of 1, 2, 4 … readers, or of those of -j"),
     ):
         group.add_argument(flag, nargs="?", const=True, default=None, type=truth, metavar="false", help=text)
+    group.add_argument(
+        "--device-rate",
+        type=number(POSITIVE),
+        metavar="RATE",
+        help="with --test-io: samples/s that one device trains (see --benchmark); tells how many readers it needs",
+    )
     return parser
 
 
@@ -190,9 +197,11 @@ def _parsed(
     values = given(parser.parse_args(arguments))
     if "recipe" in values:
         values = replaced(read_recipe(values["recipe"], parser, options.recipes), values)
-    return TrainingCommand(
-        training_of(values, options), values.get("evaluate", False), values.get("test_io", False)
-    ), values
+    test_io, device_rate = values.get("test_io", False), values.get("device_rate")
+    if device_rate is not None and not test_io:
+        raise UsageError("--device-rate is for --test-io, which measures the readers: add it, or omit --device-rate")
+    training = training_of(values, options)
+    return TrainingCommand(training, values.get("evaluate", False), test_io, device_rate), values
 
 
 def training_of(values: typing.Mapping[str, typing.Any], options: TrainingOptions) -> settings.Training:

@@ -3,7 +3,7 @@
 from a2net_gluon.training.evaluation import EvaluationResult, evaluate
 from a2net_gluon.training.run import Result, train
 from a2net_gluon.training.splits import evaluate_splits, mean_in_words, train_splits
-from a2net_gluon.training.throughput import read_epoch
+from a2net_gluon.training.throughput import reader_speeds
 
 __all__ = [
     "EvaluationResult",
@@ -11,7 +11,7 @@ __all__ = [
     "evaluate",
     "evaluate_splits",
     "mean_in_words",
-    "read_epoch",
+    "reader_speeds",
     "train",
     "train_splits",
 ]

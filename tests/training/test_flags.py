@@ -109,9 +109,9 @@ def test_evaluate_instead_of_training(train):
 
 
 def test_input_alone_and_network_alone(train, tmp_path):
-    _, said = train("--test-io", "--log-interval", 2)
+    _, said = train("--test-io", "--log-interval", 2, "-j", 1)
     assert "batch 4/8: " in said
-    assert "8 batches of 32 images 8×8: " in said
+    assert "1 reader, 8 batches of 32 images 8×8: " in said
     assert "images/s from the data alone" in said
     assert not (tmp_path / "run").exists()
     flags = ("--benchmark", "--model", "a2net_resnet20_small", "--batch-size", 4, "--classes", 10, "--input-size", 16)
