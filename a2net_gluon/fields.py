@@ -17,6 +17,7 @@ __all__ = [
     "COUNT",
     "CROP_RATIO",
     "DEVICES",
+    "DISTANCE",
     "EPOCHS",
     "FRACTION",
     "FRAMES",
@@ -29,6 +30,7 @@ __all__ = [
     "RELATIVE",
     "RESTARTS",
     "SEED",
+    "SEEDS",
     "VIEWS",
     "WHOLE",
     "Option",
@@ -114,6 +116,8 @@ PROCESSES = Rule(int, 1, 256)
 RESTARTS = Rule(int, 0, 1000)
 FRAMES = Rule(int, 1, 1024)
 VIEWS = Rule(int, 1, 100)
+SEEDS = Rule(int, 1, 100)
+DISTANCE = Rule(int, 8, 40)  # of two digits: neither covers the other one or leaves the canvas
 # Real numbers, all of which are finite, and 0 or normal numbers, in float32 too.
 RATE = Rule(float, 1e-12, 1e30, zero=True)
 POSITIVE = Rule(float, 1e-9, 1e6)

@@ -50,7 +50,7 @@ def parse_ablation(arguments: typing.Sequence[str], prog: str | None = None) -> 
     options = _KINDS[grid.get("kind", "images")]
     parser = Parser(prog=prog, description="Train variants of a network with several seeds each, and compare them.")
     parser.add_argument("grid", help=f"YAML file, or {', '.join(shipped_grids())}; stands first")
-    add_settings(parser, settings.Ablation, "ablation", ("seeds", "jobs", "save_dir"))
+    add_settings(parser, settings.Ablation, "ablation", ("seeds", "jobs", "baseline", "metric", "save_dir"))
     add_training_options(parser, options)
     values = given(parser.parse_args(arguments))
     assert path is not None  # the parser has refused arguments without a grid

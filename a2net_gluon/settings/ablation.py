@@ -7,12 +7,11 @@ import re
 import typing
 
 from a2net_gluon.errors import UsageError
-from a2net_gluon.fields import PROCESSES, Path, Rule, Settings, documented, option
+from a2net_gluon.fields import PROCESSES, SEEDS, Path, Settings, documented, option
 from a2net_gluon.settings.training import Training
 
 __all__ = ["Ablation"]
 
-_SEEDS = Rule(int, 1, 100)
 _NAME = re.compile(r"\w[\w.,+-]*")  # of a folder too
 
 Variants = typing.Mapping[str, Training]
@@ -30,13 +29,17 @@ class Ablation(Settings):
 
     cases: typing.Mapping[str, Variants]
     baseline: str = option(
-        None, name="baseline", required=True, help="name of the variant that all others are compared with"
+        None,
+        "--baseline",
+        metavar="VARIANT",
+        required=True,
+        help="name of the variant that all others are compared with",
     )
-    seeds: int = option(5, "--seeds", rule=_SEEDS, help="runs of each variant, with the seeds 0, 1, …")
+    seeds: int = option(5, "--seeds", rule=SEEDS, help="runs of each variant, with the seeds 0, 1, …")
     fewer: typing.Mapping[str, int] = dataclasses.field(default_factory=dict)
     metric: str = option(
         "top1",
-        name="metric",
+        "--metric",
         choices=("top1", "class_mean"),
         help="accuracy that is compared, of the last epoch; class_mean: the mean of the classes' accuracies, of videos",
     )
@@ -76,8 +79,8 @@ class Ablation(Settings):
         for variant, seeds in self.fewer.items():
             if variant not in names:
                 raise UsageError(f"seeds are given for {variant!r}; the variants are {', '.join(sorted(names))}")
-            if not _SEEDS.holds(seeds):
-                raise UsageError(f"seeds of {variant} are {seeds!r}; they must be {_SEEDS.words}")
+            if not SEEDS.holds(seeds):
+                raise UsageError(f"seeds of {variant} are {seeds!r}; they must be {SEEDS.words}")
         if self.seeds_of(self.baseline) < self.seeds:
             raise UsageError(f"the baseline {self.baseline} has fewer seeds than others: each is compared with its own")
 

@@ -10,9 +10,9 @@ from a2net_gluon.fields import (
     BATCH_SIZE,
     CLASSES,
     COUNT,
+    DISTANCE,
     PROCESSES,
     Path,
-    Rule,
     Settings,
     documented,
     option,
@@ -79,9 +79,6 @@ class Digits(Settings):
     classes: int | None = option(None, "--classes", **_CLASSES)
 
 
-_DISTANCE = Rule(int, 8, 40)  # so that neither digit covers the other one or leaves the canvas
-
-
 @documented
 @dataclasses.dataclass(frozen=True)
 class DigitPairs(Settings):
@@ -95,7 +92,7 @@ class DigitPairs(Settings):
     distance: int = option(
         16,
         "--distance",
-        rule=_DISTANCE,
+        rule=DISTANCE,
         metavar="PIXELS",
         help="distance of the digits of --digit-pairs, 8×8 pixels each",
     )
