@@ -172,15 +172,90 @@ def test_running_statistics_are_waited_for():
 # Blocks
 
 
-def test_hybridized_is_private():
-    net = dense(in_units=4)
-    public = {name: value for name, value in vars(net).items() if not name.startswith("_")}
-    assert not mxnet_fixes.is_hybridized(net)
-    net.hybridize()
-    assert mxnet_fixes.is_hybridized(net)
-    assert {name: value for name, value in vars(net).items() if not name.startswith("_")} == public
+class Doubled(mxnet_fixes.RewritableBlock):
+    """A layer whose graph is replaced by one with twice the output in training, three times in inference."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.asked = []
+        with self.name_scope():
+            self.layer = nn.Dense(2, in_units=3)
+
+    def hybrid_forward(self, F, x):  # noqa: N803 (Gluon's)
+        return self.layer(x)
+
+    def can_rewrite(self, x):
+        return x.dtype == np.float32
+
+    def rewritten(self, graph, training):
+        self.asked.append(training)
+        return graph * (2 if training else 3)
+
+
+def assert_close(found, expected):
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.fixture
+def doubled():
+    net = Doubled()
+    net.initialize(mx.init.Normal(1.0))
+    return net, mx.nd.random.normal(shape=(4, 3))
+
+
+@pytest.mark.parametrize("flags", [{}, {"static_alloc": True, "static_shape": True}], ids=["dynamic", "static"])
+def test_rewritten_graphs_run_when_hybridized(doubled, flags):
+    net, x = doubled
+    plain = net(x).asnumpy()
+    net.hybridize(**flags)
+    for _ in range(2):
+        assert_close(net(x).asnumpy(), 3 * plain)
+        with autograd.record():
+            y = net(x)
+        y.backward()
+        assert_close(y.asnumpy(), 2 * plain)
+        assert_close(net.layer.weight.grad().asnumpy(), 2 * np.tile(x.sum(0).asnumpy(), (2, 1)))
+    assert net.asked == [False, True]  # each is compiled once
+    net.layer.weight.set_data(2 * net.layer.weight.data())
+    assert_close(net(x).asnumpy(), 6 * plain)
+    net.cast("float64")
+    assert_close(net(x.astype("float64")).asnumpy(), 2 * plain)
+    net.cast("float32")
+    assert_close(net(x).asnumpy(), 6 * plain)
+    assert net.asked == [False, True, False]
     net.hybridize(False)
-    assert not mxnet_fixes.is_hybridized(net)
+    assert_close(net(x).asnumpy(), 2 * plain)
+
+
+def test_where_the_traced_graph_runs(doubled, tmp_path):
+    """With a backend or a hook, where the modes are mixed, inside another block, as a symbol, and in the export."""
+    net, x = doubled
+    plain = net(x).asnumpy()
+    net.hybridize()
+    with autograd.record(train_mode=False):
+        mixed = net(x)
+    with autograd.train_mode():
+        forward = net(x)
+    outer = nn.HybridSequential()
+    outer.add(net)
+    outer.hybridize()
+    inside = outer(x)
+    net.hybridize(backend="MKLDNN")
+    partitioned = net(x)
+    net.hybridize()
+    net.register_op_hook(lambda *names: None)
+    for y in (mixed, forward, inside, partitioned, net(x)):
+        assert_close(y.asnumpy(), plain)
+    assert net.asked == []
+    fresh = Doubled(prefix="net_")
+    fresh.initialize()
+    fresh.hybridize()
+    fresh(x)
+    fresh.export(str(tmp_path / "net"))
+    assert fresh.asked == [False]
+    assert mx.sym.load(str(tmp_path / "net-symbol.json")).tojson() == fresh(mx.sym.var("data")).tojson()
+    loaded = mxnet_fixes.import_symbol_block(tmp_path / "net-symbol.json", tmp_path / "net-0000.params", mx.cpu())
+    assert_close(3 * loaded(x).asnumpy(), fresh(x).asnumpy())
 
 
 def warned(call):

@@ -41,6 +41,7 @@ NEEDED = {
     settings.Evaluation: {"network": settings.Network("resnet50")},
     settings.Views: {},
     settings.Export: {"network": settings.Network("resnet50"), "output": "prefix"},
+    settings.Import: {"file": "x.safetensors", "output": "x.params"},
     settings.Attention: {"files": ("cat.jpg",), "output": "folder"},
     settings.Ablation: {"cases": {"all": {"plain": settings.Training()}}, "baseline": "plain", "save_dir": "folder"},
 }
@@ -65,34 +66,35 @@ def flags_of(one, text):
 
 def parse(kind, words):
     """Parse words with the command that takes the options of `kind`."""
-    if kind is settings.Attention:
-        return options.parse_attention(["cat.jpg", "--output", "folder", *words])
-    if kind is settings.Ablation:
-        return options.parse_ablation(["long-range", "--save-dir", "folder", *words])
-    if kind is settings.Export:
-        return options.parse_export(["resnet50", "--output", "prefix", *words])
+    commands = {
+        settings.Attention: lambda: options.parse_attention(["cat.jpg", "--output", "folder", *words]),
+        settings.Ablation: lambda: options.parse_ablation(["long-range", "--save-dir", "folder", *words]),
+        settings.Export: lambda: options.parse_export(["resnet50", "--output", "prefix", *words]),
+        settings.Import: lambda: options.parse_import(["x.safetensors", "--output", "x.params", *words]),
+        settings.Packing: lambda: options.parse_pack_clips(["folder", "--data-dir", "videos", *words]),
+    }
+    images = {settings.DigitPairs: ["--digit-pairs"]}
+    clips = {
+        settings.Input: [],
+        settings.MovingDigits: [],
+        settings.SyntheticClips: ["--benchmark"],
+        settings.PackedClips: ["--use-rec"],
+        settings.Videos: ["--data-dir", "videos"],
+    }
+    if kind in commands:
+        return commands[kind]()
     if kind in (settings.Evaluation, settings.Trained, settings.Views):
         return options.parse_evaluation(["resnet50", "--params", "x.params", *words])
-    if kind in (settings.Input, settings.MovingDigits):
-        return options.parse_training(words, None, options.FOR_CLIPS).training
-    if kind is settings.Packing:
-        return options.parse_pack_clips(["folder", "--data-dir", "videos", *words])
-    if kind is settings.SyntheticClips:
-        return options.parse_training(["--benchmark", *words], None, options.FOR_CLIPS).training
-    if kind is settings.DigitPairs:
-        return options.parse_training(["--digit-pairs", *words]).training
-    if kind is settings.PackedClips:
-        return options.parse_training(["--use-rec", *words], None, options.FOR_CLIPS).training
-    if kind is settings.Videos:
-        return options.parse_training(["--data-dir", "videos", *words], None, options.FOR_CLIPS).training
-    return options.parse_training(words).training
+    if kind in clips:
+        return options.parse_training([*clips[kind], *words], None, options.FOR_CLIPS).training
+    return options.parse_training([*images.get(kind, []), *words]).training
 
 
 def test_every_class_of_settings_is_here():
     classes = {value for value in vars(settings).values() if isinstance(value, type)}
     assert classes == {*NEEDED, settings.Kind}
     assert {*settings.__all__} == {kind.__name__ for kind in NEEDED} | {"Data", "Kind"}
-    assert set(typing.get_args(settings.Data)) == set(list(NEEDED)[:8])
+    assert set(typing.get_args(settings.Data)) == set(list(NEEDED)[:9])
 
 
 @pytest.mark.parametrize("kind", NEEDED, ids=named)

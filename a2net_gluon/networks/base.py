@@ -10,13 +10,16 @@ import typing
 from types import ModuleType
 
 import mxnet as mx
+import numpy as np
 from mxnet.gluon import nn
 from mxnet.gluon.block import HybridBlock
 
 from a2net_gluon.blocks.preactivation import batch_norm
 from a2net_gluon.errors import UsageError
-from a2net_gluon.mxnet_fixes import Array
+from a2net_gluon.mxnet_fixes import Array, RewritableBlock
 from a2net_gluon.networks.architecture import UnitStage
+from a2net_gluon.networks.folding import fold_clips
+from a2net_gluon.networks.fusion import can_fuse, fuse_relu
 from a2net_gluon.networks.placement import check_placement
 
 __all__ = ["ContextFactory", "Layers", "Network", "Placement"]
@@ -32,8 +35,11 @@ class ContextFactory(typing.Protocol):
         """Build a block for the stage called `stage`."""
 
 
-class Network(HybridBlock):
+class Network(RewritableBlock):
     """A network with optional context blocks; see the subclasses for inputs.
+
+    Hybridized, it runs other graphs of the same numbers on the CPU in float32, one in training and one in inference:
+    see `a2net_gluon.networks.folding` and `a2net_gluon.networks.fusion`. Its export and its symbol are not rewritten.
 
     Parameters
     ----------
@@ -117,6 +123,12 @@ class Network(HybridBlock):
 
     def hybrid_forward(self, F: ModuleType, x: Array) -> Array:  # noqa: D102, N803 (Gluon's)
         return self.output(self.features(x))
+
+    def can_rewrite(self, x: mx.nd.NDArray) -> bool:  # noqa: D102
+        return x.context.device_type == "cpu" and x.dtype == np.float32 and can_fuse()
+
+    def rewritten(self, graph: mx.sym.Symbol, training: bool) -> mx.sym.Symbol:  # noqa: D102
+        return fuse_relu(fold_clips(graph), gradients=training)
 
     def make_stem(self) -> Layers:
         """Build the layers before the first stage, with ``architecture.stem_channels`` output channels."""

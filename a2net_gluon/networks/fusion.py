@@ -7,43 +7,28 @@ operator: networks are therefore written without it, and their graphs are rewrit
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import typing
 
 import mxnet as mx
 
-from a2net_gluon.mxnet_fixes import FUSED_BN_RELU, has_onednn_layout, symbol_block
+from a2net_gluon.mxnet_fixes import FUSED_BN_RELU, has_onednn_layout
 
-__all__ = ["can_fuse", "fuse_relu", "fused"]
+__all__ = ["can_fuse", "fuse_relu"]
 
 _Node = typing.Dict[str, typing.Any]  # of a graph, as in the symbol's JSON
 
 
 def can_fuse() -> bool:
     """Whether this MXNet computes with oneDNN, which has the operator."""
-    return mx.runtime.Features().is_enabled("MKLDNN") and os.environ.get("MXNET_MKLDNN_ENABLED") != "0"
+    return _has_onednn() and os.environ.get("MXNET_MKLDNN_ENABLED") != "0"
 
 
-def fused(net: mx.gluon.HybridBlock) -> mx.gluon.SymbolBlock:
-    """Return `net` with BN and ReLU as one operator wherever its gradients stay right.
-
-    Parameters
-    ----------
-    net : HybridBlock
-        Initialized; one input.
-
-    Returns
-    -------
-    SymbolBlock
-        Hybridized, with the same `Parameter` objects. For training and inference on the CPU in float32.
-    """
-    data = mx.sym.var("data")
-    quick = symbol_block(fuse_relu(net(data)), data, net.collect_params())
-    # With static_shape, operators on the CPU keep their temporary memory, 80 MB in a step of 16 images, and are no
-    # faster.
-    quick.hybridize(static_alloc=True)
-    return quick
+@functools.lru_cache(maxsize=None)
+def _has_onednn() -> bool:
+    return mx.runtime.Features().is_enabled("MKLDNN")
 
 
 def fuse_relu(symbol: mx.sym.Symbol, gradients: bool = True) -> mx.sym.Symbol:

@@ -163,7 +163,9 @@ def make_networks(
         if optimization.dtype != "float32":
             net.cast(optimization.dtype)  # copies every array, also to the type that it has
         if optimization.mode == "hybrid":
-            net.hybridize(static_alloc=True, static_shape=True)
+            # With static_shape, operators on the CPU keep their temporary memory, 80 MB in a step of 16 images, and
+            # are no faster.
+            net.hybridize(static_alloc=True, static_shape=contexts[0].device_type != "cpu")
         return net
 
     net = get_model(description.model, pretrained=start.pretrained, ctx=list(contexts), **options)

@@ -13,7 +13,6 @@ from a2net_gluon.data.preprocessing import Preprocessing
 from a2net_gluon.data.samples import Batch
 from a2net_gluon.distributed.communicator import Communicator
 from a2net_gluon.errors import FailureError
-from a2net_gluon.networks.fusion import can_fuse, fused
 from a2net_gluon.networks.trained import TrainedNetwork
 from a2net_gluon.settings import Optimization
 from a2net_gluon.training.averaging import WeightAverage
@@ -78,7 +77,6 @@ class Learner:
         self.loss, self.optimization, self.teacher = loss, optimization, teacher
         self.communicator = communicator or Communicator("device" if len(contexts) > 1 else None)
         self.net, self._copy = net, validation_net
-        self._quick_net, self._quick_copy = self._quick(net), self._quick(validation_net)
         half = optimization.dtype == "float16"
         self.scaler = scaler or (LossScaler() if half else LossScaler(1.0, None))
         self._guarded = bool(half or scaler or optimization.skip_bad_steps)
@@ -137,7 +135,7 @@ class Learner:
         """
         self._fill_copy(average)
         return evaluate_batches(
-            self._quick_copy,
+            self._copy,
             batches,
             self.contexts,
             self.preprocessing,
@@ -192,12 +190,6 @@ class Learner:
             else:
                 array = mxnet_fixes.mean_over_devices(trained[name])
             mxnet_fixes.replace_values(copied, array)
-
-    def _quick(self, net: gluon.HybridBlock) -> gluon.Block:
-        """Return a block that computes the same as `net`, with the same parameters, in less time."""
-        if self.contexts[0].device_type != "cpu" or not mxnet_fixes.is_hybridized(net) or not can_fuse():
-            return net  # not hybridized: --mode imperative runs operator by operator
-        return fused(net)
 
     def _prepare_parameters(self) -> gluon.ParameterDict:
         set_multipliers(self.net, self.optimization)
@@ -269,7 +261,7 @@ class Learner:
             if self.teacher:
                 taught = self.teacher.description.preprocessing.normalize(pixels)
                 soft_targets = self.loss.soft_targets(self.teacher.net(mix(taught, ratio)))
-        logits = self._quick_net(inputs).astype("float32")
+        logits = self.net(inputs).astype("float32")
         return logits, self.loss(logits, targets, soft_targets)
 
     def _accept_gradients(self, progress: Progress, step: int) -> bool:
