@@ -43,12 +43,12 @@ class NamedNetwork:
     reduction: int = 2
     family: type[Network] = ResNet
 
-    def input_sizes(self, input_size: int | None = None) -> tuple[int, ...]:
-        """Lengths of an input, (h, w) or (t, h, w); `input_size` replaces height and width."""
-        _, *frames, height, width = self.input_shape
+    def input_sizes(self, input_size: int | None = None, frames: int | None = None) -> tuple[int, ...]:
+        """Lengths of an input, (h, w) or (t, h, w); `input_size` replaces height and width, `frames` t."""
+        _, *own_frames, height, width = self.input_shape
         if input_size is not None:
             height = width = input_size
-        return *frames, height, width
+        return *(own_frames if frames is None else [frames] * len(own_frames)), height, width
 
 
 _WIDE, _NARROW = (256, 512, 1024, 2048), (128, 256, 512, 1024)  # conv2 to conv5

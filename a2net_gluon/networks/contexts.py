@@ -111,7 +111,12 @@ def check_options(name: str, context: str | None, options: dict[str, typing.Any]
 
 
 def context_factory(
-    kind: ContextKind, network: NamedNetwork, reduction: int | None, input_size: int | None, **options: typing.Any
+    kind: ContextKind,
+    network: NamedNetwork,
+    reduction: int | None,
+    input_size: int | None,
+    input_frames: int | None,
+    **options: typing.Any,
 ) -> ContextFactory:
     """Return the factory of a network's context blocks.
 
@@ -123,12 +128,15 @@ def context_factory(
         Default: that of `kind` or `network`.
     input_size : int or None
         Height and width that ``association="auto"`` is chosen for; default: those of the network.
+    input_frames : int or None
+        The same for the frames of a clip; networks for images ignore it.
     options
         Options of the blocks; None means not given, and blocks that have no such option ignore it.
     """
     reduction = kind.reduction or network.reduction if reduction is None else reduction
-    check_counts(reduction=reduction, **({} if input_size is None else {"input_size": input_size}))
-    counts = locations(network.architecture, network.input_sizes(input_size))
+    sizes = {"input_size": input_size, "input_frames": input_frames}
+    check_counts(reduction=reduction, **{name: size for name, size in sizes.items() if size is not None})
+    counts = locations(network.architecture, network.input_sizes(input_size, input_frames))
     given = {key: value for key, value in options.items() if value is not None and kind.takes(key)}
 
     def build(stage: str, channels: int, ndim: int, *, prefix: str) -> mx.gluon.HybridBlock:

@@ -39,7 +39,7 @@ class TrainedNetwork(typing.NamedTuple):
 
 def fast_options(preprocessing: Preprocessing) -> dict[str, typing.Any]:
     """Options of `get_model` that change neither parameters nor answers, and make it fast on inputs of this size."""
-    return {"association": "auto", "input_size": preprocessing.size}
+    return {"association": "auto", "input_size": preprocessing.size, "input_frames": preprocessing.frames}
 
 
 def preprocessing_of(options: Input, model: str, kept: Preprocessing | None = None, kind: Kind = _ANY) -> Preprocessing:

@@ -41,6 +41,7 @@ def get_model(
     identity_start: bool | None = None,
     reduction: int | None = None,
     input_size: int | None = None,
+    input_frames: int | None = None,
 ) -> Network:
     """Build a network by name.
 
@@ -71,7 +72,7 @@ def get_model(
         See `a2net_gluon.networks.base.Network`.
     association : {"left", "right", "auto"}, optional
         Of double attention blocks; default: "left". The results are equal. "auto" needs fewer multiply-adds in each
-        stage for an input of `input_size`, see `a2net_gluon.blocks.double_attention.cheaper_association`; networks
+        stage for an input of these sizes, see `a2net_gluon.blocks.double_attention.cheaper_association`; networks
         without such blocks take it too.
     gathering, distribution : str, optional
         Of double attention blocks: "bilinear" and "uniform" take the attention out of a step, see
@@ -83,6 +84,8 @@ def get_model(
         Default: 2; 4 in ResNet-26 and 29, as in the paper's ablations; 1 in MobileNetV2; 16 for "se".
     input_size : int, optional
         Height and width that ``association="auto"`` is chosen for; default: the network's own. It takes any size.
+    input_frames : int, optional
+        The same for the frames of a clip; networks for images ignore it.
 
     Returns
     -------
@@ -116,7 +119,7 @@ def get_model(
     net = network.family(
         network.architecture,
         classes,
-        context=context_factory(kind, network, reduction, input_size, **own, **norm) if kind else None,
+        context=context_factory(kind, network, reduction, input_size, input_frames, **own, **norm) if kind else None,
         placement=placement,
         on_branch=bool(kind and kind.on_branch),
         last_gamma=last_gamma,

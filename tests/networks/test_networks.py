@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import a2net_gluon
+from a2net_gluon.blocks.double_attention import RELATION
 from a2net_gluon.networks import MobileNetV2, input_shape
 from a2net_gluon.networks.catalog import NETWORKS
 from a2net_gluon.networks.mobilenet import MOBILENET_V2
@@ -114,6 +115,26 @@ def test_auto_is_what_needs_less():
     assert macs["auto"] < min(macs["left"], macs["right"])
     small = a2net_gluon.get_model("a2net_resnet50", association="auto", input_size=448)
     assert a2net_gluon.cost(small, (3, 448, 448)).macs == a2net_gluon.cost(small, (3, 448, 448)).paper_macs
+
+
+@pytest.mark.parametrize(
+    ("sizes", "right"),
+    [
+        ({}, ["conv4"]),  # m = n = 64 and L = 4·8·8 in conv3, 128 and 2·4·4 in conv4
+        ({"input_frames": 64}, []),  # 32·8·8 and 16·4·4
+        ({"input_size": 16}, ["conv4"]),  # 4·4·4, the same number of multiply-adds, and 2·2·2
+        ({"input_size": 16, "input_frames": 4}, ["conv3", "conv4"]),  # 2·4·4 and 1·2·2
+    ],
+)
+def test_auto_is_chosen_for_the_map_of_each_stage_of_a_clip(sizes, right):
+    net = a2net_gluon.get_model("a2net_resnet20_small_3d", association="auto", **sizes)
+    outputs = net(mx.sym.var("data")).get_internals().list_outputs()
+    assert [name.partition("_")[0] for name in outputs if name.endswith(f"{RELATION}_output")] == right
+
+
+def test_networks_for_images_ignore_frames():
+    net = a2net_gluon.get_model("a2net_resnet20_small", association="auto", input_frames=4)
+    assert net(mx.sym.var("data")).list_outputs() == ["fc_fwd_output"]
 
 
 def test_identity_start_gives_the_backbones_answer():
