@@ -13,7 +13,7 @@ from tests.helpers.processes import ROOT
 
 # What a checkout has and a distribution does not: results, environments, caches.
 LEFT = shutil.ignore_patterns(".git", ".venv*", ".*_cache", "runs", "build", "dist", "*.egg-info", "__pycache__")
-WHOLE = ("a2net_gluon", "benchmarks", "docs", "requirements", "symbols", "tests")
+WHOLE = ("a2net_gluon", "benchmarks", "docs", "examples", "requirements", "symbols", "tests")
 
 
 @pytest.fixture(scope="module")
