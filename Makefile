@@ -3,6 +3,7 @@
 # make lint         style, formatting, types, import rules
 # make fuzz         mutated input for every command; FUZZ="--seed 1 --cases 200 --only images" passes options on
 # make bench        speed and memory beside PyTorch, in runs/speed; BENCH="--quick" passes options on
+# make server       multi-model-server in an environment of its own, for exports with --archive; it needs Java
 # make readers      which programs read an export's ONNX files; READ="--verbose" passes options on
 # PYTHON=python3.10 chooses the Python of a new environment.
 
@@ -11,13 +12,14 @@ BIN := $(VENV)/bin
 RUN := runs/quickstart
 PEERS := .venv-bench
 READERS := .venv-readers
+SERVER := .venv-server
 BENCH :=
 READ :=
 FUZZ :=
 # Two processes of tests; more would need as many cores and 4 GB each.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: venv quickstart test test-fast fuzz lint format bench peers readers clean
+.PHONY: venv quickstart test test-fast fuzz lint format bench peers readers server clean
 
 venv: $(VENV)/.installed
 
@@ -77,5 +79,12 @@ $(READERS)/.installed: requirements/readers.txt | venv
 readers: venv $(READERS)/.installed
 	$(BIN)/python -m benchmarks.readers $(READ)
 
+server: $(SERVER)/.installed
+
+$(SERVER)/.installed: requirements/server.txt requirements/make_venv.sh
+	PYTHON="$(PYTHON)" sh requirements/make_venv.sh $(SERVER)
+	$(SERVER)/bin/python -m pip install --disable-pip-version-check -r $<
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(PEERS) $(READERS) runs build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
+	rm -rf $(VENV) $(PEERS) $(READERS) $(SERVER) runs build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

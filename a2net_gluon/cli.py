@@ -171,7 +171,7 @@ def _say_skipped(name: str, reason: str) -> None:
 def export(arguments: Arguments, prog: str) -> None:
     """write a network for deployment, or for training in PyTorch"""
     request = options.parse_export(arguments, prog)
-    from a2net_gluon import data, deploy
+    from a2net_gluon import data
     from a2net_gluon.deploy.exporting import export as export_with_settings
     from a2net_gluon.deploy.forms import exported_files
     from a2net_gluon.training.report import problems_in_words
@@ -193,9 +193,8 @@ def export(arguments: Arguments, prog: str) -> None:
             f"{name}: {proof.images} {samples}, largest relative difference {proof.difference:.1e}{own}, "
             f"top-1 agreement {100 * proof.agreement:.2f} %"
         )
-    forms = ["symbol", *(form for form in deploy.FORMS if form in proofs and form != "symbol")]
-    forms += ["torch"] * request.torch
-    say(f"written: {', '.join(str(path) for path in exported_files(request.output, forms))}")
+    written = exported_files(request.output, ["symbol", *request.forms])
+    say(f"written: {', '.join(map(str, written))}")
 
 
 def import_parameters(arguments: Arguments, prog: str) -> None:

@@ -12,6 +12,7 @@ import mxnet as mx
 import numpy as np
 
 from a2net_gluon.data.samples import OnSkip
+from a2net_gluon.deploy.archive import write_archive
 from a2net_gluon.deploy.forms import FORMS, WRITTEN, exported_files, load_form, load_module
 from a2net_gluon.deploy.inputs import crops_of, find_samples, graph_input, sample_count
 from a2net_gluon.deploy.normalization import WithNormalization
@@ -62,13 +63,11 @@ def export(options: Export, on_skip: OnSkip | None = None) -> dict[str, Proof]:
     options = options.resolved()
     files, calibration = (find_samples(names, options.network.takes_clips) for names in (options.files, options.int8))
     net, description, _ = load_trained(options, classes=options.classes)
-    wishes = {"onnx": options.onnx, "optimized": options.optimize, "int8": bool(options.int8), "torch": options.torch}
-    forms = [form for form, wished in wishes.items() if wished]
     return export_network(
         net,
         str(options.output),
         description,
-        forms,
+        options.forms,
         files,
         calibration,
         options.pixels,
@@ -109,7 +108,8 @@ def export_network(
         Further forms: "optimized" (MXNet with oneDNN's fused operators: BN, ReLU and sums become part of the
         convolutions before them; for the CPU), "onnx", "int8" (ONNX with 8-bit convolutions, for the CPU, see
         `a2net_gluon.deploy.quantization`), "torch" (for training in PyTorch, see `a2net_gluon.deploy.torch_files`; it
-        is not run here, but its parameters are read again and compared).
+        is not run here, but its parameters are read again and compared), "archive" (all files in one, for
+        multi-model-server).
     files : sequence of str or Path
         Images for the comparison, or for a network for clips videos, see `a2net_gluon.deploy.inputs.crops_of`; default:
         embedded handwritten digits.
@@ -176,7 +176,9 @@ def _publish(
         for form in filter(FORMS.get, forms):
             given = samples8 if form == "int8" else samples
             proofs[form] = _prove(live, prefix, form, load_form(staged, form), given, tolerance)
-        _replace(staged, prefix, forms)
+        if "archive" in forms:
+            write_archive(staged, [form for form in forms if form != "archive"], prefix.name)
+        _replace(exported_files(staged, forms), prefix)
     return proofs
 
 
@@ -333,12 +335,12 @@ def _least_agreement(images: int) -> float:
     return (images - binom.ppf(0.95, images, 1 - AGREEMENT)) / images
 
 
-def _replace(staged: pathlib.Path, prefix: pathlib.Path, forms: Collection[str]) -> None:
+def _replace(written: Sequence[pathlib.Path], prefix: pathlib.Path) -> None:
     """Put the staged files in the place of an older export's, of which none is left beside a new one.
 
-    The description goes first and comes last: between the first and the last step, no form can be loaded by its prefix.
+    The description, which is the last of them, goes first and comes last: between the first and the last step, no form
+    can be loaded by its prefix.
     """
-    written = exported_files(staged, forms)
     for path in written:
         flush(path)
     for path in reversed(exported_files(prefix, WRITTEN)):

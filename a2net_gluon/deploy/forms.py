@@ -118,8 +118,9 @@ FORMS = {
 }
 
 
-# Everything that an export can have. "torch" is for training elsewhere: nothing here runs it.
-_FILES = {**{name: form.files for name, form in FORMS.items()}, "torch": ("_torch.py", TORCH_PARAMETERS)}
+# Everything that an export can have. Nothing here runs the forms for other programs.
+_FOR_OTHERS = {"torch": ("_torch.py", TORCH_PARAMETERS), "archive": (".mar",)}
+_FILES = {**{name: form.files for name, form in FORMS.items()}, **_FOR_OTHERS}
 WRITTEN = tuple(_FILES)
 
 

@@ -82,11 +82,8 @@ def parse_export(arguments: Arguments, prog: str | None = None) -> settings.Expo
     )
     _add_network(parser)
     _add_parameters(parser)
-    forms = (
-        *("output", "onnx", "optimize", "int8", "torch", "pixels", "fixed_size", "batch", "tolerance"),
-        *("files", "classes"),
-    )
-    add_settings(parser, settings.Export, "export", forms)
+    forms = ("output", "onnx", "optimize", "int8", "torch", "archive", "pixels", "fixed_size", "batch", "tolerance")
+    add_settings(parser, settings.Export, "export", (*forms, "files", "classes"))
     add_settings(parser, settings.Input, "preprocessing")
     values = given(parser.parse_args(arguments))
     if not values.get("output"):

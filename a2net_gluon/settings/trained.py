@@ -124,6 +124,7 @@ class Export(Trained):
         help="largest difference from the network, relative to the largest logit, that a form may have",
         default_words="1e-4, or twice the network's own rounding if that is more",
     )
+    archive: bool = option(False, "--archive", help="write PREFIX.mar too, for multi-model-server")
     files: typing.Sequence[Path] = option(
         (),
         "--images",
@@ -136,6 +137,18 @@ class Export(Trained):
     classes: int | None = option(
         None, "--classes", rule=CLASSES, help="number of classes", default_words="that of the parameters"
     )
+
+    @property
+    def forms(self) -> list[str]:
+        """The wished forms of `a2net_gluon.deploy.forms`, besides symbol and parameters."""
+        wishes = {
+            "onnx": self.onnx,
+            "optimized": self.optimize,
+            "int8": bool(self.int8),
+            "torch": self.torch,
+            "archive": self.archive,
+        }
+        return [form for form, wished in wishes.items() if wished]
 
     def resolved(self) -> Export:
         """Fill in the batch of files of one size.
