@@ -40,7 +40,7 @@ def wait_for(text, log, job, count=1):
 
 
 def launch_until_batch_5(logs, run):
-    job = launch(logs, *FLAGS, "--batch-size", 16, save_dir=run)
+    job = launch(logs, *FLAGS, "--batch-size", 24, save_dir=run)
     wait_for("epoch 1/2 batch 5/", run / "log.txt", job)
     return job
 
@@ -196,7 +196,7 @@ def test_a_job_goes_on_after_a_stop_and_after_a_killed_worker(tmp_path):
     assert code == 143, output
     assert re.search(r"stopped by SIGTERM, saved \S+epoch-0000-batch-0000\d0", output)
     assert job.left() == []
-    flags = (*FLAGS, "--batch-size", 16, "--resume")
+    flags = (*FLAGS, "--batch-size", 24, "--resume")
     job = launch(tmp_path / "logs", *flags, save_dir=run, more=("--max-restarts", 1))
     wait_for("epoch 2/2 batch 5/", run / "log.txt", job)
     kill_worker(job, 1)
