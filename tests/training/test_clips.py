@@ -1,5 +1,6 @@
 """Training on clips: what images have, and that motion is what is learnt."""
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -49,12 +50,26 @@ def stop_after(monkeypatch, epoch, batches):
     monkeypatch.setattr(SampleSource, "train", train)
 
 
-@pytest.fixture
-def few_digits(monkeypatch):
-    """320 training and 80 validation clips: ten batches an epoch."""
+@pytest.fixture(scope="module")
+def few_digits():
+    """320 training and 80 validation clips, ten batches an epoch, in the context that this fixture returns."""
     images, labels = digits.load_digits()
-    monkeypatch.setattr(moving_digits, "load_digits", lambda: (images[:400], labels[:400]))
-    monkeypatch.setattr(moving_digits, "TRAIN_COUNT", 320)
+
+    @contextlib.contextmanager
+    def few():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(moving_digits, "load_digits", lambda: (images[:400], labels[:400]))
+            patch.setattr(moving_digits, "TRAIN_COUNT", 320)
+            yield
+
+    return few
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(few_digits, tmp_path_factory):
+    """The result of two epochs on them."""
+    with few_digits():
+        return a2.train(moving(tmp_path_factory.mktemp("whole"), "whole", epochs=2))
 
 
 def assert_same_end(resumed, whole):
@@ -67,14 +82,16 @@ def assert_same_end(resumed, whole):
 
 
 @pytest.mark.parametrize(("epoch", "batches"), [(1, 7), (2, 3)])
-def test_stopped_in_an_epoch_of_clips_ends_like_a_run_that_was_not(few_digits, tmp_path, monkeypatch, epoch, batches):
-    whole = a2.train(moving(tmp_path, "whole", epochs=2))
-    with monkeypatch.context() as patch:
-        stop_after(patch, epoch, batches)
-        with pytest.raises(InterruptedRunError):
-            a2.train(moving(tmp_path, "stopped", epochs=2))
-    resumed = a2.train(moving(tmp_path, "stopped", epochs=2, run=settings.Run(resume=True)))
-    assert_same_end(resumed, whole)
+def test_stopped_in_an_epoch_of_clips_ends_like_a_run_that_was_not(
+    few_digits, uninterrupted, tmp_path, monkeypatch, epoch, batches
+):
+    with few_digits():
+        with monkeypatch.context() as patch:
+            stop_after(patch, epoch, batches)
+            with pytest.raises(InterruptedRunError):
+                a2.train(moving(tmp_path, "stopped", epochs=2))
+        resumed = a2.train(moving(tmp_path, "stopped", epochs=2, run=settings.Run(resume=True)))
+    assert_same_end(resumed, uninterrupted)
 
 
 @pytest.mark.slow
