@@ -78,6 +78,7 @@ setup(
             "nvidia-nccl-cu11==2.21.5",
             "nvidia-nvtx-cu11==11.8.86",
         ],
+        "dali": ["nvidia-dali-cuda110==1.34.0"],  # 0.5 GB; the last that has a build for CUDA 11.2's drivers
         "onnx": ["onnx>=1.16,<1.17", "onnxruntime>=1.19,<1.20", "protobuf<5"],
         "safetensors": SAFETENSORS,
         "tensorboard": ["tensorboardX>=2.5,<3"],

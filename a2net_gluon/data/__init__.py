@@ -8,6 +8,7 @@ from a2net_gluon.data.augmentation import AUGMENTATIONS, Augmentation, Draws
 from a2net_gluon.data.clip_packing import pack_clips
 from a2net_gluon.data.clip_records import PackedVideo, clip_record_dataset
 from a2net_gluon.data.clips import Sampling, Video, VideoSamples
+from a2net_gluon.data.dali import DaliSource
 from a2net_gluon.data.digit_pairs import digit_pairs_dataset
 from a2net_gluon.data.digits import digits_dataset
 from a2net_gluon.data.folder import find_images, folder_dataset, list_images
@@ -38,6 +39,7 @@ __all__ = [
     "NORMALIZATIONS",
     "Augmentation",
     "Batch",
+    "DaliSource",
     "Dataset",
     "Draws",
     "ImageSamples",

@@ -22,7 +22,7 @@ import PIL.TiffImagePlugin
 from a2net_gluon.environment import IMAGE_LIMIT, largest_image
 from a2net_gluon.terminal import libraries_silenced
 
-__all__ = ["DecodeError", "decode", "is_jpeg", "too_many_pixels"]
+__all__ = ["DecodeError", "decode", "is_jpeg", "plain_jpeg_size", "too_many_pixels"]
 
 _CLOSE = 16  # grey levels that two decoders may differ by on average; they differ in the colours at edges
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -124,6 +124,20 @@ def _decodes_alike(content: bytes, segments: typing.Mapping[int, int]) -> bool:
 def is_jpeg(content: bytes) -> bool:
     """Whether `content` begins as a JPEG does."""
     return content[:2] == b"\xff\xd8"
+
+
+def plain_jpeg_size(content: bytes) -> tuple[int, int] | None:
+    """Width and height of a JPEG that is upright, whole as far as its end tells, and decoded alike by all libraries.
+
+    None for every other content, which `decode` decodes or refuses.
+    """
+    segments = dict(_jpeg_segments(content))
+    frame = _frame_of(segments)
+    if frame is None or not _decodes_alike(content, segments) or content.rfind(b"\xff\xd9", segments.get(_SCAN, 0)) < 0:
+        return None
+    height, width = struct.unpack_from(">HH", content, frame + 1)
+    upright = (_orientation(content) or 1) == 1
+    return (width, height) if upright and width and height and not too_many_pixels(width, height) else None
 
 
 _SCAN = 0xDA  # marker of the first segment of compressed pixels

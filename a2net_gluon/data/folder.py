@@ -91,7 +91,12 @@ def list_images(
     images : ImageSamples
     """
     classes, paths, labels = list_classes(folder, classes, _is_image, "image")
-    return classes, ImageSamples(paths, labels, functools.partial(_read_numbered, paths))
+    return classes, ImageSamples(
+        paths,
+        labels,
+        functools.partial(_numbered, read_image, paths),
+        content=functools.partial(_numbered, _content, paths),
+    )
 
 
 def folder_dataset(
@@ -174,16 +179,19 @@ def is_image(path: pathlib.Path) -> bool:
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """Read and decode an image file, or raise `DecodeError`."""
+    return decode(_content(path))
+
+
+def _content(path: str | os.PathLike[str]) -> bytes:
     try:
-        content = pathlib.Path(path).read_bytes()
+        return pathlib.Path(path).read_bytes()
     except OSError as error:
         raise DecodeError(error.strerror) from None
-    return decode(content)
 
 
 def _is_image(entry: os.DirEntry[str]) -> bool:
     return entry.name.lower().endswith(IMAGE_SUFFIXES)
 
 
-def _read_numbered(paths: typing.Sequence[str], number: int) -> np.ndarray:
-    return read_image(paths[number])
+def _numbered(read: typing.Callable[[str], typing.Any], paths: typing.Sequence[str], number: int) -> typing.Any:
+    return read(paths[number])

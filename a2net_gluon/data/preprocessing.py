@@ -135,6 +135,17 @@ class Preprocessing:
         x, y = (_nearest(part * (edge - self.size)) for part, edge in zip(place, resized.shape[1::-1]))
         return resized[y : y + self.size, x : x + self.size]
 
+    def centre_region(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """The part of an image that `centre_crop` takes: left, top, right and bottom, in pixels of the image."""
+        short = min(width, height)
+        region = []
+        for edge in (width, height):
+            resized = self.resize * edge // short  # as MXNet's resize_short rounds
+            start = _nearest(0.5 * (resized - self.size))
+            region.append((start * edge / resized, (start + self.size) * edge / resized))
+        (left, right), (top, bottom) = region
+        return left, top, right, bottom
+
     def normalize(self, pixels: mx.nd.NDArray) -> mx.nd.NDArray:
         """Normalize uint8 images (N, 3, h, w) or clips (N, 3, t, h, w) on their device, in float32."""
         mean, scale = (_per_channel(values, pixels.ndim, pixels.context) for values in (self.mean, self.scale))

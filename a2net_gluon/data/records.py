@@ -87,7 +87,7 @@ class RecordFile:
 
     def images(self) -> ImageSamples:
         """The records as samples that Python reads."""
-        return ImageSamples(self.names, self.labels, self.read)
+        return ImageSamples(self.names, self.labels, self.read, content=self.content)
 
     def read(self, number: int) -> np.ndarray:
         """Decode the image of record `number`, in the file's order; raises `DecodeError`."""

@@ -131,12 +131,15 @@ class ImageSamples:
         ``load(number)`` returns an RGB array (h, w, 3) of uint8 or raises `DecodeError`.
     groups : None
         Every image stands for itself.
+    content : callable, optional
+        ``content(number)`` returns the bytes of the image file or raises `DecodeError`; None where there are no files.
     """
 
     names: typing.Sequence[str]
     labels: Labels
     load: typing.Callable[[int], np.ndarray]
     groups: typing.Sequence[int] | None = None
+    content: typing.Callable[[int], bytes] | None = None
     noun: typing.ClassVar[str] = "images"
 
     def place(self, number: int, width: int, height: int) -> Place:

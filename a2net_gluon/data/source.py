@@ -25,9 +25,9 @@ from a2net_gluon.data.readers import (
 from a2net_gluon.data.samples import Batch, Dataset, OnSkip, Problems, Samples, Shard, check_batch_size
 from a2net_gluon.errors import FailureError
 
-__all__ = ["SampleSource"]
+__all__ = ["SPARES", "EpochSampler", "SampleSource"]
 
-_SPARES = 16  # samples tried in place of one that cannot be read, before the run stops
+SPARES = 16  # samples tried in place of one that cannot be read, before the run stops
 
 
 class SampleSource:
@@ -117,8 +117,8 @@ class SampleSource:
         augmentation: Augmentation | None,
         workers: int,
         seed: int | None,
-    ) -> tuple[_EpochSampler, typing.Any, list[typing.Any]]:
-        sampler = _EpochSampler(samples, self.batch_size, seed, self._shard)
+    ) -> tuple[EpochSampler, typing.Any, list[typing.Any]]:
+        sampler = EpochSampler(samples, self.batch_size, seed, self._shard)
         with starting_readers(workers):
             loader = mx.gluon.data.DataLoader(
                 _Crops(samples, preprocessing, augmentation, seed),
@@ -154,7 +154,7 @@ class SampleSource:
             yield Batch(pixels, labels, len(numbers), numbers)
 
 
-class _EpochSampler:
+class EpochSampler:
     """Batches of (epoch, number); shuffled and without a partial batch where there is a seed."""
 
     def __init__(self, samples: Samples, batch_size: int, seed: int | None, shard: Shard) -> None:
@@ -201,7 +201,7 @@ class _Crops:
     ) -> None:
         self._samples, self._preprocessing = samples, preprocessing
         self._augmentation, self._seed = augmentation, seed
-        self._spares = 0 if seed is None else min(_SPARES, len(samples.names) - 1)
+        self._spares = 0 if seed is None else min(SPARES, len(samples.names) - 1)
 
     def __len__(self) -> int:
         return len(self._samples.names)

@@ -79,6 +79,13 @@ class Digits(Settings):
     classes: int | None = option(None, "--classes", **_CLASSES)
 
 
+READERS = ("python", "dali")
+_READER: dict[str, typing.Any] = {
+    "choices": READERS,
+    "help": "what decodes images: processes in Python, or NVIDIA DALI (the extra dali), on GPUs where there are any",
+}
+
+
 @documented
 @dataclasses.dataclass(frozen=True)
 class DigitPairs(Settings):
@@ -108,6 +115,7 @@ class ImageFolder(Settings):
 
     path: Path = option(None, "--data-dir", help="image folder with train/<class>/ and val/<class>/", required=True)
     classes: int | None = option(None, "--classes", **_CLASSES)
+    reader: str = option("python", "--reader", **_READER)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,6 +143,12 @@ class Records(_RecordFiles):
     native: bool = option(
         False, "--native-reader", help="read records with MXNet's C++ iterator, after a check of all images"
     )
+    reader: str = option("python", "--reader", **_READER)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.native and self.reader != "python":
+            raise UsageError(f"--native-reader and --reader {self.reader} both name the reader: give one of them")
 
 
 @documented

@@ -6,6 +6,7 @@ import typing
 
 from a2net_gluon.data import (
     AUGMENTATIONS,
+    DaliSource,
     Dataset,
     NativeSource,
     Preprocessing,
@@ -28,6 +29,7 @@ from a2net_gluon.data import (
 from a2net_gluon.data.records import class_names
 from a2net_gluon.data.samples import OnSkip
 from a2net_gluon.data.video_datasets import open_videos
+from a2net_gluon.devices import contexts_of
 from a2net_gluon.errors import UsageError
 from a2net_gluon.settings import (
     Data,
@@ -99,6 +101,9 @@ def open_source(
     dataset = _dataset(data, training is not None, classes, Sampling.of(preprocessing), options.workers or 0, tell)
     if isinstance(options, Evaluation) and isinstance(dataset.validation, VideoSamples):
         dataset = dataset._replace(validation=ViewSamples(dataset.validation, ViewGrid.of(options.views)))
+    if isinstance(data, (ImageFolder, Records)) and data.reader == "dali":
+        gpus = [context.device_id for context in contexts_of(options.devices) if context.device_type == "gpu"]
+        return DaliSource(dataset, on_skip=on_skip, gpus=gpus, **reading)
     return SampleSource(dataset, on_skip=on_skip, **reading)
 
 
