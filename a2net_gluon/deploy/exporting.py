@@ -25,6 +25,7 @@ from a2net_gluon.errors import FailureError, UsageError, reason_of
 from a2net_gluon.files import AnyPath, flush, output_folder, staging_folder
 from a2net_gluon.insight.memory import check_inference
 from a2net_gluon.networks.description import Description
+from a2net_gluon.networks.folding import fold_clips
 from a2net_gluon.networks.fusion import can_fuse, fuse_relu
 from a2net_gluon.networks.trained import load_trained
 from a2net_gluon.settings import Export
@@ -266,7 +267,10 @@ def _write(
         live.description.save(description)
         if "optimized" in forms:
             arguments = mx.model.load_params(str(staged), 0)
-            optimized = mx.sym.load(str(symbol)).optimize_for("MKLDNN", *arguments, skip_infer=True)
+            optimized = mx.sym.load(str(symbol))
+            if can_fuse():
+                optimized = fold_clips(optimized)
+            optimized = optimized.optimize_for("MKLDNN", *arguments, skip_infer=True)
             if can_fuse():
                 optimized = fuse_relu(optimized, gradients=False)
             optimized.save(str(exported_files(staged, ["optimized"])[0]))

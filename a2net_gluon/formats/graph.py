@@ -51,6 +51,7 @@ OPERATORS: dict[str, int | None] = {
     "relu": 1,
     "reshape_like": 2,
     "sigmoid": 1,
+    "slice": 1,
     "softmax": 1,
     "transpose": 1,
 }
@@ -68,8 +69,8 @@ _LARGEST = 2**31 - 1
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 # Attributes of whole numbers with their smallest; MXNet divides by some and takes others for lengths.
 _LEAST = {
-    **dict.fromkeys(("kernel", "stride", "dilate", "num_filter", "num_group", "num_hidden", "num_args"), 1),
-    **dict.fromkeys(("pad", "lhs_begin", "lhs_end", "rhs_begin", "rhs_end", "axes"), 0),
+    **dict.fromkeys(("kernel", "stride", "dilate", "num_filter", "num_group", "num_hidden", "num_args", "step"), 1),
+    **dict.fromkeys(("pad", "begin", "lhs_begin", "lhs_end", "rhs_begin", "rhs_end", "axes"), 0),
     "shape": -1,
 }
 

@@ -12,6 +12,7 @@ from a2net_gluon import get_model, list_models
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.formats.graph import OPERATORS, read_graph
 from a2net_gluon.mxnet_fixes import import_symbol_block, read_symbol
+from a2net_gluon.networks.folding import fold_clips
 from a2net_gluon.networks.fusion import can_fuse, fuse_relu
 
 SMALL = "a2net_resnet20_small"
@@ -48,16 +49,17 @@ def test_networks_of_mxnets_zoo(tmp_path, name):
 
 
 @pytest.mark.skipif(not can_fuse(), reason="this MXNet has no oneDNN")
-@pytest.mark.parametrize("name", [SMALL, "a2net_mobilenet_v2", "resnet18_v1"])
+@pytest.mark.parametrize("name", [SMALL, "a2net_mobilenet_v2", "a2net_resnet20_small_3d", "resnet18_v1"])
 def test_fused_graphs(tmp_path, name):
     net = vision.get_model(name, classes=3) if name == "resnet18_v1" else get_model(name, classes=3)
     net.initialize()
-    x = mx.nd.random.normal(shape=(1, 3, 32, 32))
+    x = mx.nd.random.normal(shape=(1, 3, 4, 32, 32) if name.endswith("3d") else (1, 3, 32, 32))
     net.hybridize()
     expected = net(x)
     net.export(str(tmp_path / "net"))
     arguments = mx.model.load_params(str(tmp_path / "net"), 0)
-    fused = mx.sym.load(f"{tmp_path}/net-symbol.json").optimize_for("MKLDNN", *arguments, skip_infer=True)
+    fused = fold_clips(mx.sym.load(f"{tmp_path}/net-symbol.json"))
+    fused = fused.optimize_for("MKLDNN", *arguments, skip_infer=True)
     fuse_relu(fused, gradients=False).save(str(tmp_path / "fused-symbol.json"))
     assert "_sg_mkldnn_conv" in (tmp_path / "fused-symbol.json").read_text()
     block = import_symbol_block(tmp_path / "fused-symbol.json", tmp_path / "net-0000.params", mx.cpu())
@@ -131,6 +133,15 @@ def test_attributes(graph, refused, operator, name, values):
         changed = copy.deepcopy(graph)
         first(changed, operator)["attrs"][name] = value
         refused(changed)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("step", "(1, 1, 0, 2, 2)"), ("step", "()"), ("begin", "(0, 0, -1, 0, 0)")]
+)
+def test_attributes_of_slices(refused, name, value):
+    changed = json.loads(fold_clips(graph_of(get_model("resnet20_small_3d"))).tojson())
+    first(changed, "slice")["attrs"][name] = value
+    assert f"{name} of " in refused(changed)
 
 
 CHANGES = {
