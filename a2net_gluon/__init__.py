@@ -33,6 +33,7 @@ _PUBLIC = {
     "pack_videos": "a2net_gluon.data.video_packing",
     "register_weights": "a2net_gluon.networks",
     "register_with_gluoncv": "a2net_gluon.networks",
+    "report": "a2net_gluon.training.run_report",
     "train": "a2net_gluon.training",
 }
 

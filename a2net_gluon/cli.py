@@ -168,6 +168,14 @@ def _say_skipped(name: str, reason: str) -> None:
     say(f"skipped {name}: {reason}")
 
 
+def report(arguments: Arguments, prog: str) -> None:
+    """write a page about training runs"""
+    request = options.parse_report(arguments, prog)
+    from a2net_gluon.training import run_report
+
+    say(f"written: {run_report.report(request)}")
+
+
 def export(arguments: Arguments, prog: str) -> None:
     """write a network for deployment, or for training in PyTorch"""
     request = options.parse_export(arguments, prog)
@@ -319,6 +327,7 @@ COMMANDS: dict[str, Command] = {
     "train": train,
     "train-video": train_video,
     "evaluate": evaluate,
+    "report": report,
     "export": export,
     "import": import_parameters,
     "predict": predict,

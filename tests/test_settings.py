@@ -42,6 +42,7 @@ NEEDED = {
     settings.Views: {},
     settings.Export: {"network": settings.Network("resnet50"), "output": "prefix"},
     settings.Import: {"file": "x.safetensors", "output": "x.params"},
+    settings.Report: {"runs": ("run",)},
     settings.Attention: {"files": ("cat.jpg",), "output": "folder"},
     settings.Ablation: {"cases": {"all": {"plain": settings.Training()}}, "baseline": "plain", "save_dir": "folder"},
 }
@@ -71,6 +72,7 @@ def parse(kind, words):
         settings.Ablation: lambda: options.parse_ablation(["long-range", "--save-dir", "folder", *words]),
         settings.Export: lambda: options.parse_export(["resnet50", "--output", "prefix", *words]),
         settings.Import: lambda: options.parse_import(["x.safetensors", "--output", "x.params", *words]),
+        settings.Report: lambda: options.parse_report(["run", *words]),
         settings.Packing: lambda: options.parse_pack_clips(["folder", "--data-dir", "videos", *words]),
     }
     images = {settings.DigitPairs: ["--digit-pairs"]}

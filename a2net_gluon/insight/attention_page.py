@@ -13,7 +13,7 @@ import PIL.Image
 
 from a2net_gluon.insight.attention import BlockAttention
 from a2net_gluon.insight.attention_canvas import Scale, times_uniform
-from a2net_gluon.insight.pages import render
+from a2net_gluon.insight.pages import render, script_data
 from a2net_gluon.terminal import printable
 
 __all__ = ["MOST", "PAGE", "AttentionPage"]
@@ -63,7 +63,7 @@ class AttentionPage:
     def render(self) -> str:
         """Return the text of the page, for at least one picture."""
         data = {"model": self._model, "colours": self._colours, "pictures": self.pictures}
-        return render("attention.html", f"Attention of {self._model}", data)
+        return render("attention.html", f"Attention of {self._model}", data=script_data(data))
 
 
 def _block(name: str, block: BlockAttention) -> dict[str, Any]:

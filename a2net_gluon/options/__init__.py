@@ -13,6 +13,7 @@ from a2net_gluon.options.commands import (
     parse_pack,
     parse_pack_clips,
     parse_predict,
+    parse_report,
     parse_tables,
 )
 from a2net_gluon.options.recipes import shipped_recipes
@@ -45,6 +46,7 @@ __all__ = [
     "parse_pack",
     "parse_pack_clips",
     "parse_predict",
+    "parse_report",
     "parse_tables",
     "parse_training",
     "shipped_grids",

@@ -24,6 +24,7 @@ __all__ = [
     "parse_pack",
     "parse_pack_clips",
     "parse_predict",
+    "parse_report",
     "parse_tables",
 ]
 
@@ -167,6 +168,14 @@ def parse_tables(arguments: Arguments, prog: str | None = None) -> argparse.Name
     parser.add_argument("--csv", metavar="FILE", help="also write every figure as a row of CSV")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args(arguments)
+
+
+def parse_report(arguments: Arguments, prog: str | None = None) -> settings.Report:
+    """Parse the options of ``a2net report``."""
+    parser = Parser(prog=prog, description="Write a page about a training run, or a comparison of several.")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs")
+    add_settings(parser, settings.Report, "page", ("output",))
+    return build(settings.Report, given(parser.parse_args(arguments)))
 
 
 def parse_pack(arguments: Arguments, prog: str | None = None) -> argparse.Namespace:

@@ -22,7 +22,7 @@ from a2net_gluon.settings.network import Devices, Input, Network
 from a2net_gluon.settings.optimization import Loss, Optimization, Schedule, Start
 from a2net_gluon.settings.packing import Packing
 from a2net_gluon.settings.trained import Attention, Evaluation, Export, Import, Trained
-from a2net_gluon.settings.training import Run, Training
+from a2net_gluon.settings.training import Report, Run, Training
 from a2net_gluon.settings.views import Views
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "PackedClips",
     "Packing",
     "Records",
+    "Report",
     "Run",
     "Schedule",
     "Start",

@@ -149,6 +149,15 @@ class Training(Settings):
             raise UsageError(f"{given[0]} and {given[1]} both name the first weights: give one of them")
 
 
+@documented
+@dataclasses.dataclass(frozen=True)
+class Report(Settings):
+    """A page about training runs; see `a2net_gluon.report`."""
+
+    runs: typing.Sequence[Path] = option(None, name="runs", many=True, required=True, help="folders of runs")
+    output: Path = option("report.html", "--output", metavar="FILE", help="page to write")
+
+
 def changed_options(
     before: typing.Mapping[str, typing.Any], now: typing.Mapping[str, typing.Any]
 ) -> dict[str, tuple[typing.Any, typing.Any]]:

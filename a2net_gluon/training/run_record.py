@@ -16,7 +16,7 @@ from a2net_gluon.files import write_text
 from a2net_gluon.formats.bounded_json import read_json
 from a2net_gluon.training.shapes import ANY, OBJECT, check_shape
 
-__all__ = ["RUN", "last_arguments", "note_start"]
+__all__ = ["RUN", "last_arguments", "note_start", "read_starts"]
 
 RUN = "run.json"
 
@@ -31,7 +31,7 @@ def last_arguments(folder: pathlib.Path) -> dict[str, typing.Any]:
     FailureError
         If the file is damaged.
     """
-    return _starts(folder / RUN)[-1]["arguments"]
+    return read_starts(folder / RUN)[-1]["arguments"]
 
 
 def note_start(folder: pathlib.Path, **start: typing.Any) -> None:
@@ -43,11 +43,12 @@ def note_start(folder: pathlib.Path, **start: typing.Any) -> None:
         "command": sys.argv,
         "versions": _versions(),
     }
-    earlier = _starts(path) if path.exists() else []
+    earlier = read_starts(path) if path.exists() else []
     write_text(path, json.dumps({"starts": [*earlier, entry]}, indent=1) + "\n")
 
 
-def _starts(path: pathlib.Path) -> list[Start]:
+def read_starts(path: pathlib.Path) -> list[Start]:
+    """Read the entries of a ``run.json``, at least one; FailureError if it is damaged."""
     try:
         content = read_json(path)
         check_shape(content, {"starts": [{"arguments": OBJECT, ...: ANY}], ...: ANY}, path.name)

@@ -69,6 +69,14 @@ def runs(rng, material):
     return Case(words, {**material.data, **run}, writes_into=("run/",), same=material.finished)
 
 
+def reports(rng, material):
+    """Run folders that a page is written about."""
+    name = f"run/{pick(rng, ('run.json', 'metrics.csv', 'model.json', 'log.txt'))}"
+    content = material.run[name]
+    changed = _changed_json(rng, content) if name.endswith(".json") else mutated(rng, content, (b" skipped ", b","))
+    return Case(("a2net", "report", "run"), {**material.run, name: changed})
+
+
 def _is_json(content):
     try:
         return bool(json.loads(content))
@@ -206,5 +214,5 @@ def store(rng, material):
 
 
 _DATA = (images, records, clips, videos, video_lists)
-_KINDS = (options, recipes, descriptions, runs, *_DATA, parameters, tensors, graphs, onnx, hosts, store)
+_KINDS = (options, recipes, descriptions, runs, reports, *_DATA, parameters, tensors, graphs, onnx, hosts, store)
 KINDS = {kind.__name__: kind for kind in _KINDS}

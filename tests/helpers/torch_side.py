@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import torch
 
-RATE = 1e-4
+STEP = 1e-3  # length of the step of all parameters together: so small that the loss falls
 
 
 def answer(folder):
@@ -22,9 +22,9 @@ def answer(folder):
     x, labels = torch.from_numpy(batch["x"]), torch.from_numpy(batch["labels"])
     net = exported["load"](str(folder / "net.safetensors"))
     np.savez(folder / "net.npz", **compute(exported["load"](str(folder / "net.safetensors")), x, labels))
-    optimizer = torch.optim.SGD(net.parameters(), RATE)
     torch.nn.functional.cross_entropy(net(x.float()), labels).backward()
-    optimizer.step()
+    torch.nn.utils.clip_grad_norm_(net.parameters(), STEP)
+    torch.optim.SGD(net.parameters(), lr=1).step()
     exported["save"](net, str(folder / "trained.safetensors"))
     np.savez(folder / "trained.npz", **compute(net, x, labels))
 
