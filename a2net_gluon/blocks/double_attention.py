@@ -126,7 +126,7 @@ class DoubleAttention(HybridBlock):
                 raise UsageError(f"{name} is {value!r}; it must be one of {', '.join(values)}")
         check_ndim(ndim)
         self._ndim = ndim
-        self._association, self._gathering = association, gathering
+        self._association, self.gathering, self.distribution = association, gathering, distribution
         point = (1,) * ndim
         norm = batch_norm(norm_layer, norm_kwargs, ndim)
         with self.name_scope():
@@ -145,7 +145,7 @@ class DoubleAttention(HybridBlock):
         # MXNet's softmax over the last axis is about 20 times faster than over axis 1: transpose V first.
         per_location = F.transpose(rho, axes=(0, 2, 1))
         distribution = F.softmax(per_location, axis=-1, name=DISTRIBUTION_MAPS)  # Eq. 5: (N, L, n)
-        if self._gathering == "attention":
+        if self.gathering == "attention":
             gathering = F.softmax(gathering, axis=-1, name=GATHERING_MAPS)  # Eq. 4
         if self._association == "left":  # Eq. 6
             descriptors = bilinear_pooling(F, values, gathering, name="descriptors")  # Eq. 2, G: (N, m, n)

@@ -10,6 +10,7 @@ import mxnet as mx
 import numpy as np
 from mxnet.gluon import nn
 
+from a2net_gluon.blocks.double_attention import DoubleAttention
 from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.files import AnyPath, write_text
 from a2net_gluon.mxnet_fixes import mean_over_devices, named_parameters
@@ -38,11 +39,18 @@ _Shapes = typing.Dict[str, typing.Tuple[int, ...]]  # of parameters by their nam
 def check_torch(net: mx.gluon.HybridBlock) -> None:
     """Raise a UsageError unless `write_torch` knows the kind of `net`: its family, its blocks and its BN."""
     known = isinstance(net, (ResNet, MobileNetV2)) and _is_batch_norm(net.norm.func)
-    if not known or not all(map(_class_of, _blocks(net).values())):
+    if not known or not all(map(_class_of, _blocks(net).values())) or not _has_both_attentions(net):
         raise UsageError(
             f"{type(net).__name__} has parts that --torch does not know; it writes the networks of list_models(), with "
             "their blocks and BN: export this one as ONNX"
         )
+
+
+def _has_both_attentions(net: Network) -> bool:
+    """Whether no double attention block of `net` leaves out one of its steps, which the template does not do."""
+    found: list[DoubleAttention] = []
+    net.apply(lambda block: found.append(block) if isinstance(block, DoubleAttention) else None)
+    return all((block.gathering, block.distribution) == ("attention", "attention") for block in found)
 
 
 def _is_batch_norm(layer: typing.Any) -> bool:

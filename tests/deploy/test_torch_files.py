@@ -188,8 +188,11 @@ def test_an_export_without_them_removes_them(exported, tmp_path):
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".params"}
 
 
-def test_unknown_parts_are_refused(exported, tmp_path):
-    net = a2.get_model(SMALL, norm_layer=mx.gluon.nn.InstanceNorm)
+@pytest.mark.parametrize(
+    "parts", [{"norm_layer": mx.gluon.nn.InstanceNorm}, {"gathering": "bilinear"}, {"distribution": "uniform"}], ids=str
+)
+def test_unknown_parts_are_refused(parts, exported, tmp_path):
+    net = a2.get_model(SMALL, **parts)
     net.initialize()
     with pytest.raises(UsageError, match="ResNet has parts that --torch does not know"):
         export_network(net, tmp_path / "x", Description.beside(exported), ["torch"])
