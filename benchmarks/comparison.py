@@ -6,7 +6,7 @@ import typing
 
 import numpy as np
 
-from benchmarks.setup import ENCODINGS
+from benchmarks.setup import ENCODINGS, Settings
 
 __all__ = ["RATIOS", "Ratio", "check", "difference", "evaluate", "load_answers", "row"]
 
@@ -16,7 +16,7 @@ TOLERANCE = 1e-4  # of the largest value; an implementation that differs by more
 def row(implementation, result):
     """Return a row: the implementation, and milliseconds of each of its images (or products)."""
     task = implementation.task
-    sizes = ("network", "attended", "form", "batch", "size", "workers", "mode", "map", "video")
+    sizes = ("network", "attended", "form", "batch", "size", "frames", "workers", "mode", "map", "video")
     line = {"name": implementation.name, "family": implementation.family, "tuned": implementation.tuned}
     line.update({key: task[key] for key in sizes if key in task})
     told = ("version", "error", "peak_mb", "first_peak_mb", "before_mb", "data_wait")
@@ -71,7 +71,7 @@ class Ratio(typing.NamedTuple):
     of: typing.Tuple[str, ...] = ("min_ms", "median_ms")
 
 
-_SINGLE = ("hybrid", "optimized", "onnx", "eager", "frozen", "compiled")  # in float32
+_SINGLE = ("hybrid", "loop", "optimized", "onnx", "eager", "frozen", "compiled")  # in float32
 _A, _PLAIN = {"attended": True}, {"attended": False}
 _FLOOR, _MXNET, _TORCH = ({"family": family, **_A} for family in ("floor", "mxnet", "torch"))
 _OURS = {"family": ("mxnet", "onnxruntime"), "form": _SINGLE, **_A}
@@ -88,12 +88,40 @@ def _blocks(text, wanted, target=None, **more):
     return Ratio(f"A²-Net / ResNet{text}", {**wanted, **more, **_A}, {**wanted, **more, **_PLAIN}, target)
 
 
+def _clips(network):
+    """Return the ratios of a network for clips."""
+    trained, answered = ({"network": network, "mode": mode} for mode in ("training", "inference"))
+    of = f" {network}"
+    return (
+        Ratio("training: best MXNet / best PyTorch," + of, {**_MXNET, **trained}, {**_TORCH, **trained}, 0.95),
+        Ratio(
+            "training: memory of MXNet, default settings / least of PyTorch," + of,
+            {**_DEFAULT, **trained},
+            {**_TORCH, **trained},
+            1.0,
+            of=("peak_mb",),
+        ),
+        Ratio("inference: best of our forms / best PyTorch," + of, {**_OURS, **answered}, {**_TORCH, **answered}, 0.95),
+        Ratio(
+            "inference: best MXNet / ONNX Runtime," + of,
+            {**_MXNET, **answered},
+            {"family": "onnxruntime", **answered},
+        ),
+    )
+
+
 RATIOS = {
     "inference": (
         Ratio("sgemm / best of our forms: share of the machine's peak", _FLOOR, _OURS, 0.90, True),
         Ratio("best of our forms / best PyTorch", _OURS, _TORCH, 0.95),
         Ratio(
             "MXNet hybridized, default settings / PyTorch eager, tuned", {**_DEFAULT, "form": "hybrid"}, _EAGER, 0.95
+        ),
+        Ratio(
+            "both as they come: MXNet hybridized / PyTorch eager",
+            {**_DEFAULT, "form": "hybrid"},
+            {**_TORCH, "form": "eager", "tuned": False},
+            0.75,
         ),
         Ratio("8 bits / best float32 of all", {"form": "int8", **_A}, {"form": _SINGLE, **_A}, 0.52),
         _blocks(", best of our forms", _OURS, 1.65, tuned=False, form=("hybrid", "optimized", "onnx")),
@@ -107,12 +135,14 @@ RATIOS = {
         Ratio("sgemm / best MXNet: share of the machine's peak", _FLOOR, _MXNET, 0.86, True),
         Ratio("best MXNet / best PyTorch", _MXNET, _TORCH, 0.85),
         Ratio("MXNet, default settings / best PyTorch", _DEFAULT, _TORCH),
-        _blocks(", best MXNet, default settings", _DEFAULT, 1.65),
+        Ratio("a user's loop, default settings / PyTorch eager, tuned", {**_DEFAULT, "form": "loop"}, _EAGER, 0.95),
+        _blocks(", best MXNet, default settings", _DEFAULT, 1.65, form="hybrid"),
         _blocks(", best PyTorch", _TORCH),
         _blocks(" in multiply-adds", _FLOOR),
         Ratio("memory: MXNet, default settings / least of PyTorch", _DEFAULT, _TORCH, 1.0, of=("peak_mb",)),
         Ratio("memory: MXNet, default settings / PyTorch eager, tuned", _DEFAULT, _EAGER, of=("peak_mb",)),
     ),
+    "clips": tuple(ratio for network, *_ in Settings.clip_networks for ratio in _clips(network)),
     "video-readers": tuple(
         Ratio(
             f"ours / fastest exact peer, {video}",

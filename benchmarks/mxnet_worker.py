@@ -17,7 +17,6 @@ from a2net_gluon.data.folder import read_image
 from a2net_gluon.data.preprocessing import Preprocessing
 from a2net_gluon.deploy.forms import load_form
 from a2net_gluon.mxnet_fixes import named_parameters
-from a2net_gluon.networks.fusion import fused
 from a2net_gluon.networks.torch_weights import torch_name
 from benchmarks import preparation, videos, worker
 
@@ -58,10 +57,13 @@ def inference(task):
 
 
 def training(task):
-    """A step of SGD with Nesterov momentum, with the parts that a2net_gluon.training puts together."""
-    net = preparation.load_network(task, association="auto")  # as in the commands
-    net.hybridize(static_alloc=True, static_shape=True)
-    quick = fused(net) if task.get("dtype", "float32") == "float32" else net
+    """A step of SGD with Nesterov momentum, as in the commands (form "hybrid"), or of a user's loop (form "loop").
+
+    The loop has the network as `get_model` makes it, hybridized with the flags of GluonCV's scripts.
+    """
+    own = task["form"] == "loop"
+    net = preparation.load_network(task, **({} if own else {"association": "auto"}))
+    net.hybridize(static_alloc=True, static_shape=own)
     options = {"learning_rate": worker.LEARNING_RATE, "momentum": worker.MOMENTUM, "wd": worker.WEIGHT_DECAY}
     trainer = gluon.Trainer(net.collect_params(), "nag", options, kvstore=None)
     criterion = gluon.loss.SoftmaxCrossEntropyLoss()
@@ -70,7 +72,7 @@ def training(task):
 
     def backward():
         with autograd.record():
-            losses = criterion(quick(inputs), labels)
+            losses = criterion(net(inputs), labels)
         losses.backward()
         return losses.mean().asscalar()
 

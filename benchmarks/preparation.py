@@ -37,19 +37,20 @@ def write_parameters(task):
     net = _build(task, norm_kwargs={"momentum": 0.0})  # keeps nothing of earlier statistics
     net.initialize(mx.init.MSRAPrelu())
     with autograd.record():
-        logits = net(mx.nd.array(worker.images({**task, "batch": 8})))
+        logits = net(mx.nd.array(worker.images({**task, "batch": min(8, task["batch"])})))
     logits.backward()
     mx.nd.waitall()
     save_weights(net, task["weights"])
     classes = tuple(f"class {number}" for number in range(task["classes"]))
-    description = Description(task["network"], classes, Preprocessing(size=task["size"]))
+    description = Description(task["network"], classes, Preprocessing(size=task["size"], frames=task["frames"]))
     write_torch(load_network(task), description, task["torch_code"], task["torch_weights"])
     if task["exported"]:
         export_network(load_network(task, association="auto"), task["export"], description, forms=("optimized", "onnx"))
+    if task["exported"] and not task["frames"]:
         model, quantized = (exported_files(task["export"], [form])[0] for form in ("onnx", "int8"))
         # Not by `export_network`, which refuses 8 bits that cost accuracy: that of random parameters has no meaning.
         write_int8(model, quantized, worker.images({**task, "batch": CALIBRATION}))
-    counted = a2net_gluon.cost(_build(task, association="auto"), (3, task["size"], task["size"]))
+    counted = a2net_gluon.cost(_build(task, association="auto"), description.preprocessing.input_shape)
     return (lambda: None), {"macs": counted.macs}
 
 
@@ -63,7 +64,9 @@ def load_network(task, **kwargs):
 
 
 def _build(task, **kwargs):
-    return a2net_gluon.get_model(task["network"], input_size=task["size"], **kwargs)
+    return a2net_gluon.get_model(
+        task["network"], classes=task["classes"], input_size=task["size"], input_frames=task["frames"], **kwargs
+    )
 
 
 def write_photographs(task):

@@ -61,8 +61,14 @@ _TIMES = {"minimum": lambda line: f"{line['min_ms']:.2f}", "median": lambda line
 _SPEED = {**_TIMES, "images/s": lambda line: f"{1000 / line['min_ms']:.1f}"}
 
 
-def _turns(settings):
-    return f"{settings['rounds']} turns of {settings['runs']} runs for each implementation. Milliseconds an image"
+def _turns(settings, what="an image"):
+    return f"{settings['rounds']} turns of {settings['runs']} runs for each implementation. Milliseconds {what}"
+
+
+_OF_PEAK = (
+    "*of peak*: the time of the same multiply-adds in the fastest product of matrices below, relative to the minimum. "
+    "*memory*: largest resident memory of the process in its turns, MB."
+)
 
 
 def _side_by_side(report):
@@ -71,27 +77,47 @@ def _side_by_side(report):
         report["scenario"]
     ]
     yield (
-        f"{_turns(settings)}, batch {settings['batch']}, {settings['size']}×{settings['size']}. {TUNED} *of peak*: the "
-        "time of the same multiply-adds in the fastest product of matrices below, relative to the minimum. "
-        f"*memory*: largest resident memory of the process in its turns, MB. *difference* of {of} from the first line, "
-        "relative to the largest value."
+        f"{_turns(settings)}, batch {settings['batch']}, {settings['size']}×{settings['size']}. {TUNED} {_OF_PEAK} "
+        f"*difference* of {of} from the first line, relative to the largest value."
     )
     lines = [line for line in report["rows"] if "network" in line]
     for network in dict.fromkeys(line["network"] for line in lines):
-        own = [line for line in lines if line["network"] == network]
-        floor = next((line["min_ms"] for line in own if line["family"] == "floor"), None)
-        columns = {
-            **_TUNED,
-            **_TIMES,
-            "of peak": lambda line, floor=floor: f"{100 * floor / line['min_ms']:.0f} %",
-            "memory": lambda line: f"{line['peak_mb']:.0f}",
-            "difference": lambda line: f"{line['difference']:.1e}",
-        }
         yield f"## {network}"
-        yield _lines(own, columns)
+        yield _network([line for line in lines if line["network"] == network])
+    yield from _peak(report)
+
+
+def _clips(report):
+    yield (
+        f"{_turns(report['settings'], 'a clip')}. {TUNED} {_OF_PEAK} *difference* from the first line, relative to the "
+        "largest value: of the logits, or of loss and gradients, computed in double precision."
+    )
+    lines = [line for line in report["rows"] if "network" in line]
+    for network, mode in dict.fromkeys((line["network"], line["mode"]) for line in lines):
+        own = [line for line in lines if (line["network"], line["mode"]) == (network, mode)]
+        yield f"## {network}, {mode}"
+        yield "Batch {batch}, {frames} frames of {size}×{size}.".format(**own[0])
+        yield _network(own)
+    yield from _peak(report)
+
+
+def _network(lines):
+    """Return the table of a network's implementations."""
+    floor = next((line["min_ms"] for line in lines if line["family"] == "floor"), None)
+    columns = {
+        **_TUNED,
+        **_TIMES,
+        "of peak": lambda line: f"{100 * floor / line['min_ms']:.0f} %",
+        "memory": lambda line: f"{line['peak_mb']:.0f}",
+        "difference": lambda line: f"{line['difference']:.1e}",
+    }
+    return _lines(lines, columns)
+
+
+def _peak(report):
     yield "## The machine's peak"
     peaks = [line for line in report["rows"] if line["family"] == "sgemm"]
-    yield f"Product of two matrices of {settings['square']}×{settings['square']}."
+    yield f"Product of two matrices of {report['settings']['square']}×{report['settings']['square']}."
     yield _lines(peaks, {"GFLOP/s": lambda line: f"{line['gflops']:.0f}"})
 
 
@@ -198,6 +224,7 @@ def _excluded(rows):
 _SECTIONS = {
     "inference": _side_by_side,
     "training": _side_by_side,
+    "clips": _clips,
     "input": _input,
     "video-readers": _video_readers,
     "maps": _maps,

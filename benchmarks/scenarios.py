@@ -1,5 +1,6 @@
 """Scenarios: functions from `Settings` to a dict with "rows"; `ratios` compares the rows, `report` writes them."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -27,6 +28,7 @@ FORMS = {
         Form("MXNet, hybridized", "mxnet", "hybrid"),
         # MXNet's processes keep their memory between turns: tuned malloc is tried with one network only.
         Form("MXNet, hybridized", "mxnet", "hybrid", tuned=True, plain=False),
+        Form("MXNet, a loop of one's own", "mxnet", "loop", plain=False),
         Form("PyTorch, eager", "torch", "eager", tuned=True),
         Form("PyTorch, compiled", "torch", "compiled", tuned=True),
     ),
@@ -77,10 +79,22 @@ def training(settings):
         return {"rows": rows}
 
 
+def clips(settings):
+    """Both of the above for networks for clips."""
+    rows = []
+    for network, frames, size, batch in settings.clip_networks:
+        sizes = {"network": network, "plain": network, "frames": frames, "size": size, "batch": batch}
+        for mode, scenario in (("inference", inference), ("training", training)):
+            settings.log(f"--- {mode}, {network}")
+            found = scenario(dataclasses.replace(settings, **sizes))["rows"]
+            rows += [{**line, "mode": mode} for line in found]
+    return {"rows": rows}
+
+
 def _add_networks(setup, kind, **options):
     """Add the network with blocks and the plain one; returns their implementations of a kind."""
     implementations = []
-    for network in (setup.settings.network, setup.settings.plain):
+    for network in dict.fromkeys((setup.settings.network, setup.settings.plain)):
         setup.add_network(network, **options)
         implementations += _implementations(setup, kind, network)
     return implementations
@@ -88,6 +102,8 @@ def _add_networks(setup, kind, **options):
 
 def _implementations(setup, kind, network, **sizes):
     forms = [form for form in setup.taking_part(FORMS[kind]) if form.plain or network == setup.settings.network]
+    if setup.settings.frames:  # 8 bits of random parameters have no meaning, and clips need them to be calibrated
+        forms = [form for form in forms if form.form != "int8"]
     return [setup.network(form, kind, network, **sizes) for form in forms]
 
 
@@ -225,6 +241,7 @@ def _in_new_processes(setup, implementations, rounds=0):
 SCENARIOS = {
     "inference": inference,
     "training": training,
+    "clips": clips,
     "input": reading,
     "video-readers": video_reading,
     "maps": maps,

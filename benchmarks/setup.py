@@ -31,7 +31,10 @@ class Settings:
     plain: str = "resnet50"  # without
     classes: int = 1000
     size: int = 224
+    frames: typing.Optional[int] = None  # of a clip; None: the networks take images
     batch: int = 16
+    # Networks for clips: name, frames, size, batch.
+    clip_networks: tuple = (("a2net_resnet26_3d", 16, 112, 4), ("a2net_resnet50_3d", 8, 224, 2))
     square: int = 4096  # size of the matrices whose product gives the machine's peak
     rounds: int = 7  # turns of each implementation
     runs: int = 2  # timed runs of a turn
@@ -59,6 +62,7 @@ class Settings:
 QUICK = {
     "network": "a2net_resnet20_small",
     "plain": "resnet20_small",
+    "clip_networks": (("a2net_resnet20_small_3d", 4, 32, 2),),
     "classes": 10,
     "size": 32,
     "batch": 4,
@@ -194,8 +198,8 @@ class Setup:
 
     def _task(self, kind, form):
         settings = self.settings
-        sizes = {"network": settings.network, "batch": settings.batch, "size": settings.size}
-        return {"kind": kind, "form": form.form, **sizes}
+        names = ("network", "batch", "size", "frames")
+        return {"kind": kind, "form": form.form, **{name: getattr(settings, name) for name in names}}
 
     def _network_task(self, kind, form, network):
         folder = self._folder / network

@@ -117,7 +117,8 @@ def import_file(path):
 
 
 def _channels_last(task, thing):
-    return thing.to(memory_format=torch.channels_last) if task["channels_last"] else thing
+    layout = torch.channels_last_3d if task["frames"] else torch.channels_last
+    return thing.to(memory_format=layout) if task["channels_last"] else thing
 
 
 if __name__ == "__main__":

@@ -115,10 +115,14 @@ def crops_to_compare(task, make_crop):
 
 
 def images(task):
-    """Return the batch of a task, (N, 3, h, w), with the mean and spread of normalised pixels.
+    """Return the batch of a task, (N, 3, h, w) or of clips (N, 3, t, h, w), with the mean and spread of pixels.
 
-    Noise in octaves, as in photographs: the parts of every size are equally strong.
+    Noise in octaves, as in photographs: the parts of every size are equally strong. Frames differ as images do.
     """
+    if task.get("frames"):
+        frames = images({**task, "batch": task["batch"] * task["frames"], "frames": None})
+        clips = frames.reshape(task["batch"], task["frames"], *frames.shape[1:])
+        return np.ascontiguousarray(clips.transpose(0, 2, 1, 3, 4))
     random = np.random.RandomState(task.get("seed", 0))  # the same numbers in every version of NumPy
     size = task["size"]
     total = np.zeros((task["batch"], 3, size, size))

@@ -63,6 +63,18 @@ def test_torch_computes_the_same(scenario, tmp_path):
 
 @needs_torch
 @pytest.mark.slow
+def test_torch_computes_the_same_of_clips(tmp_path):
+    report, table = run("clips", tmp_path)
+    lines = {(line["mode"], line["family"], line["form"]): line for line in report["rows"] if "difference" in line}
+    assert {("inference", "onnxruntime", "onnx"), ("inference", "torch", "frozen"), ("training", "mxnet", "loop")} <= {
+        *lines
+    }
+    assert all(line["difference"] <= (1e-4 if mode == "inference" else 1e-9) for (mode, *_), line in lines.items())
+    assert "## a2net_resnet20_small_3d, training\n\nBatch 2, 4 frames of 32×32." in table
+
+
+@needs_torch
+@pytest.mark.slow
 def test_readers_make_the_same_crops(tmp_path):
     make_jpegs(tmp_path / "photographs" / "some" / "where", 3, 40, 60)
     report, table = run("input", tmp_path / "out", "--images", str(tmp_path / "photographs"))
