@@ -87,7 +87,7 @@ def _checked(name: str, sha1: str, source: str | os.PathLike[str] | None, what: 
     find_network(name)
     if not _SHA1.fullmatch(str(sha1)):
         raise UsageError(f"the SHA-1 of the parameters of {name} is {sha1!r}; it must be 40 digits from 0 to f")
-    entry = Pretrained(sha1, str(what), None if source is None else os.fspath(source))
+    entry = Pretrained(str(sha1), str(what), None if source is None else os.path.expanduser(os.fspath(source)))
     if entry.has_address:
         check_address(str(entry.source), f"the source of the parameters of {name}")
     return entry
@@ -133,6 +133,8 @@ def _in_file() -> dict[str, Pretrained]:
         ) from None
 
 
-def _beside(path: str, source: str | None) -> str | None:
+def _beside(path: str, source: typing.Any) -> str | None:
     """A relative file is relative to the file that names it."""
+    if not isinstance(source, (str, type(None))):
+        raise ValueError(f"source is {source!r}")
     return source if source is None or "://" in source else str(pathlib.Path(path).parent / source)

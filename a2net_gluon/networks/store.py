@@ -97,7 +97,7 @@ def _registered_file(name: str, entry: Pretrained) -> pathlib.Path | None:
     """The file that a user has registered, if it is one and no server."""
     if entry.source is None or entry.has_address:
         return None
-    path = pathlib.Path(entry.source).expanduser()
+    path = pathlib.Path(entry.source)
     if not path.is_file():
         raise UsageError(f"{path}: no such file; it is registered as the parameters of {name}")
     if not _has_checksum(path, entry.sha1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 from tests.fuzz import answers
@@ -46,6 +47,15 @@ def descriptions(rng, material):
 
 def _changed_json(rng, content):
     return restructured(rng, json.loads(content)) if rng.random() < 0.7 else mutated(rng, content)
+
+
+def weights(rng, material):
+    """The file of registered parameters."""
+    sha1 = hashlib.sha1(material.run["run/best.params"]).hexdigest()
+    entries = {MODEL: {"sha1": sha1, "source": "run/best.params", "what": "digits"}}
+    files = {**material.data, **material.run, "w.json": _changed_json(rng, json.dumps(entries).encode())}
+    words = ("a2net", "evaluate", MODEL, "--use-pretrained", "--input-size", "8", "-j", "1", *DATA)
+    return Case(words, files, {"A2NET_WEIGHTS": "w.json"}, twice=True)
 
 
 # Run folders
@@ -214,5 +224,6 @@ def store(rng, material):
 
 
 _DATA = (images, records, clips, videos, video_lists)
-_KINDS = (options, recipes, descriptions, runs, reports, *_DATA, parameters, tensors, graphs, onnx, hosts, store)
+_MODELS = (descriptions, weights, parameters, tensors, graphs, onnx)
+_KINDS = (options, recipes, runs, reports, *_DATA, *_MODELS, hosts, store)
 KINDS = {kind.__name__: kind for kind in _KINDS}
