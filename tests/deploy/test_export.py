@@ -12,35 +12,20 @@ import numpy as np
 import pytest
 
 from a2net_gluon import cli, get_model, list_models
-from a2net_gluon.data import Preprocessing, find_images
-from a2net_gluon.deploy import FORMS, Predictor, export_network, exporting, load_form, load_module
+from a2net_gluon.data import find_images
+from a2net_gluon.deploy import Predictor, export_network, load_form, load_module
 from a2net_gluon.deploy.forms import exported_files, written_forms
 from a2net_gluon.deploy.inputs import crops_of, graph_input
 from a2net_gluon.deploy.proof import in_batches
 from a2net_gluon.errors import FailureError, UsageError
-from a2net_gluon.networks import input_shape, load_weights
-from a2net_gluon.networks.description import Description
+from a2net_gluon.networks import load_weights
 from tests.helpers import clips
+from tests.helpers.exports import describe, make, make_wrong
 from tests.helpers.kills import left_at_each_step, leftovers
 from tests.helpers.onnx_files import check_strictly
 from tests.helpers.processes import ROOT, usual_environment
-from tests.helpers.weights import QUICK
 
 EQUAL = ("onnx", "optimized", "symbol") if find_spec("onnxruntime") else ("optimized", "symbol")  # it is an extra
-
-
-def describe(name, classes=7, size=None):
-    _, *frames, _, width = input_shape(name)
-    names = tuple(f"class {number}" for number in range(classes))
-    preprocessing = Preprocessing(size or min(112, width), frames=frames[0] if frames else None)
-    return Description(name, names, preprocessing)
-
-
-def make(name, classes=7):
-    mx.random.seed(0)
-    net = get_model(name, classes=classes)
-    net.initialize(QUICK)
-    return net
 
 
 @pytest.fixture(scope="session")
@@ -173,18 +158,6 @@ def test_an_export_can_be_loaded_back_for_training(tmp_path):
 def test_the_exported_graph_ends_in_logits(tmp_path):
     export_network(make("resnet20_small"), tmp_path / "model", describe("resnet20_small"))
     assert mx.sym.load(str(tmp_path / "model-symbol.json")).list_outputs() == ["fc_fwd_output"]
-
-
-def make_wrong(monkeypatch, form="symbol", factor=1.001):
-    """Make a form of all exports answer slightly other logits."""
-
-    def wrong(load):
-        return lambda *args, **kwargs: lambda inputs: load(*args, **kwargs)(inputs) * factor
-
-    if form == "Module":
-        monkeypatch.setattr(exporting, "load_module", wrong(load_module))
-    else:
-        monkeypatch.setitem(FORMS, form, FORMS[form]._replace(load=wrong(FORMS[form].load)))
 
 
 @pytest.mark.parametrize("form", [*EQUAL, "Module"])

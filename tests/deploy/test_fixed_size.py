@@ -11,6 +11,7 @@ from a2net_gluon.networks.description import Description
 from tests.helpers.commands import SMALL, call, error
 from tests.helpers.images import make_image_folder
 from tests.helpers.onnx_files import check_strictly, lengths
+from tests.helpers.processes import ROOT
 
 onnx = pytest.importorskip("onnx", reason="ONNX is an extra")
 pytest.importorskip("onnxruntime", reason="ONNX Runtime is an extra")
@@ -84,7 +85,9 @@ def test_opencv_reads_it(images):
 
 
 def test_it_predicts(images, capsys):
-    answers = [call(capsys, "predict", images, "docs/cat.jpg", "--form", form) for form in ("onnx", "symbol")]
+    answers = [
+        call(capsys, "predict", images, ROOT / "docs" / "cat.jpg", "--form", form) for form in ("onnx", "symbol")
+    ]
     assert answers[0][0] == 0
     assert answers[0][1] == answers[1][1]
 

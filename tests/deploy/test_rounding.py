@@ -8,7 +8,7 @@ from a2net_gluon.deploy import export_network
 from a2net_gluon.deploy.exporting import ROUNDINGS, TOLERANCE
 from a2net_gluon.deploy.inputs import crops_of, graph_input
 from a2net_gluon.errors import FailureError
-from tests.deploy.test_export import describe, make, make_wrong
+from tests.helpers.exports import describe, make, make_wrong
 
 NAME = "resnet20_small"
 DESCRIPTION = describe(NAME)
