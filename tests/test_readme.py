@@ -114,7 +114,7 @@ def test_commands_for_other_machines_parse(line):
     if words[:2] == ["a2net", "launch"]:
         words = options.parse_launch(words[2:]).command
     if words[0] == "a2net":
-        name = {"evaluate": "evaluation"}.get(words[1], words[1].replace("-", "_"))
+        name = {"evaluate": "evaluation", "ablate": "ablation"}.get(words[1], words[1].replace("-", "_"))
         getattr(options, f"parse_{name}")(words[2:])
         return
     start = words.index("python")

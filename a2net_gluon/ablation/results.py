@@ -7,7 +7,7 @@ import typing
 
 from a2net_gluon.ablation.cost import Costs
 from a2net_gluon.ablation.plan import PlannedRun
-from a2net_gluon.ablation.statistics import estimate, paired_difference
+from a2net_gluon.ablation.statistics import Estimate, estimate, paired_difference
 from a2net_gluon.settings import Ablation
 
 __all__ = ["as_markdown", "collect"]
@@ -52,10 +52,14 @@ def _row(values: dict[int, float], baseline: dict[int, float], costs: dict[str, 
     paired = [baseline[seed] for seed in sorted(values)]
     return {
         "values": {str(seed): value for seed, value in sorted(values.items())},
-        "accuracy": dataclasses.asdict(estimate(own)),
-        "difference": None if values is baseline else dataclasses.asdict(paired_difference(own, paired)),
+        "accuracy": _plain(estimate(own)),
+        "difference": None if values is baseline else _plain(paired_difference(own, paired)),
         **costs,
     }
+
+
+def _plain(found: Estimate) -> Results:
+    return {**dataclasses.asdict(found), "interval": found.interval and [*found.interval]}
 
 
 METRICS = {"top1": "top-1", "class_mean": "mean of classes"}

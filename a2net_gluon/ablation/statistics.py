@@ -10,7 +10,6 @@ import dataclasses
 import typing
 
 import numpy as np
-from scipy import stats
 
 __all__ = ["CONFIDENCE", "FEWEST", "SIGNIFICANCE", "Difference", "Estimate", "estimate", "paired_difference"]
 
@@ -58,6 +57,8 @@ class Difference(Estimate):
 
 def estimate(values: typing.Sequence[float]) -> Estimate:
     """Estimate the mean of what `values` are a sample of, one for each seed."""
+    from scipy import stats  # takes long to import, and the processes that train do not need it
+
     count, mean = len(values), float(np.mean(values))
     if count < FEWEST:
         return Estimate(count, mean, None)
@@ -67,6 +68,8 @@ def estimate(values: typing.Sequence[float]) -> Estimate:
 
 def paired_difference(values: typing.Sequence[float], baseline: typing.Sequence[float]) -> Difference:
     """Estimate the difference of a variant from the baseline: the results of the same seeds, in the same order."""
+    from scipy import stats
+
     differences = np.subtract(values, baseline).tolist()
     found = estimate(differences)
     if found.interval is None:

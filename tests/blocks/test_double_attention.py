@@ -1,5 +1,7 @@
 """The block against an independent NumPy implementation in double precision."""
 
+import functools
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -21,15 +23,23 @@ SHAPES = {  # (N, c, …), m, n
 }
 
 
-def reference(x, parameters):
-    """Eqs. 4 to 6 with explicit sums, in NumPy, in the precision of its arguments; BN with the batch's statistics."""
+def reference(x, parameters, gathering="attention"):
+    """Eqs. 4 to 6 with explicit sums, in NumPy, in the precision of its arguments; BN with the batch's statistics.
+
+    With `gathering` "bilinear", Eq. 2 in place of Eq. 4; without ρ, the average of all descriptors everywhere.
+    """
 
     flat = x.reshape(*x.shape[:2], -1)
     a = bn_relu_conv(parameters, "phi", flat)
-    b = softmax(bn_relu_conv(parameters, "theta", flat), axis=2)  # over the locations
-    v = softmax(bn_relu_conv(parameters, "rho", flat), axis=1)  # over the channels
+    b = bn_relu_conv(parameters, "theta", flat)
+    if gathering == "attention":
+        b = softmax(b, axis=2)  # over the locations
     descriptors = np.einsum("kml,knl->kmn", a, b)  # g_i = Σ_j b_ij a_j
-    z = np.einsum("kmn,knl->kml", descriptors, v)  # z_i = Σ_j v_ij g_j
+    if "rho.conv.weight" in parameters:
+        v = softmax(bn_relu_conv(parameters, "rho", flat), axis=1)  # over the channels
+        z = np.einsum("kmn,knl->kml", descriptors, v)  # z_i = Σ_j v_ij g_j
+    else:
+        z = np.repeat(descriptors.mean(axis=2, keepdims=True), flat.shape[2], axis=2)
     return x + bn_relu_conv(parameters, "expand", z).reshape(x.shape)
 
 
@@ -48,6 +58,21 @@ def test_forward_and_gradients_equal_numpy(case, association):
     output, gradients = run(block, x, weights)
     np.testing.assert_allclose(output, reference(x, arrays), rtol=1e-9, atol=1e-9)
     check_gradients(reference, x, arrays, weights, gradients)
+
+
+@pytest.mark.parametrize("association", ["left", "right"])
+@pytest.mark.parametrize("steps", [("bilinear", "attention"), ("attention", "uniform"), ("bilinear", "uniform")])
+@pytest.mark.parametrize("case", ["m-not-n", "clip"])
+def test_steps_without_attention_equal_numpy(case, steps, association):
+    shape, m, n = SHAPES[case]
+    gathering, distribution = steps
+    block, arrays, x = make(shape, m, n, association, gathering=gathering, distribution=distribution)
+    assert any(name.startswith("rho") for name in arrays) == (distribution == "attention")
+    expected = functools.partial(reference, gathering=gathering)
+    weights = np.random.default_rng(1).normal(size=shape)
+    output, gradients = run(block, x, weights)
+    np.testing.assert_allclose(output, expected(x, arrays), rtol=1e-9, atol=1e-9)
+    check_gradients(expected, x, arrays, weights, gradients)
 
 
 @pytest.mark.parametrize("hybridize", [False, True])
@@ -135,6 +160,8 @@ def test_parameter_count_is_the_papers():
         ({"channels": 1}, "value_channels is 0"),
         ({"channels": 8, "ndim": 1}, "ndim is 1"),
         ({"channels": 8, "association": "middle"}, "association is 'middle'"),
+        ({"channels": 8, "gathering": "max"}, "gathering is 'max'; it must be one of attention, bilinear"),
+        ({"channels": 8, "distribution": "none"}, "distribution is 'none'; it must be one of attention, uniform"),
     ],
 )
 def test_bad_arguments(arguments, message):
