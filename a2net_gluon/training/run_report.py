@@ -161,9 +161,7 @@ def _results(runs: list[_Run]) -> list[list[str]]:
         ]
     )
     rows.append(["waiting for data, median of the epochs", *(_median(run, "data_wait", percent) for run in runs)])
-    rows.append(
-        ["steps skipped (float16)", *(f"{sum(row['skipped_steps'] for row in run.history):.0f}" for run in runs)]
-    )
+    rows.append(["steps skipped", *(f"{sum(row['skipped_steps'] for row in run.history):.0f}" for run in runs)])
     return rows
 
 
