@@ -10,7 +10,7 @@ import pytest
 
 from a2net_gluon import __version__, cli, deploy, get_model
 from a2net_gluon.data import Preprocessing
-from a2net_gluon.deploy import exporting
+from a2net_gluon.deploy import verification
 from a2net_gluon.networks.description import Description
 from a2net_gluon.options import commands
 from tests.helpers.commands import SMALL, call, error
@@ -116,7 +116,7 @@ def test_unreadable_images_of_an_export(capsys, params, image_folder, tmp_path, 
     good = [path for path in sorted(image_folder.rglob("*.jpg")) if path != bad]
     text = error(capsys, 2, *export, "--int8", *good[:19], bad)
     assert "19 images for calibration; give at least 20" in text
-    monkeypatch.setattr(exporting, "AGREEMENT", 0)  # the images are noise
+    monkeypatch.setattr(verification, "AGREEMENT", 0)  # the images are noise
     code, out, _ = call(capsys, *export, "--images", image_folder / "val", "--int8", image_folder)
     assert code == 0
     assert out.count(f"skipped {bad}: ") == 1
@@ -177,7 +177,7 @@ TRAIN = ("train", "--num-epochs", "2", "--warmup-epochs", "0", "-j", "1")
         ((*TRAIN, "--rec-val", "/absent.rec", "--rec-train", "/absent.rec"), "/absent.rec: no such record file"),
         ((*TRAIN, "--classes", "3"), "--classes is 3, the data have 10"),
         ((*TRAIN, "--crop-ratio", "1.5"), "--crop-ratio: 1.5 is not a number from 0.25 to 1"),
-        ((*TRAIN, "--batch-size", "2000"), "less than one batch of 2000"),
+        ((*TRAIN, "--batch-size", "2000", "--input-size", "8"), "less than one batch of 2000"),
         ((*TRAIN, "--resume"), "--resume needs --save-dir"),
         ((*TRAIN, "--warmup-epochs", "2"), "the warm-up must be shorter than the run"),
         (("evaluate", SMALL), "one of the arguments --params --use-pretrained is required"),

@@ -14,27 +14,21 @@ import numpy as np
 from a2net_gluon.data.samples import OnSkip
 from a2net_gluon.deploy.archive import write_archive
 from a2net_gluon.deploy.forms import FORMS, WRITTEN, exported_files, load_form, load_module
-from a2net_gluon.deploy.inputs import crops_of, find_samples, graph_input, sample_count
-from a2net_gluon.deploy.normalization import WithNormalization
-from a2net_gluon.deploy.onnx_file import fix_size, write_onnx
-from a2net_gluon.deploy.proof import BATCH, Forward, Proof, in_batches, prove
-from a2net_gluon.deploy.quantization import write_int8
-from a2net_gluon.deploy.rounding import own_rounding
-from a2net_gluon.deploy.torch_files import check_torch, write_torch
-from a2net_gluon.errors import FailureError, UsageError, reason_of
+from a2net_gluon.deploy.inputs import crops_of, find_samples, sample_count
+from a2net_gluon.deploy.live import LiveNetwork
+from a2net_gluon.deploy.proof import BATCH, Proof
+from a2net_gluon.deploy.torch_files import check_torch
+from a2net_gluon.deploy.verification import verify
+from a2net_gluon.deploy.writing import write_forms
+from a2net_gluon.errors import UsageError
 from a2net_gluon.files import AnyPath, flush, output_folder, staging_folder
 from a2net_gluon.insight.memory import check_inference
 from a2net_gluon.networks.description import Description
-from a2net_gluon.networks.folding import fold_clips
-from a2net_gluon.networks.fusion import can_fuse, fuse_relu
 from a2net_gluon.networks.trained import load_trained
 from a2net_gluon.settings import Export
 
-__all__ = ["AGREEMENT", "ROUNDINGS", "TOLERANCE", "export", "export_network"]
+__all__ = ["export", "export_network"]
 
-TOLERANCE = 1e-4  # relative to the largest logit; the same operators in the same order differ by much less
-ROUNDINGS = 2  # a difference of two computations in float32: each may be this far from the exact one
-AGREEMENT = 0.99  # share of all images or clips of this kind that must get the same class from the 8-bit form
 CALIBRATION = 20  # smallest number of images or clips; half of them are for the comparison
 _ENDINGS = ("-optimized", "-int8", "_torch")  # end of the file names of some forms, before the suffix
 
@@ -155,11 +149,11 @@ def export_network(
     crops8 = crops_of(calibration, preprocessing, model, on_skip) if calibration else crops[:0]
     if "int8" in forms:
         _check_calibration(len(crops8), description.noun)
-    return _publish(_Live(net, description), prefix, forms, crops, crops8, batch, tolerance)
+    return _publish(LiveNetwork(net, description), prefix, forms, crops, crops8, batch, tolerance)
 
 
 def _publish(
-    live: _Live,
+    live: LiveNetwork,
     prefix: pathlib.Path,
     forms: Collection[str],
     crops: np.ndarray,
@@ -172,11 +166,11 @@ def _publish(
     samples8 = live.sample(crops8[1::2]) if len(crops8) else samples
     with output_folder(prefix.parent) as parent, staging_folder(parent) as staging:
         staged = staging / prefix.name
-        _write(live, staged, prefix, forms, crops8[::2], batch)
-        proofs = {"Module": _prove(live, prefix, "Module", load_module(staged), samples, tolerance)}
+        write_forms(live, staged, prefix, forms, crops8[::2], batch)
+        proofs = {"Module": verify(live, prefix, "Module", load_module(staged), samples, tolerance)}
         for form in filter(FORMS.get, forms):
             given = samples8 if form == "int8" else samples
-            proofs[form] = _prove(live, prefix, form, load_form(staged, form), given, tolerance)
+            proofs[form] = verify(live, prefix, form, load_form(staged, form), given, tolerance)
         if "archive" in forms:
             write_archive(staged, [form for form in forms if form != "archive"], prefix.name)
         _replace(exported_files(staged, forms), prefix)
@@ -208,34 +202,6 @@ def _check_prefix(prefix: pathlib.Path) -> None:
         raise UsageError(f"{in_the_way[0]} is a folder, where a file has to go: choose another --output")
 
 
-class _Live:
-    """The live network in the shape of its export, with normalization if its graph takes pixels."""
-
-    def __init__(self, net: mx.gluon.HybridBlock, description: Description) -> None:
-        self.net, self.description = net, description
-        self.block = WithNormalization(net, description.preprocessing) if description.input == "pixels" else net
-        self.block.hybridize()
-        self._ctx = next(iter(net.collect_params().values())).list_ctx()[0]
-
-    def sample(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the graph's input for samples, and the logits of the live network."""
-        inputs = graph_input(crops, self.description)
-        logits = in_batches(self._forward, inputs)
-        if logits.shape[1] != len(self.description.classes):
-            classes = len(self.description.classes)
-            raise UsageError(f"the network has {logits.shape[1]} classes, its description {classes}")
-        return inputs, logits
-
-    def rounding(self, inputs: np.ndarray, logits: np.ndarray) -> float:
-        """Return the rounding of the network itself, on some of its inputs with their logits."""
-        if self.description.input == "pixels":
-            inputs = graph_input(inputs, dataclasses.replace(self.description, input="normalized"))
-        return own_rounding(self.net, inputs, logits)
-
-    def _forward(self, inputs: np.ndarray) -> np.ndarray:
-        return self.block(mx.nd.array(inputs, ctx=self._ctx, dtype=inputs.dtype)).asnumpy()
-
-
 def _complete(forms: Collection[str], description: Description, calibration: Sequence[AnyPath]) -> list[str]:
     """Return all forms to write, in the order of the table."""
     unknown = [form for form in forms if form not in WRITTEN]
@@ -250,93 +216,6 @@ def _complete(forms: Collection[str], description: Description, calibration: Seq
     if "torch" in forms:
         import safetensors  # noqa: F401
     return [form for form in WRITTEN if form in ("symbol", *forms)]
-
-
-def _write(
-    live: _Live,
-    staged: pathlib.Path,
-    prefix: pathlib.Path,
-    forms: Collection[str],
-    calibrating: np.ndarray,
-    batch: int | None,
-) -> None:
-    """Write all `forms` under the prefix `staged`; the samples `calibrating` set the ranges of 8 bits."""
-    symbol, params, description = exported_files(staged)
-    try:
-        live.block.export(str(staged), epoch=0)
-        live.description.save(description)
-        if "optimized" in forms:
-            arguments = mx.model.load_params(str(staged), 0)
-            optimized = mx.sym.load(str(symbol))
-            if can_fuse():
-                optimized = fold_clips(optimized)
-            optimized = optimized.optimize_for("MKLDNN", *arguments, skip_infer=True)
-            if can_fuse():
-                optimized = fuse_relu(optimized, gradients=False)
-            optimized.save(str(exported_files(staged, ["optimized"])[0]))
-        if {"onnx", "int8"} & set(forms):
-            write_onnx(symbol, params, exported_files(staged, ["onnx"])[0], live.description)
-            _finish_onnx(live.description, staged, forms, calibrating, batch)
-        if "torch" in forms:
-            code, parameters, _ = exported_files(staged, ["torch"])
-            write_torch(live.net, dataclasses.replace(live.description, input="normalized"), code, parameters)
-    except (OSError, mx.MXNetError) as error:
-        raise FailureError(f"{prefix}: cannot be written ({reason_of(error)})") from None
-
-
-def _finish_onnx(
-    description: Description, staged: pathlib.Path, forms: Collection[str], calibrating: np.ndarray, batch: int | None
-) -> None:
-    """Write the form "int8" beside the ONNX file of open sizes that is there, and fix the sizes of both."""
-    written = {form: exported_files(staged, [form])[0] for form in ("onnx", "int8")}
-    if "int8" in forms:
-        write_int8(written["onnx"], written["int8"], graph_input(calibrating, description))
-    if batch is not None:
-        for form in {"onnx", "int8"} & set(forms):
-            fix_size(written[form], exported_files(staged)[0], (batch, *description.input_shape))
-
-
-def _prove(
-    live: _Live,
-    prefix: pathlib.Path,
-    form: str,
-    forward: Forward,
-    sample: tuple[np.ndarray, np.ndarray],
-    tolerance: float | None,
-) -> Proof:
-    """Compare a form with the live network; raise a FailureError unless it is close enough."""
-    inputs, expected = sample
-    logits = in_batches(forward, inputs)
-    proof = prove(logits, expected)
-    if form == "int8":
-        _check_agreement(prefix, proof, live.description.noun)
-        return proof
-    if tolerance is None and not proof.difference <= TOLERANCE:
-        farthest = np.argsort(-np.abs(logits - expected).max(axis=1))[: BATCH // 2]  # in float64, the memory of a batch
-        proof = proof._replace(rounding=live.rounding(inputs[farthest], expected[farthest]))
-    limit = tolerance if tolerance is not None else max(TOLERANCE, ROUNDINGS * (proof.rounding or 0))
-    if not proof.difference <= limit:
-        own = "" if proof.rounding is None else f": float32 itself differs by {proof.rounding:.2g} from float64"
-        raise FailureError(
-            f"{prefix}: loaded as {form}, the export differs by {proof.difference:.2g} (relative), more than "
-            f"{limit:.2g}{own}; --tolerance sets another limit"
-        )
-    return proof
-
-
-def _check_agreement(prefix: pathlib.Path, proof: Proof, noun: str) -> None:
-    if not proof.agreement >= _least_agreement(proof.images):
-        raise FailureError(
-            f"{prefix}: as int8 only {100 * proof.agreement:.2f} % of {proof.images} {noun} get the same class, "
-            f"too few for {100 * AGREEMENT:.0f} % of all: calibrate with more {noun}, of the kind it was trained on"
-        )
-
-
-def _least_agreement(images: int) -> float:
-    """Return the agreement that 95 % of all samples of `images` images reach if it is `AGREEMENT` on the population."""
-    from scipy.stats import binom  # takes long to import, and only the 8-bit form needs it
-
-    return (images - binom.ppf(0.95, images, 1 - AGREEMENT)) / images
 
 
 def _replace(written: Sequence[pathlib.Path], prefix: pathlib.Path) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from a2net_gluon import cli
-from a2net_gluon.deploy import exporting, load_form
+from a2net_gluon.deploy import load_form, verification
 from a2net_gluon.deploy.inputs import graph_input
 from a2net_gluon.networks.description import Description
 from tests.helpers.commands import SMALL, call, error
@@ -29,7 +29,7 @@ def images(tmp_path_factory):
     """An export of the pretrained network, also in 8 bits, for two images of 32×32 pixels at a time."""
     folder = tmp_path_factory.mktemp("images")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exporting, "AGREEMENT", 0)  # the images are noise
+        patch.setattr(verification, "AGREEMENT", 0)  # the images are noise
         calibration = ["--int8", make_image_folder(folder / "noise")]
         return export(folder / "net", SMALL, "--use-pretrained", "--onnx", *calibration, "--batch", BATCH)
 

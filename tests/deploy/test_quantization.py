@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from a2net_gluon import get_model
-from a2net_gluon.deploy import export_network, exporting, load_form
+from a2net_gluon.deploy import export_network, load_form, verification
 from a2net_gluon.deploy.inputs import crops_of, graph_input
 from a2net_gluon.deploy.proof import in_batches
 from a2net_gluon.errors import FailureError
@@ -58,7 +58,7 @@ def test_8_bits_keep_the_class(tmp_path, trained, photos, pixels):
 
 def test_it_is_nearly_the_same_at_any_batch_and_size(tmp_path, trained, image_folder, monkeypatch):
     net, description = trained
-    monkeypatch.setattr(exporting, "AGREEMENT", 0)  # the images are noise
+    monkeypatch.setattr(verification, "AGREEMENT", 0)  # the images are noise
     export_network(net, tmp_path / "model", description, ["int8"], calibration=sorted(image_folder.rglob("*.jpg")))
     for count, size in ((1, 32), (3, 48)):
         x = mx.nd.random.normal(shape=(count, 3, size, size)).asnumpy()
@@ -70,7 +70,7 @@ def test_it_is_nearly_the_same_at_any_batch_and_size(tmp_path, trained, image_fo
 def test_what_chance_may_change():
     """The limit of a sample, from the binomial distribution added up by hand."""
     for images in (11, 250, 5000):
-        allowed = round(images * (1 - exporting._least_agreement(images)))
+        allowed = round(images * (1 - verification.least_agreement(images)))
         chances = [
             math.comb(images, k) * Fraction(1, 100) ** k * Fraction(99, 100) ** (images - k) for k in range(allowed + 1)
         ]
@@ -79,7 +79,7 @@ def test_what_chance_may_change():
 
 def test_too_little_agreement_fails_and_leaves_nothing(tmp_path, trained, image_folder, monkeypatch):
     net, description = trained
-    monkeypatch.setattr(exporting, "_least_agreement", lambda images: 1.01)
+    monkeypatch.setattr(verification, "least_agreement", lambda images: 1.01)
     paths = sorted(image_folder.rglob("*.jpg"))
     with pytest.raises(
         FailureError, match=r"as int8 only \d+.\d\d % of 11 images get the same class, too few for 99 % of all"

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from a2net_gluon.deploy import export_network
-from a2net_gluon.deploy.exporting import ROUNDINGS, TOLERANCE
 from a2net_gluon.deploy.inputs import crops_of, graph_input
+from a2net_gluon.deploy.verification import ROUNDINGS, TOLERANCE
 from a2net_gluon.errors import FailureError
 from tests.helpers.exports import describe, make, make_wrong
 
