@@ -78,6 +78,7 @@ _OURS = {"family": ("mxnet", "onnxruntime"), "form": _SINGLE, **_A}
 _DEFAULT = {**_MXNET, "tuned": False}  # MXNet with default settings
 _EAGER = {**_TORCH, "form": "eager", "tuned": True}
 _READER = {"family": "mxnet"}
+_WHOLE = {**_READER, "form": ("native", "records", "folder")}
 _LOADER = {"family": "torch", "form": "dataloader"}
 _EPOCHS = {"family": "epochs"}
 _BENCHMARK = {**_EPOCHS, "form": "benchmark"}
@@ -153,7 +154,8 @@ RATIOS = {
         for video in ENCODINGS
     ),
     "input": (
-        Ratio("PyTorch's DataLoader / best of our readers", _LOADER, _READER, 1.5, True),
+        Ratio("PyTorch's DataLoader / our smaller records", _LOADER, {**_READER, "form": "smaller"}, 1.5, True),
+        Ratio("PyTorch's DataLoader / best of our readers of whole images", _LOADER, _WHOLE, 1.5, True),
         Ratio("PyTorch's DataLoader / our native reader", _LOADER, {**_READER, "form": "native"}),
         Ratio(
             "training: --benchmark / records, Python readers", _BENCHMARK, {**_EPOCHS, "form": "records"}, 0.95, True

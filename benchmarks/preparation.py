@@ -70,7 +70,7 @@ def _build(task, **kwargs):
 
 
 def write_photographs(task):
-    """Lay out the JPEGs of a task and pack them as they are; the facts are their number and mean sizes.
+    """Lay out the JPEGs of a task, and pack them as they are and smaller; the facts are their number and mean sizes.
 
     ``train`` is for readers, ``short`` for an epoch of training; both also need ``val``.
     """
@@ -79,10 +79,14 @@ def write_photographs(task):
     for part, count in task["parts"].items():
         lay_out(found, folder / "images" / part, count)
         pack_folder(folder / "images" / part, folder / part)
+    resize = task["smaller"]
+    pack_folder(folder / "images" / "train", folder / "smaller", resize=resize, quality=95)
     used = found[: max(task["parts"].values())]
     height, width = np.mean([read_image(path).shape[:2] for path in used[:50]], axis=0).tolist()
     kilobytes = float(np.mean([path.stat().st_size for path in used])) / 1e3
+    smaller = (folder / "smaller.rec").stat().st_size / task["parts"]["train"] / 1e3
     facts = {"different": len(used), "kilobytes": kilobytes, "height": height, "width": width}
+    facts.update(resize=resize, smaller_kilobytes=smaller)
     return (lambda: None), {"photographs": facts}
 
 

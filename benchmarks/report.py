@@ -126,7 +126,8 @@ def _input(report):
     yield (
         f"{images['different']} {images['of']}, {images['width']:.0f}×{images['height']:.0f} and "
         f"{images['kilobytes']:.0f} kB on average, read over and over: the files are in memory. Each is decoded in "
-        "full, and makes a crop for training with the augmentation dpn."
+        "full, and makes a crop for training with the augmentation dpn. The smaller records hold "
+        f"{images['smaller_kilobytes']:.0f} kB an image, with a shorter edge of {images['resize']} pixels."
     )
     yield f"## Batches of {settings['batch']} crops, {settings['size']}×{settings['size']}"
     yield (

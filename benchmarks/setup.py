@@ -41,6 +41,7 @@ class Settings:
     images: typing.Optional[pathlib.Path] = None  # folder of JPEGs for the scenario input; None: generate some
     generated: tuple = (64, 375, 500)  # number, height and width of generated JPEGs
     files: int = 1024  # of a reader's epoch; fewer JPEGs are repeated
+    smaller: int = 256  # shorter edge of the images in smaller records
     reads: int = 16  # batches of a reader's run
     readers: tuple = (1, 2, 3)  # numbers of workers
     steps: int = 6  # of an epoch of a training run
@@ -71,6 +72,7 @@ QUICK = {
     "runs": 1,
     "generated": (6, 48, 64),
     "files": 24,
+    "smaller": 36,
     "reads": 2,
     "readers": (1,),
     "steps": 2,
@@ -133,7 +135,9 @@ class Setup:
         given = settings.images and settings.images.resolve()
         parts = {"train": settings.files, "short": settings.steps * settings.batch, "val": settings.batch}
         task = {"folder": str(self._photographs), "images": given and str(given), "parts": parts}
-        facts = self._prepare("photographs", {**task, "kind": "photographs", "generated": settings.generated})
+        facts = self._prepare(
+            "photographs", {**task, "kind": "photographs", "generated": settings.generated, "smaller": settings.smaller}
+        )
         return {"of": f"JPEGs of {given.name}" if given else "generated JPEGs of noise", **facts["photographs"]}
 
     def add_videos(self):
@@ -187,7 +191,8 @@ class Setup:
     def _data_task(self, form, part):
         """Return folder and training data of a task, see `mxnet_worker.training_settings`."""
         settings, folder = self.settings, self._photographs / "images"
-        if form.form in ("native", "records"):
+        if form.form in ("native", "records", "smaller"):
+            part = "smaller" if form.form == "smaller" else part
             records = {name: str(self._photographs / f"{file}.rec") for name, file in (("train", part), ("val", "val"))}
             data = {"kind": "Records", **records, "native": form.form == "native", "classes": settings.classes}
         elif form.form == "benchmark":

@@ -17,7 +17,7 @@ from a2net_gluon.data.packing import PackedRecord, check_class_names, write_set
 from a2net_gluon.data.parallel import results_of
 from a2net_gluon.data.recordio import LARGEST, frame
 from a2net_gluon.data.samples import Dataset, OnSkip
-from a2net_gluon.data.shrinking import as_jpeg
+from a2net_gluon.data.shrinking import as_jpeg, shrunk
 from a2net_gluon.data.videos import Tell, WholeVideo
 from a2net_gluon.errors import FailureError
 from a2net_gluon.files import folder_for_output
@@ -136,7 +136,7 @@ class _Packing(typing.NamedTuple):
         jpegs, size = [], 0
         try:
             for image in video.frames():
-                jpegs.append(as_jpeg(image, self.resize, self.quality))
+                jpegs.append(as_jpeg(shrunk(image, self.resize), self.quality))
                 size += len(jpegs[-1])
                 if size > LARGEST:
                     raise ValueError(f"too long: its first {len(jpegs):,} frames fill a record")
@@ -149,4 +149,4 @@ class _Packing(typing.NamedTuple):
 def _measure(video: Video, resize: int, quality: int) -> tuple[int, int]:
     """Bytes of some frames of a video as JPEGs, and their number."""
     numbers = np.linspace(0, video.length() - 1, _MEASURED).astype(int)
-    return sum(len(as_jpeg(image, resize, quality)) for image in video.read(numbers)), len(numbers)
+    return sum(len(as_jpeg(shrunk(image, resize), quality)) for image in video.read(numbers)), len(numbers)

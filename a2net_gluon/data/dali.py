@@ -266,7 +266,9 @@ def _check_installed() -> None:
     try:
         import nvidia.dali  # noqa: F401
     except ImportError as error:
-        raise UsageError(f"--reader dali needs DALI ({reason_of(error)}): pip install 'a2net-gluon[dali]'") from None
+        raise UsageError(
+            f"--reader dali needs DALI ({reason_of(error)}): pip install nvidia-dali-cuda110==1.34.0"
+        ) from None
 
 
 def _pipeline(device: int | None, rows: int, threads: int, size: int) -> typing.Any:

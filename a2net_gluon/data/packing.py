@@ -15,6 +15,7 @@ from a2net_gluon.data.decoding import DecodeError, decode
 from a2net_gluon.data.disk_estimate import check_disk_for
 from a2net_gluon.data.folder import list_images
 from a2net_gluon.data.parallel import results_of
+from a2net_gluon.data.preprocessing import resize_short
 from a2net_gluon.data.recordio import frame
 from a2net_gluon.data.records import RecordFile
 from a2net_gluon.data.samples import Labels, OnSkip
@@ -51,8 +52,8 @@ def pack_folder(
     on_skip : callable, optional
         Called with name and reason of each file that cannot be packed.
     resize : int, optional
-        Images whose shorter edge is longer than this, in pixels, are made so small and encoded as JPEGs, upright;
-        default: every file is packed as it is, as are those of smaller images.
+        Images whose shorter edge is longer than this, in pixels, are made so small, by the resizing of validation, and
+        encoded as JPEGs, upright; default: every file is packed as it is, as are those of smaller images.
     quality : int
         Of these JPEGs, from 1 to 100.
     workers : int
@@ -185,7 +186,9 @@ class _Packing(typing.NamedTuple):
         if self.resize is None:
             return content
         image = decode(content)
-        return content if min(image.shape[:2]) <= self.resize else as_jpeg(image, self.resize, self.quality)
+        if min(image.shape[:2]) <= self.resize:
+            return content
+        return as_jpeg(resize_short(image, self.resize), self.quality)
 
 
 def _write(paths: typing.Sequence[pathlib.Path], packed: typing.Iterable[PackedRecord]) -> int:

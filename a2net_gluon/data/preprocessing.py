@@ -20,7 +20,16 @@ from a2net_gluon.errors import UsageError
 from a2net_gluon.fields import COUNT, CROP_RATIO, FRAMES, INPUT_SIZE, PIXEL, POSITIVE
 from a2net_gluon.settings.network import FRAME_ORDERS
 
-__all__ = ["CENTRE", "INTERPOLATION", "INTERPOLATION_NAME", "NORMALIZATIONS", "Place", "Preprocessing", "normalize"]
+__all__ = [
+    "CENTRE",
+    "INTERPOLATION",
+    "INTERPOLATION_NAME",
+    "NORMALIZATIONS",
+    "Place",
+    "Preprocessing",
+    "normalize",
+    "resize_short",
+]
 
 Place = Tuple[float, float]  # of a crop, from (0, 0) at the top left of the image to (1, 1) at the bottom right: (x, y)
 CENTRE: Place = (0.5, 0.5)
@@ -54,6 +63,20 @@ def normalize(F: Any, pixels: Any, mean: Any, scale: Any, axes: Sequence[int] | 
     if axes is not None:
         pixels = F.transpose(pixels, axes=axes)
     return F.broadcast_mul(F.broadcast_sub(pixels, mean), scale)
+
+
+def resize_short(image: np.ndarray, length: int) -> np.ndarray:
+    """Resize an RGB image (h, w, 3) of uint8 so that its shorter edge has `length` pixels, as validation does.
+
+    Raises
+    ------
+    DecodeError
+        If the result would have more pixels than an image may have, as that of a line of pixels.
+    """
+    height, width = image.shape[:2]
+    if length**2 * max(height, width) > largest_image() * min(height, width):
+        raise DecodeError(f"{width}×{height} pixels are too oblong to resize to {length}")
+    return np.asarray(mx.image.resize_short(mx.nd.array(image, dtype=np.uint8), length, INTERPOLATION).asnumpy())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,10 +151,7 @@ class Preprocessing:
         DecodeError
             If the resized image would have more pixels than an image may have, as that of a line of pixels.
         """
-        height, width = image.shape[:2]
-        if self.resize**2 * max(height, width) > largest_image() * min(height, width):
-            raise DecodeError(f"{width}×{height} pixels are too oblong to resize to {self.resize}")
-        resized = mx.image.resize_short(mx.nd.array(image, dtype=np.uint8), self.resize, INTERPOLATION).asnumpy()
+        resized = resize_short(image, self.resize)
         x, y = (_nearest(part * (edge - self.size)) for part, edge in zip(place, resized.shape[1::-1]))
         return resized[y : y + self.size, x : x + self.size]
 

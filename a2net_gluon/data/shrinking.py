@@ -1,4 +1,4 @@
-"""Smaller images to store: the shorter edge cut to a length, and JPEGs of the result."""
+"""Images to store: smaller frames of videos, and JPEGs."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def shrunk(image: np.ndarray, resize: int, even: bool = False) -> np.ndarray:
     return image if size == (width, height) else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def as_jpeg(image: np.ndarray, resize: int, quality: int) -> bytes:
-    """Encode an RGB image (h, w, 3), `shrunk` to `resize`, as a JPEG of a quality from 1 to 100.
+def as_jpeg(image: np.ndarray, quality: int) -> bytes:
+    """Encode an RGB image (h, w, 3) as a JPEG of a quality from 1 to 100.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def as_jpeg(image: np.ndarray, resize: int, quality: int) -> bytes:
         If it cannot be encoded, such as one that is more than 65,500 pixels long.
     """
     try:
-        pixels = cv2.cvtColor(shrunk(image, resize), cv2.COLOR_RGB2BGR)
+        pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
         return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
     except cv2.error as error:
         raise DecodeError(f"cannot be encoded as a JPEG ({reason_of(error)})") from None

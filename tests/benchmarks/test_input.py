@@ -88,9 +88,11 @@ def test_training_that_fails_is_excluded(tmp_path):
 
 def test_targets_of_speed_are_lower_limits():
     times = {("torch", "dataloader"): 6.0, ("mxnet", "records"): 4.0, ("mxnet", "native"): 5.0}
+    times["mxnet", "smaller"] = 3.0
     times.update({("epochs", "benchmark"): 94.0, ("epochs", "records"): 100.0})
     rows = [{"family": family, "form": form, "min_ms": ms, "median_ms": ms} for (family, form), ms in times.items()]
-    best, native, training = evaluate(RATIOS["input"], rows)
+    smaller, best, native, training = evaluate(RATIOS["input"], rows)
+    assert (smaller["values"]["min_ms"], smaller["met"]) == (2.0, True)
     assert (best["values"]["min_ms"], best["met"]) == (1.5, True)
     assert native["values"]["min_ms"] == 1.2
     assert (training["values"]["min_ms"], training["met"]) == (0.94, False)

@@ -79,13 +79,13 @@ def test_readers_make_the_same_crops(tmp_path):
     make_jpegs(tmp_path / "photographs" / "some" / "where", 3, 40, 60)
     report, table = run("input", tmp_path / "out", "--images", str(tmp_path / "photographs"))
     forms = {line["form"]: line for line in report["rows"] if line["family"] != "epochs"}
-    assert set(forms) == {"native", "records", "folder", "dataloader"}
+    assert set(forms) == {"native", "records", "folder", "smaller", "dataloader"}
     assert forms["records"]["levels"] == forms["folder"]["levels"] == 0
     assert forms["dataloader"]["levels"] < 0.5
     epochs = [line for line in report["rows"] if line["family"] == "epochs"]
     assert [line["form"] for line in epochs] == ["native", "records", "benchmark"]
     assert all(len(line["ms"]) == 1 for line in epochs)
-    assert [ratio["target"] for ratio in report["ratios"]] == [1.5, None, 0.95, None]
+    assert [ratio["target"] for ratio in report["ratios"]] == [1.5, 1.5, None, 0.95, None]
     assert (report["images"]["of"], report["images"]["different"]) == ("JPEGs of photographs", 3)
     assert "PyTorch's DataLoader, OpenCV, 1" in table
 

@@ -135,7 +135,7 @@ def test_without_dali(images, monkeypatch, capsys):
     training = settings.Training(
         data=settings.ImageFolder(images, reader="dali"), augmentation="small", batch_size=4
     ).resolved()
-    with pytest.raises(UsageError, match=r"--reader dali needs DALI \(.*\): pip install 'a2net-gluon\[dali\]'"):
+    with pytest.raises(UsageError, match=r"--reader dali needs DALI \(.*\): pip install nvidia-dali-cuda110==1.34.0"):
         open_source(training, INPUT)
     text = error(capsys, 2, "train", "--rec-train", "a", "--rec-val", "b", "--native-reader", "--reader", "dali")
     assert "--native-reader and --reader dali both name the reader" in text
