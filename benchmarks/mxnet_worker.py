@@ -30,6 +30,7 @@ def make(task):
         "input": reading,
         "epochs": epochs,
         "block": block,
+        "row": table_row,
         "parameters": preparation.write_parameters,
         "photographs": preparation.write_photographs,
         "videos": videos.write_videos,
@@ -64,6 +65,32 @@ def training(task):
     own = task["form"] == "loop"
     net = preparation.load_network(task, **({} if own else {"association": "auto"}))
     net.hybridize(static_alloc=True, static_shape=own)
+    backward, run = _training_step(net, task)
+    answers = {"loss": np.array(backward())}
+    for name, parameter in named_parameters(net).items():
+        if parameter.grad_req != "null":
+            answers[torch_name(name)] = parameter.grad().asnumpy() / task["batch"]  # of the mean loss
+    worker.save_answers(task, answers)
+    run()
+    return run, {}
+
+
+def table_row(task):
+    """A training step, or logits, of a row of the paper's tables, from random parameters."""
+    worker.limit_memory(task["limit_gb"])
+    sizes = {"input_size": task["size"], "input_frames": task["frames"], "classes": task["classes"]}
+    blocks = {name: task[name] or None for name in ("context", "placement")}
+    net = a2net_gluon.get_model(task["network"], association="auto", **blocks, **sizes)
+    net.initialize(mx.init.MSRAPrelu())
+    net.hybridize(static_alloc=True, static_shape=task["mode"] == "inference")
+    inputs = mx.nd.array(worker.images(task))
+    run = _training_step(net, task)[1] if task["mode"] == "training" else lambda: net(inputs).wait_to_read()
+    run()
+    return run, {}
+
+
+def _training_step(net, task):
+    """Return a function that computes loss and gradients, and one that makes a whole step."""
     options = {"learning_rate": worker.LEARNING_RATE, "momentum": worker.MOMENTUM, "wd": worker.WEIGHT_DECAY}
     trainer = gluon.Trainer(net.collect_params(), "nag", options, kvstore=None)
     criterion = gluon.loss.SoftmaxCrossEntropyLoss()
@@ -81,13 +108,7 @@ def training(task):
         trainer.step(task["batch"])
         mx.nd.waitall()
 
-    answers = {"loss": np.array(backward())}
-    for name, parameter in named_parameters(net).items():
-        if parameter.grad_req != "null":
-            answers[torch_name(name)] = parameter.grad().asnumpy() / task["batch"]  # of the mean loss
-    worker.save_answers(task, answers)
-    run()
-    return run, {}
+    return backward, run
 
 
 def sgemm(task):

@@ -83,17 +83,23 @@ def _parse(arguments, prog):
 
 def _report(scenario, settings):
     started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    commit = _commit()  # before the run: the files may change meanwhile
+    run = describe_run(settings)  # before it: the files may change meanwhile
     found = SCENARIOS[scenario](settings)
     return {
         "scenario": scenario,
         "started": started,
-        "commit": commit,
-        "machine": {"processor": _processor(), "threads": settings.threads, "kernel": platform.release()},
+        "commit": run["commit"],
+        "machine": {name: run[name] for name in ("processor", "threads", "kernel")},
         "settings": {name: getattr(settings, name) for name in SIZES},
         "ratios": evaluate(RATIOS.get(scenario, ()), found["rows"]),
         **found,
     }
+
+
+def describe_run(settings):
+    """Return what a report says about the machine and the code."""
+    machine = {"processor": _processor(), "threads": settings.threads, "kernel": platform.release()}
+    return {"commit": _commit(), **machine}
 
 
 def _processor():

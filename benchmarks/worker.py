@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import pathlib
+import resource
 import sys
 import time
 
@@ -73,6 +74,11 @@ def peak_bytes():
 def reset_peak():
     """Start `peak_bytes` again from the memory that is resident now."""
     pathlib.Path("/proc/self/clear_refs").write_text("5")
+
+
+def limit_memory(gigabytes):
+    """Make larger requests for memory fail; the error that this causes is the answer of the process."""
+    resource.setrlimit(resource.RLIMIT_DATA, (int(gigabytes * 1e9),) * 2)
 
 
 def give_memory_back():

@@ -53,7 +53,9 @@ def fuse_relu(symbol: mx.sym.Symbol, gradients: bool = True) -> mx.sym.Symbol:
             continue
         source, output, *_ = node["inputs"][0]
         norm = nodes[source]
-        if norm["op"] == "BatchNorm" and output == 0 and readers[source] == 1 and _can_fuse(nodes, norm, gradients):
+        if norm["op"] != "BatchNorm" or output != 0 or readers[source] != [number]:
+            continue
+        if _can_fuse(norm) and (not gradients or _keeps_gradients(nodes, norm, readers[number])):
             norm["op"] = FUSED_BN_RELU
             replaced[number] = source
     for entry in [entry for node in nodes for entry in node["inputs"]] + graph["heads"]:
@@ -61,19 +63,27 @@ def fuse_relu(symbol: mx.sym.Symbol, gradients: bool = True) -> mx.sym.Symbol:
     return mx.sym.load_json(json.dumps(graph))  # without the ReLUs, which nothing reads now
 
 
-def _readers(nodes: list[_Node], heads: list[list[int]]) -> list[int]:
-    """For each node, the number of inputs of other nodes and outputs of the graph that it is."""
-    readers = [0] * len(nodes)
-    for entry in [entry for node in nodes for entry in node["inputs"]] + heads:
-        readers[entry[0]] += 1
+def _readers(nodes: list[_Node], heads: list[list[int]]) -> list[list[int]]:
+    """For each node, the numbers of those that read it, once for each input; -1 stands for an output of the graph."""
+    readers: list[list[int]] = [[] for _ in nodes]
+    for number, inputs in [*((number, node["inputs"]) for number, node in enumerate(nodes)), (-1, heads)]:
+        for source, *_ in inputs:
+            readers[source].append(number)
     return readers
 
 
-def _can_fuse(nodes: list[_Node], norm: _Node, gradients: bool) -> bool:
-    if _attribute(norm, "axis", "1") != "1":
+def _can_fuse(norm: _Node) -> bool:
+    return _attribute(norm, "axis", "1") == "1"
+
+
+def _keeps_gradients(nodes: list[_Node], norm: _Node, readers: typing.Sequence[int]) -> bool:
+    """Whether the gradients of a BN are right if its ReLU, which `readers` read, is part of it."""
+    if _attribute(norm, "use_global_stats", "False") != "False":
         return False
-    own_statistics = _attribute(norm, "use_global_stats", "False") == "False"
-    return not gradients or (own_statistics and has_onednn_layout(nodes, norm["inputs"][0][0]))
+    # A convolution of few channels gives its gradient in smaller blocks than those of BN's input; the operator has no
+    # backward pass then.
+    convolutions = [reader for reader in readers if reader >= 0 and nodes[reader]["op"] == "Convolution"]
+    return all(has_onednn_layout(nodes, number) for number in (norm["inputs"][0][0], *convolutions))
 
 
 def _attribute(node: _Node, name: str, default: str | None = None) -> str | None:

@@ -69,7 +69,18 @@ def test_what_is_fused():
 
 
 @pytest.mark.parametrize(
-    "why", ["channels", "groups", "product", "statistics", "axis", "read twice", "sum with a product", "no ReLU"]
+    "why",
+    [
+        "channels",
+        "channels of a reader",
+        "groups",
+        "product",
+        "statistics",
+        "axis",
+        "read twice",
+        "sum with a product",
+        "no ReLU",
+    ],
 )
 def test_what_is_not_fused(why):
     data = mx.sym.Convolution(
@@ -82,4 +93,6 @@ def test_what_is_not_fused(why):
     symbol = mx.sym.Activation(norm, act_type="tanh" if why == "no ReLU" else "relu")
     if why == "read twice":
         symbol = symbol + norm
+    if "reader" in why:
+        symbol = mx.sym.Convolution(symbol, kernel=(1, 1), num_filter=8)
     assert FUSED not in operators(fuse_relu(symbol)).values()

@@ -78,7 +78,7 @@ def test_start_from_a_trained_backbone(train):
 
 def test_start_of_a_network_for_clips_from_one_for_images(train, monkeypatch):
     """Without kernels along time there is no border: the features of a still clip are those of the image."""
-    widths = (64, 128)  # fused BN fails on the CPU with fewer channels inside a unit
+    widths = (64, 128)
     flat, deep = (make(widths=widths).architecture for make in (images, functools.partial(clips, (1, 1, 1))))
     monkeypatch.setitem(catalog.NETWORKS, "tiny", catalog.NamedNetwork(flat, 10, (3, 16, 16)))
     named = catalog.NamedNetwork(deep, 3, (3, 3, 16, 16), "a2", {"conv3": (2,)})
