@@ -16,7 +16,7 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX Runtime is an extr
 
 
 @pytest.fixture(
-    scope="module", params=["a2net_resnet20_small", "nl_resnet50", "a2net_mobilenet_v2", "a2net_resnet26_3d"]
+    scope="module", params=["a2net_resnet20_small", "nl_resnet20_small", "a2net_mobilenet_v2", "a2net_resnet26_3d"]
 )
 def exported(request, tmp_path_factory):
     """The ONNX model of a network with both associations between them, and its number of channels after each block."""
@@ -24,8 +24,10 @@ def exported(request, tmp_path_factory):
 
     prefix = tmp_path_factory.mktemp("onnx") / "net"
     mx.random.seed(0)
-    net = get_model(request.param, classes=10, association="auto", input_size=32) if "a2net" in request.param else None
-    net = net or get_model(request.param, classes=10)
+    if request.param == "nl_resnet20_small":
+        net = get_model("resnet20_small", classes=10, context="nl", placement={"conv3": (2,), "conv4": (2,)})
+    else:
+        net = get_model(request.param, classes=10, association="auto", input_size=32)
     net.initialize(QUICK)
     net.hybridize()
     frames = 8 if "3d" in request.param else None
