@@ -74,9 +74,7 @@ def test_sizes_and_quality(packed):
         upright = PIL.ImageOps.exif_transpose(PIL.Image.open(io.BytesIO(FILES[name]))).convert("RGB")
         smaller = PIL.Image.fromarray(cv2.resize(np.asarray(upright), size, interpolation=cv2.INTER_CUBIC))
         expected = PIL.Image.open(io.BytesIO(encoded(smaller, "JPEG", quality=QUALITY)))
-        assert (
-            np.abs(np.asarray(image, int) - expected).mean() < 1.5
-        )  # grey levels: two versions of OpenCV round differently
+        assert np.abs(np.asarray(image, int) - expected).mean() < 1.5  # grey levels; OpenCV rounds otherwise than MXNet
 
 
 def test_images_that_are_small_enough_stay_as_they_are(packed):
