@@ -9,7 +9,6 @@ import typing
 
 import mxnet as mx
 
-from a2net_gluon import environment
 from a2net_gluon.ablation.plan import PlannedRun
 from a2net_gluon.errors import FailureError
 from a2net_gluon.files import write_text
@@ -96,7 +95,6 @@ def _times(nets: typing.Mapping[tuple[str, str], TrainedNetwork]) -> dict[tuple[
     turns = {key: nets[some[0]] for key, some in places.items()}
     inputs = {key: mx.nd.random.normal(shape=(_BATCH, *one.description.input_shape)) for key, one in turns.items()}
     shortest = {key: float("inf") for key in turns}
-    environment.set_thread_count()
     for number in range(_ROUNDS + 1):
         for key, one in turns.items():
             started = time.perf_counter()

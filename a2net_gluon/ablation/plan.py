@@ -130,7 +130,11 @@ def record(ablation: Ablation) -> None:
     path = pathlib.Path(ablation.save_dir) / GRID
     now: Grid = {
         case: {
-            variant: {"command": f"a2net {' '.join(words_of(training))}", "settings": flat(training, incidental=False)}
+            variant: {
+                "command": f"a2net {' '.join(words_of(training))}",
+                "data": type(training.data).__name__,
+                "settings": flat(training, incidental=False),
+            }
             for variant, training in variants.items()
         }
         for case, variants in ablation.cases.items()
@@ -138,14 +142,22 @@ def record(ablation: Ablation) -> None:
     before = _noted(path)
     for case, variants in now.items():
         for variant, one in variants.items():
-            known = before.get(case, {}).get(variant, one)
-            for name, (old, new) in changed_options(known["settings"], one["settings"]).items():
+            changed = _changed(before.get(case, {}).get(variant, one), one)
+            if changed:
                 raise UsageError(
-                    f"{path.parent} holds other runs of {case}, {variant}: --{name.replace('_', '-')} is {new}, was "
-                    f"{old}; name another --save-dir"
+                    f"{path.parent} holds other runs of {case}, {variant}: {changed}; name another --save-dir"
                 )
     merged = {case: {**before.get(case, {}), **now.get(case, {})} for case in {**before, **now}}
     write_text(path, json.dumps(merged, indent=1) + "\n")
+
+
+def _changed(before: typing.Mapping[str, typing.Any], now: typing.Mapping[str, typing.Any]) -> str | None:
+    """The first difference between two notes of a variant, in words."""
+    if before["data"] != now["data"]:
+        return f"its data are {now['data']}, were {before['data']}"
+    for name, (old, new) in changed_options(before["settings"], now["settings"]).items():
+        return f"--{name.replace('_', '-')} is {new}, was {old}"
+    return None
 
 
 def _noted(path: pathlib.Path) -> Grid:
@@ -155,7 +167,7 @@ def _noted(path: pathlib.Path) -> Grid:
         noted = read_json(path)
         for variants in noted.values():
             for one in variants.values():
-                changed_options(one["settings"], {})
+                _changed(one, {"data": one["data"], "settings": {}})
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         raise FailureError(f"{path} is damaged: restore it, or name another --save-dir") from None
     return noted

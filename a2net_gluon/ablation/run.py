@@ -53,7 +53,8 @@ def ablate(ablation: Ablation, *, tell: typing.Callable[[str], object] = lambda 
     with output_folder(ablation.save_dir) as folder, RunLock(folder):
         record(ablation)
         execute(runs, ablation.jobs or environment.physical_cores(), ablation.metric, tell)
-        results = collect(ablation, runs, measure_costs(runs, folder))
+        costs = measure_costs(runs, folder)
+        results = collect(ablation, runs, costs)
         _write(folder, results)
     return results
 

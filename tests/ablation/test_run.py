@@ -233,6 +233,9 @@ def test_more_seeds_can_be_added_but_nothing_be_changed(tmp_path):
     other = {**few.cases["small"], "plain": dataclasses.replace(plain, batch_size=8)}
     with pytest.raises(UsageError, match="holds other runs of small, plain: --batch-size is 8, was 4; name another"):
         a2net_gluon.ablate(dataclasses.replace(few, cases={"small": other}))
+    other["plain"] = dataclasses.replace(plain, data=settings.Synthetic())
+    with pytest.raises(UsageError, match="small, plain: its data are Synthetic, were Digits; name another"):
+        a2net_gluon.ablate(dataclasses.replace(few, cases={"small": other}))
     more = dataclasses.replace(few, seeds=5)
     for run in plan(more):
         if run.seed > 1:

@@ -12,29 +12,36 @@ def halves(image):
     return image[0][:, : ink[gap] + 1], image[0][:, ink[gap + 1] :], ink[gap + 1] - ink[gap] - 1
 
 
-def kind(digit, images, labels):
-    """The class of the image of a digit whose pixels these are, wherever it stands."""
-    pixels = np.sort(digit[digit > 0])
-    found = {int(label) for image, label in zip(images, labels) if np.array_equal(np.sort(image[image > 0]), pixels)}
-    assert len(found) == 1
-    return found.pop()
+def kinds_by_ink(rows):
+    """The classes of these images of digits by their pixels in order of size, wherever they stand."""
+    images, labels = (values[rows] for values in load_digits())
+    found = {ink(image): int(label) for image, label in zip(images, labels)}
+    assert len(found) == len(images)
+    return found
+
+
+def ink(image):
+    return np.sort(image[image > 0]).tobytes()
+
+
+TRAINING, VALIDATION = slice(TRAIN_COUNT), slice(TRAIN_COUNT, None)
 
 
 @pytest.mark.parametrize("distance", [12, 32])
 def test_the_class_is_whether_both_digits_are_the_same(distance):
-    images, labels = load_digits()
     dataset = digit_pairs_dataset(distance)
     assert dataset.classes == ("different", "same")
-    for samples, rows in ((dataset.training, slice(TRAIN_COUNT)), (dataset.validation, slice(TRAIN_COUNT, None))):
+    for samples, rows in ((dataset.training, TRAINING), (dataset.validation, VALIDATION)):
+        kinds = kinds_by_ink(rows)  # of the writers of this part
         assert np.mean(samples.labels) == 0.5
-        for number in range(0, 40):
+        for number in range(40):
             image = samples.read(number, np.random.default_rng(number))
             assert (image.shape, image.dtype) == ((1, 48, 48, 3), np.uint8)
             left, right, gap = halves(image)
             assert distance - 8 <= gap <= distance + 4  # the digits are up to 8 pixels wide, some are narrow
-            kinds = [kind(part, images[rows], labels[rows]) for part in (left, right)]  # by writers of this part
-            assert {*kinds} <= {0, 1, 2}
-            assert samples.labels[number] == (kinds[0] == kinds[1])
+            one, other = kinds[ink(left)], kinds[ink(right)]
+            assert {one, other} <= {0, 1, 2}
+            assert samples.labels[number] == (one == other)
 
 
 def test_training_draws_anew_and_validation_does_not():
@@ -49,11 +56,9 @@ def test_training_draws_anew_and_validation_does_not():
 
 def test_one_digit_tells_nothing():
     """In both classes each digit is equally frequent, on the left and on the right."""
-    images, labels = (values[TRAIN_COUNT:] for values in load_digits())
-    samples = digit_pairs_dataset(24).validation
+    samples, kinds = digit_pairs_dataset(24).validation, kinds_by_ink(VALIDATION)
     counts = np.zeros((2, 2, 3))
     for number in range(300):
         for side, part in enumerate(halves(samples.read(number))[:2]):
-            counts[samples.labels[number], side, kind(part, images, labels)] += 1
-    assert counts.sum() == 600
+            counts[samples.labels[number], side, kinds[ink(part)]] += 1
     np.testing.assert_allclose(counts / 150, 1 / 3, atol=0.1)

@@ -38,6 +38,24 @@ def recipes(rng, material):
     return Case(words, {**material.data, "r.yaml": text}, stop=STOP)
 
 
+_GRID = {
+    "baseline": "a",
+    "seeds": 2,
+    "axis": "pixels",
+    "base": {"model": MODEL, "data-dir": "missing", "num-epochs": 1},
+    "cases": {"8": {"input-size": 8}, "16": {"input-size": 16}},
+    "variants": {"a": {}, "b": {"lr": 0.1, "seeds": 1}},
+}
+
+
+def grids(rng, material):
+    """Grids of YAML; the data are not there, so that nothing is trained."""
+    whole = json.dumps(_GRID).encode()
+    text = mutated(rng, whole, _YAML) if rng.random() < 0.6 else restructured(rng, _GRID)
+    words = ("a2net", "ablate", "g.yaml", "--jobs", "1", "--save-dir", "run")
+    return Case(words, {"g.yaml": text}, stop=STOP, writes_into=("run/",))
+
+
 def descriptions(rng, material):
     """Descriptions of networks in run folders and exports."""
     name, words = pick(rng, (("x.json", PREDICT), ("run/model.json", (*EVALUATE, *DATA))))
@@ -225,5 +243,5 @@ def store(rng, material):
 
 _DATA = (images, records, clips, videos, video_lists)
 _MODELS = (descriptions, weights, parameters, tensors, graphs, onnx)
-_KINDS = (options, recipes, runs, reports, *_DATA, *_MODELS, hosts, store)
+_KINDS = (options, recipes, grids, runs, reports, *_DATA, *_MODELS, hosts, store)
 KINDS = {kind.__name__: kind for kind in _KINDS}
