@@ -68,14 +68,15 @@ def _rows():
 def _line(number, labels, network, settings, folder):
     """Return the figures of a row: those that are kept, or new ones, which are kept then."""
     name = " ".join(labels)
-    path = folder / "rows" / f"{number}-{re.sub('[^A-Za-z0-9]+', '-', name)}.json"
+    sizes = {what: getattr(settings, what) for what in ("batch", "size", "frames", "classes")}
+    words = [settings.frames, settings.size, number, re.sub("[^A-Za-z0-9]+", "-", name)]
+    path = folder / "rows" / f"{'-'.join(map(str, words))}.json"
     if path.is_file():
         return read_json(path)
     settings.log(f"--- Table {number}, {name}")
     block = re.search("NL|A²", name)
     line = {"table": number, "name": name, "block": block.group() if block else "none", **describe_run(settings)}
     line["macs"] = network.cost.paper_macs
-    sizes = {what: getattr(settings, what) for what in ("batch", "size", "frames", "classes")}
     built = {"network": network.name, "context": network.context, "placement": dict(network.placement)}
     for mode in MODES:
         task = {"kind": "row", "mode": mode, "limit_gb": LIMIT_GB, **built, **sizes}
