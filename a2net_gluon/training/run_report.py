@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 import html
 import pathlib
 import re
@@ -26,6 +27,11 @@ __all__ = ["report"]
 _METER = ClassificationMeter  # that of all runs
 _SKIPPED = re.compile(r"\S+ \S+ skipped (.+: .+)\n?")  # a line of the log, after date and time
 _SHOWN = 50  # skipped samples of a run
+_PREFIXES = {
+    "val": "validation {}, best epoch",
+    "val_ema": "validation {}, best epoch, averaged weights",
+    "train": "training {}, best epoch",
+}
 _SPEED = (
     Panel("samples a second", {"images_per_second": "training"}),
     Panel("waiting for data, % of the time", {"data_wait": "training"}, 100),
@@ -76,6 +82,9 @@ def report(options: Report) -> pathlib.Path:
         If a file of a run is damaged, or the page cannot be written.
     """
     folders = [pathlib.Path(folder) for folder in options.runs]
+    twice = next((folder for number, folder in enumerate(folders) if _is_one_of(folder, folders[:number])), None)
+    if twice:
+        raise UsageError(f"{twice} is named twice: name each run once")
     names = [folder.resolve().name for folder in folders]
     if len({*names}) < len(names):
         names = [str(folder) for folder in folders]
@@ -84,6 +93,10 @@ def report(options: Report) -> pathlib.Path:
     path = pathlib.Path(options.output)
     write_text(path, render("report.html", title, content="\n".join(_content(runs))))
     return path
+
+
+def _is_one_of(folder: pathlib.Path, others: typing.Iterable[pathlib.Path]) -> bool:
+    return folder.resolve() in {other.resolve() for other in others}
 
 
 def _read(folder: pathlib.Path, name: str) -> _Run:
@@ -102,7 +115,8 @@ def _read(folder: pathlib.Path, name: str) -> _Run:
 def _skipped(log: pathlib.Path) -> list[str]:
     """The samples that the logs of all processes of a run say were skipped."""
     found: dict[str, None] = {}
-    for path in sorted(log.parent.glob(f"{log.stem}*{log.suffix}")):
+    others = log.parent.glob(f"{glob.escape(log.stem)}-rank*{glob.escape(log.suffix)}")
+    for path in [*([log] if log.is_file() else []), *sorted(others)]:
         try:
             with open(path, encoding="utf-8", errors="replace") as lines:
                 found.update(dict.fromkeys(match[1] for match in map(_SKIPPED.fullmatch, lines) if match))
@@ -137,32 +151,28 @@ def _curves(histories: dict[str, list[dict[str, float]]], panels: typing.Sequenc
 def _results(runs: list[_Run]) -> list[list[str]]:
     """The rows of the table of results: a cell for each run."""
     best = [best_epoch(run.history, f"val_{_METER.headline}") for run in runs]
-    rows = [
+    speeds = (_median(run, "images_per_second", "{:,.4g}".format) for run in runs)
+    waits = (_median(run, "data_wait", percent) for run in runs)
+    return [
         ["network", *(run.description.network if run.description else "" for run in runs)],
         ["epochs", *(f"{len(run.history)} of {run.arguments.get('num_epochs') or '?'}" for run in runs)],
         ["best epoch", *(f"{row['epoch']:.0f}" if row else "" for row in best)],
+        *_metrics(best),
+        ["validated samples", *(f"{row['val_count']:,.0f}" if row else "" for row in best)],
+        ["samples a second, median of the epochs", *speeds],
+        ["waiting for data, median of the epochs", *waits],
+        ["steps skipped", *(f"{sum(row['skipped_steps'] for row in run.history):.0f}" for run in runs)],
     ]
+
+
+def _metrics(best: typing.Sequence[dict[str, float] | None]) -> typing.Iterator[list[str]]:
+    """The rows with the metrics of each run's best epoch, those of averaged weights if a run has them."""
     for column in _METER.columns:
-        for prefix, when in (
-            ("val", "best epoch"),
-            ("val_ema", "best epoch, averaged weights"),
-            ("train", "best epoch"),
-        ):
-            part = "training" if prefix == "train" else "validation"
+        for prefix, title in _PREFIXES.items():
             values = [row.get(f"{prefix}_{column.name}") if row else None for row in best]
             shown = ["" if one is None else percent(one) if column.fraction else f"{one:.4g}" for one in values]
             if any(shown):
-                rows.append([f"{part} {column.label}, {when}", *shown])
-    rows.append(["validated samples", *(f"{row['val_count']:,.0f}" if row else "" for row in best)])
-    rows.append(
-        [
-            "samples a second, median of the epochs",
-            *(_median(run, "images_per_second", "{:,.4g}".format) for run in runs),
-        ]
-    )
-    rows.append(["waiting for data, median of the epochs", *(_median(run, "data_wait", percent) for run in runs)])
-    rows.append(["steps skipped", *(f"{sum(row['skipped_steps'] for row in run.history):.0f}" for run in runs)])
-    return rows
+                yield [title.format(column.label), *shown]
 
 
 def _median(run: _Run, column: str, in_words: typing.Callable[[float], str]) -> str:

@@ -114,6 +114,8 @@ def test_damaged_results(change, runs, tmp_path, capsys):
 
 
 def test_wrong_use(runs, tmp_path, capsys):
+    twice = ("report", *runs, runs[0].parent / "." / runs[0].name, "--output", tmp_path / "x")
+    assert "is named twice: name each run once" in error(capsys, 2, *twice)
     assert "holds no run: name the --save-dir" in error(capsys, 2, "report", tmp_path, "--output", tmp_path / "x")
     assert "is a folder; name a file" in error(capsys, 1, "report", runs[0], "--output", tmp_path)
 
