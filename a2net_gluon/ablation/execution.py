@@ -96,7 +96,7 @@ class _Process:
             self._complaints.seek(0)
             lines = self._complaints.read().decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
             reason = lines[-1].partition("error: ")[2] or lines[-1]
-            raise FailureError(f"{self.run.name}: {reason} (exit code {code}); its log is {self.run.folder}/log.txt")
+            raise FailureError(f"{self.run.name}: {reason} (exit code {code}; run folder {self.run.folder})")
 
     def signal(self) -> None:
         """Ask the run to save its state and to end."""

@@ -53,7 +53,8 @@ def parse_ablation(arguments: typing.Sequence[str], prog: str | None = None) -> 
     add_settings(parser, settings.Ablation, "ablation", ("seeds", "jobs", "baseline", "metric", "save_dir"))
     add_training_options(parser, options)
     values = given(parser.parse_args(arguments))
-    assert path is not None  # the parser has refused arguments without a grid
+    if path is None:
+        raise UsageError(f"the grid stands first: a2net ablate {values['grid']} …")
     return _Grid(path, grid, options).ablation(values)
 
 

@@ -276,7 +276,7 @@ def test_a_variant_that_cannot_be_built_is_refused_before_training(tmp_path, net
 
 def test_a_run_that_fails_is_named(tmp_path):
     grid = pair(tmp_path / "x", settings.ImageFolder(tmp_path / "missing"), seeds=1, jobs=1)
-    with pytest.raises(FailureError, match="small, plain, seed 0: .*missing.* its log is "):
+    with pytest.raises(FailureError, match="small, plain, seed 0: .*missing.*exit code 2; run folder .*seed-0"):
         a2net_gluon.ablate(grid)
 
 

@@ -105,6 +105,7 @@ def test_bad_commands(capsys, tmp_path):
         "no such file; grids that come with the package: clips, images, long-range" in call(capsys, "ablate", "no")[2]
     )
     assert "the following arguments are required: grid" in call(capsys, "ablate", "--seeds", 2)[2]
+    assert "the grid stands first: a2net ablate long-range" in call(capsys, "ablate", "--seeds", 2, "long-range")[2]
     assert "save_dir (--save-dir) is missing" in call(capsys, "ablate", "long-range")[2]
     assert "0 is not a whole number from 1 to 100" in call(capsys, "ablate", "long-range", "--seeds", 0)[2]
 
