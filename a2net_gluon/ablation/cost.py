@@ -23,7 +23,7 @@ Costs = typing.Dict[str, typing.Dict[str, typing.Dict[str, float]]]  # by case a
 
 COSTS = "costs.json"
 _BATCH = 16
-_ROUNDS = 20
+_ROUNDS = 10
 
 
 def measure_costs(runs: typing.Sequence[PlannedRun], folder: pathlib.Path) -> Costs:
@@ -40,7 +40,7 @@ def measure_costs(runs: typing.Sequence[PlannedRun], folder: pathlib.Path) -> Co
     -------
     dict
         ``{case: {variant: {"params": …, "macs": …, "milliseconds": …}}}``: of one image or clip. The time is the
-        shortest of 20 forward passes of 16 at a time, for which the variants take turns.
+        shortest of 10 forward passes of 16 at a time, for which the variants take turns.
 
     Raises
     ------
