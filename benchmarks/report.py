@@ -117,6 +117,7 @@ def _network(lines):
 def _peak(report):
     yield "## The machine's peak"
     peaks = [line for line in report["rows"] if line["family"] == "sgemm"]
+    peaks = {line["name"]: line for line in sorted(peaks, key=lambda line: line.get("gflops", 0))}.values()  # the best
     yield f"Product of two matrices of {report['settings']['square']}×{report['settings']['square']}."
     yield _lines(peaks, {"GFLOP/s": lambda line: f"{line['gflops']:.0f}"})
 
