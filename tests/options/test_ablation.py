@@ -147,7 +147,8 @@ def all_settings():
         run=settings.Run(resume=True, logging_file="other.txt"),
         seed=3,
     )
-    yield settings.Training(data=settings.Synthetic(batches=3), network=settings.Network("resnet20_small_3d"))
+    for data in (settings.Synthetic(batches=3), settings.SyntheticClips(batches=3)):
+        yield settings.Training(data=data, network=settings.Network("resnet20_small_3d"))
 
 
 def as_parsed(training):

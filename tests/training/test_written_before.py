@@ -133,7 +133,7 @@ def test_every_stored_argument_has_its_place(unpacked):
     of_commands = {"recipe", "use_rec", "benchmark", "evaluate", "test_io", "data_kind"}
     new = {"num_iterations", "lr_decay_iterations", "warmup_iterations", "no_bias_decay", "temporal_lr_mult"}
     new |= {"backbone_lr_mult", "precise_bn", "benchmark_batches", "clip_length", "frame_interval", "reader"}
-    new |= {"init_by_name", "gathering", "distribution"}
+    new |= {"init_by_name", "gathering", "distribution", "frame_order"}
     assert {*arguments_of(unpacked / "run")} - of_commands == today - new
 
 
