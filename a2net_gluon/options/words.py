@@ -14,7 +14,7 @@ __all__ = ["words_of"]
 
 def words_of(training: settings.Training) -> list[str]:
     """Return ``train`` or ``train-video`` and the flags that make these settings when they are parsed."""
-    clips = not isinstance(training.data, _OF_IMAGES)
+    clips = type(training.data) not in _OF_IMAGES
     return ["train-video" if clips else "train", *_switch(training.data), *_flags(training)]
 
 
