@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import torch
 
-STEP = 1e-3  # length of the step of all parameters together: so small that the loss falls
+STEP = 1e-3  # length of the step of all parameters together
 
 
 def answer(folder):
