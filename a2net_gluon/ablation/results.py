@@ -62,7 +62,7 @@ def _plain(found: Estimate) -> Results:
     return {**dataclasses.asdict(found), "interval": found.interval and [*found.interval]}
 
 
-METRICS = {"top1": "top-1", "class_mean": "mean of classes"}
+METRICS = {"accuracy": "accuracy", "class_mean": "mean of classes"}
 _COLUMNS = (
     ("variant", "---"),
     ("seeds", "---:"),

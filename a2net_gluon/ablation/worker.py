@@ -31,13 +31,15 @@ def run_one(training: Training, metric: str, result: pathlib.Path) -> None:
     metric : str
         One that must be among the results.
     result : Path
-        ``{"metrics": {"top1": …}, "cpu_seconds": …}``; the seconds are those of this process and its readers.
+        ``{"metrics": {"accuracy": …}, "cpu_seconds": …}``; the seconds are those of this process and its readers.
     """
     from a2net_gluon.training import evaluate, train
+    from a2net_gluon.training.metrics import ClassificationMeter
 
     done = train(training)
     last = done.history[-1]
     metrics = {name[len("val_") :]: float(value) for name, value in last.items() if name.startswith("val_")}
+    metrics["accuracy"] = metrics[ClassificationMeter.headline]
     if metric not in metrics:
         newest = done.folder / "checkpoints" / f"epoch-{last['epoch']:04d}" / "net.params"
         metrics.update(evaluate(_evaluation(training.resolved(), newest)).metrics)

@@ -38,10 +38,10 @@ class Ablation(Settings):
     seeds: int = option(5, "--seeds", rule=SEEDS, help="runs of each variant, with the seeds 0, 1, …")
     fewer: typing.Mapping[str, int] = dataclasses.field(default_factory=dict)
     metric: str = option(
-        "top1",
+        "accuracy",
         "--metric",
-        choices=("top1", "class_mean"),
-        help="accuracy that is compared, of the last epoch; class_mean: the mean of the classes' accuracies, of videos",
+        choices=("accuracy", "class_mean"),
+        help="what is compared, after the last epoch; class_mean: the mean of the classes' accuracies, of videos",
     )
     axis: str | None = option(
         None, name="axis", help="what the names of the cases measure, if they are numbers: the picture is drawn over it"

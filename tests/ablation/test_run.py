@@ -115,7 +115,7 @@ from a2net_gluon import options
 from a2net_gluon.ablation.plan import plan
 from a2net_gluon.ablation.worker import run_one
 for one in plan(options.parse_ablation(sys.argv[1:])):
-    run_one(one.training, "top1", one.result_file)
+    run_one(one.training, "accuracy", one.result_file)
 """
 
 
@@ -185,7 +185,7 @@ def finish(grid):
     """Write what the runs of an ablation leave, without training."""
     for run in plan(grid):
         run.folder.mkdir(parents=True)
-        result = {"metrics": {"top1": VALUES[run.variant][run.seed]}, "cpu_seconds": 90.0}
+        result = {"metrics": {"accuracy": VALUES[run.variant][run.seed]}, "cpu_seconds": 90.0}
         run.result_file.write_text(json.dumps(result))
     costs = {case: dict.fromkeys(variants, COSTS) for case, variants in grid.cases.items()}
     (pathlib.Path(grid.save_dir) / "costs.json").write_text(json.dumps(costs))
@@ -197,7 +197,7 @@ def test_results_of_runs_that_are_done(tmp_path):
     results = a2net_gluon.ablate(grid, tell=said.append)
     assert said == ["10 of 10 runs are done already"]
     assert results == json.loads((tmp_path / "x" / "results.json").read_text())
-    assert (results["baseline"], results["metric"], results["cpu_hours"]) == ("plain", "top1", 0.25)
+    assert (results["baseline"], results["metric"], results["cpu_hours"]) == ("plain", "accuracy", 0.25)
     plain, a2 = (results["cases"]["small"][name] for name in ("plain", "a2"))
     assert a2["values"] == dict(zip("01234", VALUES["a2"]))
     assert plain["difference"] is None
@@ -241,13 +241,13 @@ def test_more_seeds_can_be_added_but_nothing_be_changed(tmp_path):
         if run.seed > 1:
             run.folder.mkdir(parents=True)
             run.result_file.write_text(
-                json.dumps({"metrics": {"top1": VALUES[run.variant][run.seed]}, "cpu_seconds": 1})
+                json.dumps({"metrics": {"accuracy": VALUES[run.variant][run.seed]}, "cpu_seconds": 1})
             )
     assert a2net_gluon.ablate(more)["cases"]["small"]["a2"]["difference"]["verdict"] == "higher"
 
 
 @pytest.mark.parametrize("file", ["grid.json", "costs.json", "runs/small/a2/seed-1/result.json"])
-@pytest.mark.parametrize("content", ["", "[1]", '{"small": 3}', '{"metrics": {"top1": "a"}}'])
+@pytest.mark.parametrize("content", ["", "[1]", '{"small": 3}', '{"metrics": {"accuracy": "a"}}'])
 def test_damaged_files_are_named(tmp_path, file, content):
     grid = pair(tmp_path / "x")
     finish(grid)
@@ -294,5 +294,5 @@ def test_the_mean_of_classes_is_measured_after_training(tmp_path, monkeypatch):
     monkeypatch.setattr(a2net_gluon.data.moving_digits, "TRAIN_COUNT", 64)
     run_one(training, "class_mean", tmp_path / "result.json")
     metrics = json.loads((tmp_path / "result.json").read_text())["metrics"]
-    assert {"top1", "class_mean", "video_top1"} <= {*metrics}
-    assert metrics["top1"] == metrics["video_top1"]
+    assert {"accuracy", "class_mean", "video_top1"} <= {*metrics}
+    assert metrics["accuracy"] == metrics["video_top1"]

@@ -51,7 +51,7 @@ class Page:
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.send("Emulation.setEmulatedMedia", features=scheme)
         self.send("Page.navigate", url=pathlib.Path(path).resolve().as_uri())
-        self.wait("document.body !== null && document.body.dataset.ready === 'true'")
+        self.wait("document.readyState === 'complete' && document.body.dataset.ready === 'true'")
 
     def wait(self, condition):
         """Wait until an expression of JavaScript is true."""

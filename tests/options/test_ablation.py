@@ -83,7 +83,7 @@ BAD = {
     "contradiction": (BASE + "base: {ema: 1}\nvariants: {a: }", "small, a: --ema is 1"),
     "name": (BASE + "variants: {a: , ../b: }", "variant '../b' cannot name a folder"),
     "axis": (BASE + "axis: pixels\nvariants: {a: }", "case 'small' is no number, and axis is 'pixels'"),
-    "metric": (BASE + "metric: f1\nvariants: {a: }", "'f1'; it must be one of top1, class_mean"),
+    "metric": (BASE + "metric: f1\nvariants: {a: }", "'f1'; it must be one of accuracy, class_mean"),
     "large": (BASE + "# " + 70_000 * "x", "more than 64 KB"),
 }
 
