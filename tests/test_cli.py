@@ -167,6 +167,7 @@ TRAIN = ("train", "--num-epochs", "2", "--warmup-epochs", "0", "-j", "1")
     [
         (("trian",), "unknown command 'trian'; there are: train"),
         (("train", "--num-epoch", "3"), "unrecognized arguments: --num-epoch"),
+        (("tables", "one\n\x1b[2J"), r"unrecognized arguments: one\n\x1b[2J (see"),
         (("train", "--lr", "fast"), "'fast' is not a number from 1e-12 to 1e+30, or 0"),
         (("train", "--batch-size", "0"), "0 is not a whole number from 1 to 65536"),
         ((*TRAIN, "--model", "resnet51"), "unknown model 'resnet51'; did you mean 'resnet50'?"),

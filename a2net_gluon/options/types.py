@@ -6,6 +6,7 @@ import argparse
 import typing
 
 from a2net_gluon.fields import COUNT, Rule
+from a2net_gluon.terminal import printable
 
 __all__ = ["Parser", "count", "number", "truth", "typed"]
 
@@ -19,8 +20,8 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **kwargs)
 
     def error(self, message: str) -> typing.NoReturn:
-        """Exit with code 2 after one line."""
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        """Exit with code 2 after one line, also if an argument has several."""
+        self.exit(2, f"{self.prog}: error: {printable(message)} (see {self.prog} --help)\n")
 
 
 def typed(parse: typing.Callable[[str], typing.Any]) -> typing.Callable[[str], typing.Any]:
