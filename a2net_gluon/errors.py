@@ -47,8 +47,8 @@ def check_counts(**values: object) -> None:
 
 # What MXNet and OpenCV put before the reason: kind, time, place in their source, the condition that was not met.
 _LIBRARY_PREFIX = re.compile(
-    r"^(MXNetError: )?(OpenCV\(\S*\) )?(\[\d\d:\d\d:\d\d\] )?(\S+\.(cc|cpp|cu|h|hpp):\d+: )?(error: \([^)]*\) )?"
-    r"(Check failed: \S.*?: )?"
+    r"^(MXNetError: )?(Error in operator \S+: )?(OpenCV\(\S*\) )?(\[\d\d:\d\d:\d\d\] )?"
+    r"(\S+\.(cc|cpp|cu|h|hpp):\d+: )?(error: \([^)]*\) )?(Check failed: \S.*?: )?"
 )
 
 

@@ -44,6 +44,7 @@ __all__ = [
     "memory_of",
     "named_parameters",
     "optimizer_states",
+    "output_shapes",
     "prefetching_iterator",
     "read_arrays",
     "read_symbol",
@@ -219,6 +220,15 @@ def import_symbol_block(
 
 
 # Files
+
+
+def output_shapes(symbol: mx.sym.Symbol, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each output of `symbol`, for input ``data`` of `shape`.
+
+    Where they do not fit together, MXNet 1.9.1's ``infer_shape`` prints its arguments before it raises the error.
+    """
+    _, shapes, _ = symbol._infer_shape_impl(False, data=shape)
+    return dict(zip(symbol.list_outputs(), shapes))
 
 
 def read_symbol(path: str | os.PathLike[str]) -> mx.sym.Symbol:

@@ -18,7 +18,7 @@ from mxnet.gluon import nn
 
 from a2net_gluon import mxnet_fixes
 from a2net_gluon.environment import has_avx512
-from a2net_gluon.errors import FailureError, UsageError
+from a2net_gluon.errors import FailureError, UsageError, reason_of
 from tests.fuzz.case import Case
 from tests.fuzz.zygote import Zygote
 
@@ -462,6 +462,18 @@ def test_gradients_of_the_fused_operator(reshape):
     scale = np.abs(expected["bn_gamma"]).max()
     difference = np.abs(found["bn_gamma"] - expected["bn_gamma"]).max() / scale
     assert difference > 0.1 if reshape else difference < 1e-5
+
+
+@pytest.mark.parametrize(
+    "infer", [lambda one: one.infer_shape(data=(1, 3)), lambda one: mxnet_fixes.output_shapes(one, (1, 3))]
+)
+def test_only_plain_mxnet_prints_shapes_that_do_not_fit(infer, capsys):
+    wrong = mx.sym.Convolution(mx.sym.var("data"), kernel=(1, 1), num_filter=2, name="conv")
+    with pytest.raises(mx.MXNetError) as caught:
+        infer(wrong)
+    assert ("infer_shape error" in capsys.readouterr().out) is (infer.__code__.co_names[0] == "infer_shape")
+    assert "Error in operator" not in reason_of(caught.value)
+    assert ".cc" not in reason_of(caught.value)
 
 
 # Data

@@ -7,6 +7,8 @@ from typing import Any, Callable, Sequence
 
 import mxnet as mx
 
+from a2net_gluon.mxnet_fixes import output_shapes
+
 __all__ = ["Graph"]
 
 
@@ -29,9 +31,7 @@ class Graph:
 
     def __init__(self, net: Callable[[mx.sym.Symbol], mx.sym.Symbol], input_shape: Sequence[int]) -> None:
         symbol = net(mx.sym.var("data"))
-        internals = symbol.get_internals()
-        _, shapes, _ = internals.infer_shape(data=(1, *input_shape))
-        self._shapes = dict(zip(internals.list_outputs(), shapes))
+        self._shapes = output_shapes(symbol.get_internals(), (1, *input_shape))
         self.nodes: list[dict[str, Any]] = json.loads(symbol.tojson())["nodes"]
         self.nodes_by_name = {node["name"]: node for node in self.nodes}
 
