@@ -447,3 +447,10 @@ def test_page_runs(tmp_path, monkeypatch):
     for block in blocks():
         exec(compile(block, "module.md", "exec"), names)
     np.testing.assert_allclose(probabilities(names["net"], data[:8]), outputs(names["module"], data[:8]), rtol=1e-4)
+
+
+def test_a_step_of_attention_can_be_left_out():
+    """Every option of blocks that `get_model` has reaches the graph."""
+    arguments = a2net.get_symbol(10, 20, distribution="uniform").list_arguments()
+    assert any("__theta__" in name for name in arguments)
+    assert not any("__rho__" in name for name in arguments)

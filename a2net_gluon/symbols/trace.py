@@ -9,20 +9,12 @@ import mxnet as mx
 
 from a2net_gluon.mxnet_fixes import mean_over_devices, wait_for_running_statistics
 from a2net_gluon.networks import get_model
+from a2net_gluon.settings.network import BLOCKS
 
 __all__ = ["get_symbol", "module_parameters"]
 
 # The options of `a2net_gluon.get_model` that change the graph.
-OPTIONS = (
-    "association",
-    "context",
-    "identity_start",
-    "last_gamma",
-    "norm_kwargs",
-    "norm_layer",
-    "placement",
-    "reduction",
-)
+OPTIONS = ("association", "identity_start", "last_gamma", "norm_kwargs", "norm_layer", *BLOCKS)
 # The least similarity of a misspelt option to the right one. No argument of MXNet's scripts is as close to any option.
 _SIMILARITY = 0.75
 
