@@ -13,13 +13,12 @@ from a2net_gluon.data.clip_records import clip_content
 from a2net_gluon.data.clips import Video
 from a2net_gluon.data.decoding import DecodeError
 from a2net_gluon.data.disk_estimate import check_disk
-from a2net_gluon.data.packing import PackedRecord, check_class_names, write_set
+from a2net_gluon.data.packing import PackedRecord, check_class_names, packed, write_set
 from a2net_gluon.data.parallel import results_of
 from a2net_gluon.data.recordio import LARGEST, frame
 from a2net_gluon.data.samples import Dataset, OnSkip
 from a2net_gluon.data.shrinking import as_jpeg, shrunk
 from a2net_gluon.data.videos import Tell, WholeVideo
-from a2net_gluon.errors import FailureError
 from a2net_gluon.files import folder_for_output
 from a2net_gluon.terminal import printable
 
@@ -113,20 +112,12 @@ class _Packing(typing.NamedTuple):
         samples: typing.Any = self.dataset.parts()[self.part]
         videos = readable(self.dataset, self.part)
         found = results_of(self._record, videos, workers, lambda item: str(samples.names[item[0]]))
-        done = 0
-        for (number, _), record in tqdm(
-            zip(videos, found), PARTS[self.part], len(videos), unit=" videos", disable=None
-        ):
-            name, label = samples.names[number], int(samples.labels[number])
-            if isinstance(record, str):
-                if on_skip:
-                    on_skip(name, record)
-                continue
-            done += 1
-            listed = f"{self.dataset.classes[label]}/{printable(os.path.basename(name))}"
-            yield PackedRecord(number, label, listed, record)
-        if not done:
-            raise FailureError(f"{self.dataset.name}: not a single {self.part} video could be read")
+        shown = tqdm(zip(videos, found), PARTS[self.part], len(videos), unit=" videos", disable=None)
+        results = (
+            (number, int(samples.labels[number]), samples.names[number], record) for (number, _), record in shown
+        )
+        nothing = f"{self.dataset.name}: not a single {self.part} video could be read"
+        return packed(results, self.dataset.classes, nothing, on_skip)
 
     def _record(self, item: tuple[int, WholeVideo]) -> bytes | str:
         """The record of a video, or the reason why there is none."""

@@ -62,7 +62,7 @@ def clip_content(jpegs: typing.Sequence[bytes], name: str, split: str | None = N
 
 
 def _shift(jpeg: bytes) -> int:
-    """How many bytes behind the start of a word a JPEG must begin, so that the magic number starts no word in it."""
+    """The offset of a JPEG from the start of a word with which no word in it begins with the magic number."""
     starts = {-match.start() % WORD for match in re.finditer(re.escape(MAGIC), jpeg)}
     free = sorted({*range(WORD)} - starts)
     if not free:

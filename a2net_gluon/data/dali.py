@@ -19,19 +19,17 @@ import mxnet as mx
 import numpy as np
 
 from a2net_gluon.data.augmentation import Augmentation
-from a2net_gluon.data.decoding import DecodeError, decode, plain_jpeg_size
+from a2net_gluon.data.decoding import decode, plain_jpeg_size
 from a2net_gluon.data.preprocessing import Preprocessing
 from a2net_gluon.data.samples import (
     Batch,
     Dataset,
     ImageSamples,
     OnSkip,
-    Problems,
     Samples,
     Shard,
-    check_batch_size,
 )
-from a2net_gluon.data.source import SPARES, EpochSampler
+from a2net_gluon.data.source import DatasetSource, EpochSampler, read_or_next
 from a2net_gluon.errors import FailureError, UsageError, reason_of
 
 __all__ = ["DaliSource"]
@@ -67,7 +65,7 @@ class _Decoded(typing.NamedTuple):
     pixels: np.ndarray | None
 
 
-class DaliSource:
+class DaliSource(DatasetSource):
     """Training and validation batches of a `Dataset` of image files or records, decoded by DALI.
 
     Parameters
@@ -100,26 +98,11 @@ class DaliSource:
         _check_installed()
         if augmentation is not None and (augmentation.hue or augmentation.saturation or augmentation.lightness):
             raise UsageError("--reader dali has no jitter of colours: choose another --augmentation, e.g. small")
-        if dataset.training is not None:
-            check_batch_size(batch_size, len(dataset.training.names), dataset.name, shard)
-        self.classes, self.split = dataset.classes, dataset.split
-        self.train_count = len(dataset.training.names) if dataset.training is not None else 0
-        self.val_count = len(dataset.validation.names)
-        self.batch_size, self.problems = batch_size, Problems()
-        self._dataset, self._preprocessing, self._augmentation = dataset, preprocessing, augmentation
-        self._seed, self._on_skip, self._shard = seed, on_skip, shard
+        super().__init__(dataset, batch_size, on_skip, shard)
+        self._preprocessing, self._augmentation, self._seed = preprocessing, augmentation, seed
         self._devices: typing.Sequence[int | None] = tuple(gpus) or (None,)
         self._threads = max(1, workers)
         self._pool = concurrent.futures.ThreadPoolExecutor(self._threads)
-
-    def parts(self) -> dict[str, Samples]:
-        """The samples of each part: "training", where there are any, and "validation"."""
-        return self._dataset.parts()
-
-    @property
-    def train_batches(self) -> int:
-        """Batches of an epoch; a last, partial one is dropped."""
-        return self.train_count // (self.batch_size * self._shard.count)
 
     def train(self, epoch: int, first: int = 0) -> typing.Iterator[Batch]:
         """Batches of epoch `epoch` from batch `first` on, counted from 0; no earlier one is decoded."""
@@ -180,9 +163,7 @@ class DaliSource:
     def _batch(self, decoded: _Decoded) -> typing.Iterator[Batch]:
         """The batch, if there is any image; adds problems, and tells of images that are skipped for the first time."""
         for _, skipped, enlarged in decoded.read:
-            for name, reason in self.problems.add(skipped, enlarged).items():
-                if self._on_skip:
-                    self._on_skip(name, reason)
+            self._note(skipped, enlarged)
         images = decoded.images
         if decoded.pixels is None:
             return
@@ -204,28 +185,12 @@ class _Reader:
         assert samples.content is not None  # of files and records
         self._samples, self._content, self._preprocessing = samples, samples.content, preprocessing
         self._augmentation, self._seed = augmentation, seed
-        self._spares = 0 if seed is None else min(SPARES, len(samples.names) - 1)
 
     def read(self, key: tuple[int, int]) -> _Read:
         """The image of an epoch and a number; in training, the next one that can be read."""
-        epoch, first = key
-        skipped: dict[str, str] = {}
-        for number in range(first, first + 1 + self._spares):
-            number %= len(self._samples.names)
-            name = self._samples.names[number]
-            rng = None if self._seed is None else np.random.default_rng((self._seed, epoch, first))
-            try:
-                image, is_small = self._read(number, rng)
-            except DecodeError as error:
-                skipped[name] = str(error)
-                continue
-            return _Read(image, skipped, [name] if is_small else [])
-        if self._spares:
-            raise FailureError(
-                f"{len(skipped)} consecutive images cannot be read; the last one is {name} ({skipped[name]}): "
-                "check the data"
-            )
-        return _Read(None, skipped)
+        number, read, skipped = read_or_next(self._samples, key, self._seed, self._read)
+        image, enlarged = read or (None, False)
+        return _Read(image, skipped, [self._samples.names[number]] if enlarged else [])
 
     def _read(self, number: int, rng: np.random.Generator | None) -> tuple[_Image, bool]:
         """An image, and whether it is smaller than the input."""

@@ -1,4 +1,4 @@
-"""What data are, images or videos, where a command names them by one flag and the network takes either."""
+"""The kind of data, images or videos, where one flag names both and the network takes either."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from a2net_gluon.errors import FailureError, UsageError
 from a2net_gluon.files import flush, folder_for_output, staging_folder
 from a2net_gluon.terminal import printable
 
-__all__ = ["PackedRecord", "check_class_names", "pack_folder", "write_set"]
+__all__ = ["PackedRecord", "check_class_names", "pack_folder", "packed", "write_set"]
 
 _ENDINGS = (".rec", ".lst", ".idx")  # the index comes last: a set without it cannot be opened
 _SEED = 100  # of the order of the records; im2rec's
@@ -104,6 +104,41 @@ class PackedRecord(typing.NamedTuple):
     content: bytes
 
 
+def packed(
+    results: typing.Iterable[tuple[int, int, str, bytes | str]],
+    classes: typing.Sequence[str],
+    nothing: str,
+    on_skip: OnSkip | None,
+) -> typing.Iterator[PackedRecord]:
+    """The records to write of files that can be read.
+
+    Parameters
+    ----------
+    results : iterable of tuple
+        Number, label and path of each file, and its record, or the reason why there is none.
+    classes : sequence of str
+    nothing : str
+        The error if there is not a single record.
+    on_skip : callable, optional
+        Called with path and reason of each file that has no record.
+
+    Raises
+    ------
+    FailureError
+        If there is no record.
+    """
+    written = 0
+    for number, label, path, record in results:
+        if isinstance(record, str):
+            if on_skip:
+                on_skip(path, record)
+            continue
+        written += 1
+        yield PackedRecord(number, label, f"{classes[label]}/{printable(os.path.basename(path))}", record)
+    if not written:
+        raise FailureError(nothing)
+
+
 def write_set(prefix: str | os.PathLike[str], records: typing.Iterable[PackedRecord]) -> int:
     """Write ``<prefix>.rec``, ``.idx`` and ``.lst``, whole or not at all; returns the number of records.
 
@@ -161,17 +196,9 @@ class _Packing(typing.NamedTuple):
         order = list(range(len(self.paths)))
         random.Random(_SEED).shuffle(order)
         found = results_of(self._record, order, workers, lambda number: self.paths[number])
-        written = 0
-        for number, record in tqdm(zip(order, found), "packing", len(order), unit=" images", leave=False, disable=None):
-            path, label = self.paths[number], int(self.labels[number])
-            if isinstance(record, str):
-                if on_skip:
-                    on_skip(path, record)
-                continue
-            written += 1
-            yield PackedRecord(number, label, f"{self.classes[label]}/{printable(os.path.basename(path))}", record)
-        if not written:
-            raise FailureError(f"{folder}: not a single image could be read")
+        shown = tqdm(zip(order, found), "packing", len(order), unit=" images", leave=False, disable=None)
+        results = ((number, int(self.labels[number]), self.paths[number], record) for number, record in shown)
+        return packed(results, self.classes, f"{folder}: not a single image could be read", on_skip)
 
     def _record(self, number: int) -> bytes | str:
         """The record of an image, or the reason why there is none."""

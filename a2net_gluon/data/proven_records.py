@@ -59,7 +59,7 @@ def check_decodable(file: RecordFile, workers: int = 0) -> None:
 
 
 def _state(file: RecordFile) -> list[typing.Any]:
-    """What a proof holds for: the decoder, and the file as long as it does not change."""
+    """The decoder and the state of the file for which a proof holds."""
     status = file.rec.stat()
     return ["decoded by mxnet", mx.__version__, status.st_size, status.st_mtime_ns]
 

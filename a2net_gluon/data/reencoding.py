@@ -123,7 +123,7 @@ def _jobs(dataset: Dataset, folder: pathlib.Path) -> list[_Job]:
 
 
 def _copies(root: str, folder: pathlib.Path, lists: typing.Sequence[str | os.PathLike[str]]) -> dict[str, pathlib.Path]:
-    """Where each list is copied to."""
+    """The copy of each list, by the path of the list."""
     targets = {path: folder / (name_below(path, root) or os.path.basename(path)) for path in map(str, lists)}
     for path, target in targets.items():
         for other, same in targets.items():

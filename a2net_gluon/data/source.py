@@ -25,12 +25,49 @@ from a2net_gluon.data.readers import (
 from a2net_gluon.data.samples import Batch, Dataset, OnSkip, Problems, Samples, Shard, check_batch_size
 from a2net_gluon.errors import FailureError
 
-__all__ = ["SPARES", "EpochSampler", "SampleSource"]
+__all__ = ["SPARES", "DatasetSource", "EpochSampler", "SampleSource", "read_or_next"]
+
+_Result = typing.TypeVar("_Result")
 
 SPARES = 16  # samples tried in place of one that cannot be read, before the run stops
 
 
-class SampleSource:
+class DatasetSource:
+    """What sources of a `Dataset` have in common, whoever decodes.
+
+    Parameters
+    ----------
+    dataset, batch_size, on_skip, shard
+        As for `SampleSource`.
+    """
+
+    def __init__(self, dataset: Dataset, batch_size: int, on_skip: OnSkip | None, shard: Shard) -> None:
+        if dataset.training is not None:
+            check_batch_size(batch_size, len(dataset.training.names), dataset.name, shard)
+        self._dataset, self._shard, self._on_skip = dataset, shard, on_skip
+        self.classes, self.split = dataset.classes, dataset.split
+        self.train_count = len(dataset.training.names) if dataset.training is not None else 0
+        self.val_count = len(dataset.validation.names)
+        self.batch_size, self.problems = batch_size, Problems()
+        self._note(dataset.unreadable)
+
+    def parts(self) -> dict[str, Samples]:
+        """The samples of each part: "training", where there are any, and "validation"."""
+        return self._dataset.parts()
+
+    @property
+    def train_batches(self) -> int:
+        """Batches of an epoch; a last, partial one is dropped (its samples differ between epochs)."""
+        return self.train_count // (self.batch_size * self._shard.count)
+
+    def _note(self, skipped: typing.Mapping[str, str], enlarged: typing.Iterable[str] = ()) -> None:
+        """Add problems, and tell of samples that are skipped for the first time."""
+        for name, reason in self.problems.add(skipped, enlarged).items():
+            if self._on_skip:
+                self._on_skip(name, reason)
+
+
+class SampleSource(DatasetSource):
     """Training and validation batches of a `Dataset`.
 
     The batches of an epoch depend only on the seed and the number of the epoch, so a resumed run reads the batches of
@@ -64,32 +101,13 @@ class SampleSource:
         on_skip: OnSkip | None = None,
         shard: Shard = Shard(),  # noqa: B008  (immutable)
     ) -> None:
-        training, validation = dataset.training, dataset.validation
-        if training is not None:
-            check_batch_size(batch_size, len(training.names), dataset.name, shard)
-        self._shard, self._dataset = shard, dataset
-        self.classes, self.split = dataset.classes, dataset.split
-        self.train_count = len(training.names) if training is not None else 0
-        self.val_count = len(validation.names)
-        self.batch_size = batch_size
-        self.problems = Problems()
-        self._on_skip = on_skip
-        self._note(dataset.unreadable)
+        super().__init__(dataset, batch_size, on_skip, shard)
         self._readers: list[typing.Any] = []
         self._end_readers = weakref.finalize(self, end_readers, os.getpid(), self._readers)
         self._train = None
-        if training is not None:
-            self._train = self._loader(training, preprocessing, augmentation, workers, seed)
-        self._val = self._loader(validation, preprocessing, None, workers, None)
-
-    def parts(self) -> dict[str, Samples]:
-        """The samples of each part: "training", where there are any, and "validation"."""
-        return self._dataset.parts()
-
-    @property
-    def train_batches(self) -> int:
-        """Batches of an epoch; a last, partial one is dropped (its samples differ between epochs)."""
-        return self.train_count // (self.batch_size * self._shard.count)
+        if dataset.training is not None:
+            self._train = self._loader(dataset.training, preprocessing, augmentation, workers, seed)
+        self._val = self._loader(dataset.validation, preprocessing, None, workers, None)
 
     def train(self, epoch: int, first: int = 0) -> typing.Iterator[Batch]:
         """Batches of epoch `epoch` from batch `first` on, counted from 0."""
@@ -129,12 +147,6 @@ class SampleSource:
         readers = take_readers(loader)
         self._readers += readers
         return sampler, loader, readers
-
-    def _note(self, skipped: typing.Mapping[str, str], enlarged: typing.Iterable[str] = ()) -> None:
-        """Add problems, and tell of samples that are skipped for the first time."""
-        for name, reason in self.problems.add(skipped, enlarged).items():
-            if self._on_skip:
-                self._on_skip(name, reason)
 
     def _batches(self, loader: typing.Any, readers: list[typing.Any]) -> typing.Iterator[Batch]:
         loaded = mxnet_fixes.prefetching_iterator(loader)
@@ -182,6 +194,55 @@ class EpochSampler:
         return order[index * self.batch_size : self.count - self.count % together], together
 
 
+def read_or_next(
+    samples: Samples,
+    key: tuple[int, int],
+    seed: int | None,
+    read: typing.Callable[[int, np.random.Generator | None], _Result],
+) -> tuple[int, _Result | None, dict[str, str]]:
+    """Read a sample, or in training the next one that can be read.
+
+    Parameters
+    ----------
+    samples : Samples
+    key : tuple of int
+        Epoch and number of the sample.
+    seed : int or None
+        None in validation.
+    read : callable
+        ``read(number, rng)`` returns what is read of a sample, or raises `DecodeError`.
+
+    Returns
+    -------
+    tuple
+        Number of the sample that was read; what `read` has returned, None if the sample of a validation cannot be read;
+        reasons by the names of those that cannot be read.
+
+    Raises
+    ------
+    FailureError
+        If `SPARES` more cannot be read.
+    """
+    epoch, first = key
+    spares = 0 if seed is None else min(SPARES, len(samples.names) - 1)
+    skipped: dict[str, str] = {}
+    for number in range(first, first + 1 + spares):
+        number %= len(samples.names)
+        name = samples.names[number]
+        # A function of the seed, the epoch and the place in the list: a resumed run draws the same.
+        rng = None if seed is None else np.random.default_rng((seed, epoch, first))
+        try:
+            return number, read(number, rng), skipped
+        except DecodeError as error:
+            skipped[name] = str(error)
+    if spares:
+        raise FailureError(
+            f"{len(skipped)} consecutive {samples.noun} cannot be read; the last one is {name} ({skipped[name]}): "
+            "check the data"
+        )
+    return number, None, skipped
+
+
 class _Crop(typing.NamedTuple):
     """The frames of a sample (t, h, w, 3), None if it cannot be read; problems of it and of those tried before it."""
 
@@ -201,32 +262,19 @@ class _Crops:
     ) -> None:
         self._samples, self._preprocessing = samples, preprocessing
         self._augmentation, self._seed = augmentation, seed
-        self._spares = 0 if seed is None else min(SPARES, len(samples.names) - 1)
 
     def __len__(self) -> int:
         return len(self._samples.names)
 
     def __getitem__(self, key: tuple[int, int]) -> _Crop:
-        epoch, first = key
-        skipped: dict[str, str] = {}
-        for number in range(first, first + 1 + self._spares):
-            number %= len(self)
-            name, label = self._samples.names[number], self._samples.labels[number]
-            # A function of the seed, the epoch and the place in the list: a resumed run draws the same.
-            rng = None if self._seed is None else np.random.default_rng((self._seed, epoch, first))
-            try:
-                frames = self._samples.read(number, rng)
-                crop = self._crop(number, frames, rng)
-            except DecodeError as error:
-                skipped[name] = str(error)
-                continue
-            return _Crop(number, crop, label, name, min(frames.shape[1:3]) < self._preprocessing.size, skipped)
-        if self._spares:
-            raise FailureError(
-                f"{len(skipped)} consecutive {self._samples.noun} cannot be read; the last one is {name} "
-                f"({skipped[name]}): check the data"
-            )
-        return _Crop(number, None, label, name, False, skipped)
+        number, read, skipped = read_or_next(self._samples, key, self._seed, self._read)
+        crop, enlarged = read or (None, False)
+        return _Crop(number, crop, self._samples.labels[number], self._samples.names[number], enlarged, skipped)
+
+    def _read(self, number: int, rng: np.random.Generator | None) -> tuple[list[np.ndarray], bool]:
+        """The cropped frames of a sample, and whether it is smaller than the input."""
+        frames = self._samples.read(number, rng)
+        return self._crop(number, frames, rng), min(frames.shape[1:3]) < self._preprocessing.size
 
     def _crop(self, number: int, frames: np.ndarray, rng: np.random.Generator | None) -> list[np.ndarray]:
         height, width = frames.shape[1:3]
