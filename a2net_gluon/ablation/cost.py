@@ -1,4 +1,4 @@
-"""What each variant costs: parameters, multiply-adds, and the time of an image or clip, measured in turns."""
+"""The costs of each variant: parameters, multiply-adds, and the time of an image or clip, measured in turns."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typing
 
-from a2net_gluon.ablation.results import METRICS
 from a2net_gluon.files import AnyPath, replacing
+from a2net_gluon.settings.ablation import METRICS
 
 __all__ = ["draw"]
 

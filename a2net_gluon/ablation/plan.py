@@ -59,7 +59,7 @@ class PlannedRun:
         return self.folder / _RESULT
 
     def result(self) -> dict[str, typing.Any] | None:
-        """What the finished run has measured, see `a2net_gluon.ablation.worker`; None if it is not finished.
+        """The measurements of the finished run, see `a2net_gluon.ablation.worker`; None if it is not finished.
 
         Raises
         ------

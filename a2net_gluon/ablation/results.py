@@ -9,6 +9,7 @@ from a2net_gluon.ablation.cost import Costs
 from a2net_gluon.ablation.plan import PlannedRun
 from a2net_gluon.ablation.statistics import Estimate, estimate, paired_difference
 from a2net_gluon.settings import Ablation
+from a2net_gluon.settings.ablation import METRICS
 
 __all__ = ["as_markdown", "collect"]
 
@@ -62,7 +63,6 @@ def _plain(found: Estimate) -> Results:
     return {**dataclasses.asdict(found), "interval": found.interval and [*found.interval]}
 
 
-METRICS = {"accuracy": "accuracy", "class_mean": "mean of classes"}
 _COLUMNS = (
     ("variant", "---"),
     ("seeds", "---:"),

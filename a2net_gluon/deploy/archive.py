@@ -30,7 +30,7 @@ def write_archive(prefix: AnyPath, forms: Collection[str], name: str) -> pathlib
     forms : collection of str
         Its forms.
     name : str
-        What the server calls the network, unless it is told another name.
+        The default name of the network on the server.
 
     Returns
     -------

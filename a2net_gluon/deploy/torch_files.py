@@ -89,7 +89,7 @@ def _code(net: Network, description: Description, parameters: str) -> str:
 
 
 def _needed(sections: list[str], code: str) -> list[str]:
-    """Those of some sections whose names `code`, load or save use, directly or through others."""
+    """The sections that define what `code`, load or save use, directly or through other sections."""
     defined = [re.findall(r"^(?:class|def) (\w+)", section, re.M) for section in sections]
     used, count = {"load", "save", *re.findall(r"\w+", code)}, 0
     while len(used) > count:

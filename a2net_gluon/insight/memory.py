@@ -1,4 +1,4 @@
-"""What keeps MXNet from computing a network: memory that is not free, and a fault of MXNet with large maps."""
+"""Checks before a network is computed: the memory it needs, and maps of a size that MXNet cannot compute."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class Description:
 
     @property
     def noun(self) -> str:
-        """What the network takes: "images" or "clips"."""
+        """The kind of input, "images" or "clips"."""
         return "images" if self.preprocessing.frames is None else "clips"
 
     def as_dict(self) -> dict[str, Any]:

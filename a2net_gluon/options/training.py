@@ -51,7 +51,7 @@ _IMAGE_INPUT = ("size", "crop_ratio", "normalization")
 
 
 class TrainingOptions(typing.NamedTuple):
-    """What tells the training of images from that of clips on the command line.
+    """The differences between the training of images and that of clips on the command line.
 
     Attributes
     ----------

@@ -10,8 +10,9 @@ from a2net_gluon.errors import UsageError
 from a2net_gluon.fields import PROCESSES, SEEDS, Path, Settings, documented, option
 from a2net_gluon.settings.training import Training
 
-__all__ = ["Ablation"]
+__all__ = ["METRICS", "Ablation"]
 
+METRICS = {"accuracy": "accuracy", "class_mean": "mean of classes"}  # with their headings in tables and pictures
 _NAME = re.compile(r"\w[\w.,+-]*")  # of a folder too
 
 Variants = typing.Mapping[str, Training]
@@ -40,7 +41,7 @@ class Ablation(Settings):
     metric: str = option(
         "accuracy",
         "--metric",
-        choices=("accuracy", "class_mean"),
+        choices=tuple(METRICS),
         help="what is compared, after the last epoch; class_mean: the mean of the classes' accuracies, of videos",
     )
     axis: str | None = option(
@@ -98,7 +99,7 @@ def _check_run(name: str, training: typing.Any) -> None:
     if not isinstance(training, Training):
         raise UsageError(f"{name} is {training!r}; it must be settings.Training(…)")
     if training.save_dir or training.seed or training.run.resume:
-        raise UsageError(f"{name}: an ablation chooses save_dir, seed and resume of its runs: leave them out")
+        raise UsageError(f"{name}: an ablation chooses save_dir, seed and resume of its runs: omit them")
 
 
 def _is_number(text: str) -> bool:

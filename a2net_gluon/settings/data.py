@@ -229,7 +229,8 @@ WORKERS: dict[str, typing.Any] = {
     "incidental": True,
 }
 
-# Defaults of options that are None: one set for embedded data, one for all other data of a kind.
+# Defaults of options that are None: those of embedded data, which is small, and those of all other data.
+_EMBEDDED = {"lr": 0.05, "wd": 5e-4, "lr_mode": "cosine", "warmup_epochs": 1, "log_interval": 10, "num_workers": 1}
 _OTHER = {
     "model": "a2net_resnet50",
     "num_epochs": 100,
@@ -243,39 +244,9 @@ _OTHER = {
 }
 _OF_VIDEOS = {**_OTHER, "model": "a2net_resnet50_3d", "augmentation": "author"}
 DEFAULTS: dict[type, dict[str, typing.Any]] = {
-    Digits: {
-        "model": "a2net_resnet20_small",
-        "num_epochs": 12,
-        "lr": 0.05,
-        "wd": 5e-4,
-        "lr_mode": "cosine",
-        "warmup_epochs": 1,
-        "augmentation": "shift",
-        "log_interval": 10,
-        "num_workers": 1,
-    },
-    DigitPairs: {
-        "model": "resnet14_small",
-        "num_epochs": 10,
-        "lr": 0.05,
-        "wd": 5e-4,
-        "lr_mode": "cosine",
-        "warmup_epochs": 1,
-        "augmentation": "none",
-        "log_interval": 10,
-        "num_workers": 1,
-    },
-    MovingDigits: {
-        "model": "a2net_resnet20_small_3d",
-        "num_epochs": 2,
-        "lr": 0.05,
-        "wd": 5e-4,
-        "lr_mode": "cosine",
-        "warmup_epochs": 1,
-        "augmentation": "none",
-        "log_interval": 10,
-        "num_workers": 1,
-    },
+    Digits: {**_EMBEDDED, "model": "a2net_resnet20_small", "num_epochs": 12, "augmentation": "shift"},
+    DigitPairs: {**_EMBEDDED, "model": "resnet14_small", "num_epochs": 10, "augmentation": "none"},
+    MovingDigits: {**_EMBEDDED, "model": "a2net_resnet20_small_3d", "num_epochs": 2, "augmentation": "none"},
     Videos: _OF_VIDEOS,
     PackedClips: _OF_VIDEOS,
     ImageFolder: _OTHER,
