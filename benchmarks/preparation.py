@@ -46,7 +46,6 @@ def write_parameters(task):
     write_torch(load_network(task), description, task["torch_code"], task["torch_weights"])
     if task["exported"]:
         export_network(load_network(task, association="auto"), task["export"], description, forms=("optimized", "onnx"))
-    if task["exported"] and not task["frames"]:
         model, quantized = (exported_files(task["export"], [form])[0] for form in ("onnx", "int8"))
         # Not by `export_network`, which refuses 8 bits that cost accuracy: that of random parameters has no meaning.
         write_int8(model, quantized, worker.images({**task, "batch": CALIBRATION}))

@@ -103,8 +103,6 @@ def _add_networks(setup, kind, **options):
 
 def _implementations(setup, kind, network, **sizes):
     forms = [form for form in setup.taking_part(FORMS[kind]) if form.plain or network == setup.settings.network]
-    if setup.settings.frames:  # 8 bits of random parameters have no meaning, and clips need them to be calibrated
-        forms = [form for form in forms if form.form != "int8"]
     return [setup.network(form, kind, network, **sizes) for form in forms]
 
 

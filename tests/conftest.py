@@ -12,6 +12,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes of tests, wh
     os.environ["OMP_NUM_THREADS"] = "1"  # the process that started it has set the number of cores
 
 import a2net_gluon  # noqa: F401  (prepares the process before anything imports mxnet)
+from a2net_gluon.networks import published
 from tests.helpers.images import make_image_folder
 from tests.helpers.processes import ROOT, usual_environment
 
@@ -31,6 +32,17 @@ def memory_given_back():
     yield
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
+
+
+@pytest.fixture(autouse=True)
+def nothing_registered(monkeypatch):
+    """Weights that a test registers are forgotten after it, by GluonCV too."""
+    registered = {}
+    monkeypatch.setattr(published, "_registered", registered)
+    yield
+    store = sys.modules.get("gluoncv.model_zoo.model_store")
+    for name in registered if store else ():
+        store._model_sha1.pop(name, None)
 
 
 @pytest.fixture(scope="session")

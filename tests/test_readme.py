@@ -10,7 +10,6 @@ import pytest
 
 from a2net_gluon import options
 from a2net_gluon.data import digits, moving_digits
-from a2net_gluon.networks import published
 from tests.helpers.processes import ROOT
 
 KEPT = "of 95 images"  # see `keep_some`
@@ -67,12 +66,6 @@ def few_clips(monkeypatch):
     monkeypatch.setattr(moving_digits, "TRAIN_COUNT", 360)
 
 
-@pytest.fixture
-def nothing_registered(monkeypatch):
-    """Weights that a page registers are forgotten after it."""
-    monkeypatch.setattr(published, "_registered", {})
-
-
 def run_page(page, monkeypatch, capsys):
     """Run all blocks of a page; returns what they print."""
     printed, names = [], {}
@@ -94,7 +87,7 @@ def run_page(page, monkeypatch, capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
-@pytest.mark.usefixtures("few_clips", "nothing_registered")
+@pytest.mark.usefixtures("few_clips")
 def test_page_runs(page, tmp_path, monkeypatch, capsys):
     if "register_with_gluoncv" in read(page):
         pytest.importorskip("gluoncv")

@@ -36,8 +36,7 @@ def sha1(own):
 
 
 @pytest.fixture(autouse=True)
-def nothing_registered(monkeypatch):
-    monkeypatch.setattr(published, "_registered", {})
+def no_server(monkeypatch):
     monkeypatch.delenv("MXNET_GLUON_REPO", raising=False)
 
 

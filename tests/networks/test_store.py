@@ -135,7 +135,6 @@ def test_download(tmp_path, content, sha1, server):
 
 
 def test_download_from_a_registered_address(tmp_path, content, sha1, server, monkeypatch):
-    monkeypatch.setattr(published, "_registered", {})
     monkeypatch.setenv("MXNET_GLUON_REPO", "http://127.0.0.1:1")
     server.answers[url_path(sha1)] = archive(f"{NAME}-{sha1[:8]}.params", content)
     published.register_weights(NAME, sha1, server.url)
