@@ -200,7 +200,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name, one in options_of(self).items():
             value = _plain(getattr(self, name))
-            _check(f"{type(self).__name__}.{name}", one, value)
+            _check(f"{type(self).__name__}.{name}", one, value, getattr(type(self), name, None))
             # The objects are frozen: this is the one place that converts values.
             object.__setattr__(self, name, _number(one, value))
         for first, *others in _chosen(self).values():
@@ -221,13 +221,14 @@ def _number(one: Option, value: typing.Any) -> typing.Any:
     return tuple(map(one.rule.kind, value)) if one.sequence else one.rule.kind(value)
 
 
-def _check(what: str, one: Option, value: typing.Any) -> None:
+def _check(what: str, one: Option, value: typing.Any, default: typing.Any) -> None:
     flag = f" ({one.flags[-1]})" if one.flags else ""
     if value is None:
         if one.required:
             raise UsageError(f"{what}{flag} is missing: {one.help}")
         return
-    if value == "" or (isinstance(value, tuple) and "" in value):
+    nothing = value == () and default is None  # with another default, a list may be empty: no decays
+    if nothing or value == "" or (isinstance(value, tuple) and "" in value):
         raise UsageError(f"{what}{flag} is empty: give a value, or omit it")
     if one.choices and value not in one.choices:
         raise UsageError(f"{what}{flag} is {value!r}; it must be one of {', '.join(one.choices)}")

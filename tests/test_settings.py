@@ -410,6 +410,7 @@ def test_options_that_exclude_each_other(kind, name, one, capsys):
             lambda: settings.Training(save_dir=""),
             r"Training.save_dir \(--save-dir\) is empty: give a value, or omit it",
         ),
+        (lambda: settings.Devices(gpus=[]), r"Devices.gpus \(--gpus\) is empty: give a value, or omit it"),
         (lambda: make(settings.Export, files=("a", "")), r"Export.files \(--files\) is empty"),
         (
             lambda: make(settings.Trained, params="a", pretrained=True),

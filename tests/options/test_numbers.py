@@ -51,4 +51,7 @@ def test_every_number_is_bounded(command, capsys):
             assert (code, said.count("\n")) == (2, 1), (flag, text, said)
             assert re.search(r"is not a (whole )?number from \S+ to \S+", said), (flag, text, said)
             assert len(said) < 300
+        code, _, said = call(capsys, command, *words, f"{flag}=")
+        assert (code, said.count("\n")) == (2, 1), (flag, said)
+        assert re.search(f"argument .*{flag}.*: '' is (empty|not )", said), (flag, said)
     assert len(numbers) == NUMBERS[command], sorted(numbers)
