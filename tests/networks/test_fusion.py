@@ -1,6 +1,7 @@
 """BN and ReLU as one operator: where, and that nothing changes by it."""
 
 import json
+import types
 
 import mxnet as mx
 import numpy as np
@@ -53,6 +54,32 @@ def test_logits_are_those_of_the_plain_network(name):
     net.hybridize()
     np.testing.assert_allclose(net(inputs).asnumpy(), expected, rtol=0, atol=1e-6 * np.abs(expected).max())
     assert not {"BatchNorm", "Activation"} <= set(operators(net.rewritten(net(mx.sym.var("data")), False)).values())
+
+
+def test_where_graphs_are_rewritten(monkeypatch):
+    net, inputs = small_network("a2net_resnet20_small"), images()
+    assert net.can_rewrite(inputs)
+    assert not net.can_rewrite(inputs.astype("float64"))
+    assert not net.can_rewrite(types.SimpleNamespace(context=mx.gpu(), dtype=np.float32))
+    monkeypatch.setenv("MXNET_MKLDNN_ENABLED", "0")
+    assert not net.can_rewrite(inputs)
+
+
+@pytest.mark.parametrize("why", ["double precision", "MXNET_MKLDNN_ENABLED=0"])
+def test_the_traced_graph_runs_elsewhere(why, monkeypatch):
+    """Its answers are those of the plain network to the last bit, and nothing is rewritten."""
+    net, inputs = small_network("a2net_resnet20_small"), images()
+    if why == "double precision":
+        net.cast("float64")
+        inputs = inputs.astype("float64")
+    else:
+        monkeypatch.setenv("MXNET_MKLDNN_ENABLED", "0")
+    monkeypatch.setattr(net, "rewritten", lambda graph, training: pytest.fail("rewritten"))
+    data = mx.sym.var("data")
+    plain = symbol_block(net(data), data, net.collect_params())
+    for block in (plain, net):
+        block.hybridize()
+    np.testing.assert_array_equal(net(inputs).asnumpy(), plain(inputs).asnumpy())
 
 
 def test_what_is_fused():
