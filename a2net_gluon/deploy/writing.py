@@ -40,7 +40,7 @@ def write_forms(
             arguments = mx.model.load_params(str(staged), 0)
             optimized = mx.sym.load(str(symbol))
             if can_fuse():
-                optimized = fold_clips(optimized)
+                optimized = fold_clips(optimized, gradients=False)
             optimized = optimized.optimize_for("MKLDNN", *arguments, skip_infer=True)
             if can_fuse():
                 optimized = fuse_relu(optimized, gradients=False)

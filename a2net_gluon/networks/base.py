@@ -128,7 +128,7 @@ class Network(RewritableBlock):
         return x.context.device_type == "cpu" and x.dtype == np.float32 and can_fuse()
 
     def rewritten(self, graph: mx.sym.Symbol, training: bool) -> mx.sym.Symbol:  # noqa: D102
-        return fuse_relu(fold_clips(graph), gradients=training)
+        return fuse_relu(fold_clips(graph, gradients=training), gradients=training)
 
     def make_stem(self) -> Layers:
         """Build the layers before the first stage, with ``architecture.stem_channels`` output channels."""

@@ -4,8 +4,9 @@ A clip, (N, c, t, h, w), is computed as (N, c, t, h·w) wherever no kernel exten
 1.9.1 has BN of four dimensions only, and oneDNN's 1×1 convolutions are faster than its 1×1×1 convolutions, those with a
 stride by far. Networks are written in five dimensions, and their graphs are rewritten where they run.
 
-Between both forms stand copies in the plain order of values, before and after each reshape: neither its forward nor its
-backward pass may meet an array in one of oneDNN's layouts, see `a2net_gluon.mxnet_fixes.copy_to_plain_layout`.
+Between both forms stand copies in the plain order of values: before each reshape, whose forward pass may not meet an
+array in one of oneDNN's layouts, and behind it for its backward pass, see
+`a2net_gluon.mxnet_fixes.copy_to_plain_layout`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _SAME_ORDER = "(0, 1, 2, 3, 4)"
 _BY_VALUE = ("Activation", "elemwise_add", "broadcast_mul", "sigmoid")  # computed at each location alone
 
 
-def fold_clips(symbol: mx.sym.Symbol) -> mx.sym.Symbol:
+def fold_clips(symbol: mx.sym.Symbol, gradients: bool = True) -> mx.sym.Symbol:
     """Rewrite a graph so that clips have four dimensions wherever no kernel extends over height and width.
 
     Parameters, inputs and outputs keep their names and shapes. A graph without 3-D convolutions is returned as it is.
@@ -36,6 +37,8 @@ def fold_clips(symbol: mx.sym.Symbol) -> mx.sym.Symbol:
     Parameters
     ----------
     symbol : mxnet.sym.Symbol
+    gradients : bool
+        Whether gradients are computed, which takes the copies behind the reshapes.
 
     Returns
     -------
@@ -44,7 +47,7 @@ def fold_clips(symbol: mx.sym.Symbol) -> mx.sym.Symbol:
     graph = json.loads(symbol.tojson())
     if not any(_is_3d_convolution(node) for node in graph["nodes"]):
         return symbol
-    return mx.sym.load_json(json.dumps(_Folding().rewrite(graph)))
+    return mx.sym.load_json(json.dumps(_Folding(gradients).rewrite(graph)))
 
 
 @dataclasses.dataclass
@@ -70,7 +73,8 @@ _Value = typing.Union[_Entry, _Clip]
 class _Folding:
     """The new graph while it grows, node by node of the old one."""
 
-    def __init__(self) -> None:
+    def __init__(self, gradients: bool) -> None:
+        self._gradients = gradients
         self._nodes: list[_Node] = []
         self._folded: set[int] = set()  # numbers of nodes whose output is a clip in four dimensions
 
@@ -144,7 +148,7 @@ class _Folding:
         if not isinstance(value, _Clip):
             return value
         if value.five is None:
-            value.five = self._plain(self._in_plain_five(value), 5)
+            value.five = self._behind(self._in_plain_five(value), 5)
         return value.five
 
     def _in_plain_five(self, clip: _Clip) -> _Entry:
@@ -155,7 +159,10 @@ class _Folding:
         return self._add("reshape_like", self._name(clip.four), last, self._plain(clip.four, 4), clip.like)
 
     def _fold(self, plain: _Entry) -> _Entry:
-        return self._plain(self._add("Reshape", self._name(plain), {"shape": _FOLD}, plain), 4)
+        return self._behind(self._add("Reshape", self._name(plain), {"shape": _FOLD}, plain), 4)
+
+    def _behind(self, reshaped: _Entry, ndim: int) -> _Entry:
+        return self._plain(reshaped, ndim) if self._gradients else reshaped
 
     def _plain(self, entry: _Entry, ndim: int) -> _Entry:
         return self._add("transpose", self._name(entry), {"axes": str(tuple(range(ndim)))}, entry)

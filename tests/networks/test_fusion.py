@@ -75,7 +75,7 @@ def test_the_traced_graph_runs_elsewhere(why, monkeypatch):
     else:
         monkeypatch.setenv("MXNET_MKLDNN_ENABLED", "0")
     monkeypatch.setattr(net, "rewritten", lambda graph, training: pytest.fail("rewritten"))
-    data = mx.sym.var("data")
+    data = mx.sym.var("data", dtype=inputs.dtype)
     plain = symbol_block(net(data), data, net.collect_params())
     for block in (plain, net):
         block.hybridize()
