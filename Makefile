@@ -1,9 +1,11 @@
 # make quickstart   environment, training on handwritten digits, export, a prediction
-# make test         environment, all tests
+# make test         environment, all tests that it has everything for
+# make test-peers   environments of other programs, tests that compare with them
 # make lint         style, formatting, types, import rules
 # make fuzz         mutated input for every command; FUZZ="--seed 1 --cases 200 --only images" passes options on
 # make bench        speed and memory beside PyTorch, in runs/speed; BENCH="--quick" passes options on
 # make server       multi-model-server in an environment of its own, for exports with --archive; it needs Java
+# make environments every environment of this file
 # make readers      which programs read an export's ONNX files; READ="--verbose" passes options on
 # PYTHON=python3.10 chooses the Python of a new environment.
 
@@ -19,7 +21,7 @@ FUZZ :=
 # Two processes of tests; more would need as many cores and 4 GB each.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: venv quickstart test test-fast fuzz lint format bench peers readers server clean
+.PHONY: venv environments quickstart test test-fast test-peers fuzz lint format bench peers readers server clean
 
 venv: $(VENV)/.installed
 
@@ -40,10 +42,13 @@ quickstart: venv
 	@echo "images to predict $(RUN)/images/val/<digit>/"
 
 test: venv
-	$(PYTEST)
+	$(PYTEST) -m "not peers"
 
 test-fast: venv
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not peers"
+
+test-peers: environments
+	$(PYTEST) -m peers
 
 fuzz: venv
 	$(BIN)/python -m tests.fuzz $(FUZZ)
@@ -81,10 +86,12 @@ readers: venv $(READERS)/.installed
 
 server: $(SERVER)/.installed
 
-$(SERVER)/.installed: requirements/server.txt requirements/make_venv.sh
+$(SERVER)/.installed: requirements/server.txt requirements/make_venv.sh | venv
 	PYTHON="$(PYTHON)" sh requirements/make_venv.sh $(SERVER)
 	$(SERVER)/bin/python -m pip install --disable-pip-version-check -r $<
 	touch $@
+
+environments: venv peers server $(READERS)/.installed
 
 clean:
 	rm -rf $(VENV) $(PEERS) $(READERS) $(SERVER) runs build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

@@ -15,6 +15,7 @@ import a2net_gluon  # noqa: F401  (prepares the process before anything imports 
 from a2net_gluon.networks import published
 from tests.helpers.images import make_image_folder
 from tests.helpers.processes import ROOT, usual_environment
+from tests.helpers.skips import pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401
 
 # The archives of real images and clips: CONTRIBUTING.md says how to lay out your own.
 REAL_DATA = pathlib.Path(os.environ.get("A2NET_TEST_DATA", ROOT.parent / "shared" / "data"))

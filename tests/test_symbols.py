@@ -204,6 +204,42 @@ def test_fine_tuning_finds_the_layer_before_the_classifier(name):
     assert "flatten0_output" in again.get_internals().list_outputs()
 
 
+@pytest.mark.parametrize(("epoch", "end"), [(0, "fc_fwd_output"), (5, "softmax_output")])
+def test_fine_tuning_as_mxnets_script_does_it(tmp_path, epoch, end):
+    """What fine-tune.py does with an export or a checkpoint of Module's: a new ``fc``, all else kept, and its fit."""
+    net, prefix = make(), str(tmp_path / "model")
+    if epoch:
+        module_of(a2net.get_symbol(2, 20), net).save_checkpoint(prefix, epoch)
+    else:
+        export_network(net, prefix, Description(SMALL, ("a", "b"), Preprocessing(32)))
+    symbol, arguments, auxiliary = mx.model.load_checkpoint(prefix, epoch)
+    assert symbol.list_outputs() == [end]
+    head = mx.sym.FullyConnected(symbol.get_internals()["flatten0_output"], num_hidden=12, name="fc")
+    kept = {name: array for name, array in arguments.items() if "fc" not in name}
+    module = mx.mod.Module(mx.sym.SoftmaxOutput(head, name="softmax"))
+    data, labels = photographs.batch(8)
+    module.fit(
+        mx.io.NDArrayIter(data, labels, 8, label_name="softmax_label"),
+        num_epoch=1,
+        kvstore=mx.kvstore.create("device"),
+        optimizer_params={"learning_rate": 0.01, "wd": 0, "multi_precision": True},
+        initializer=mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2),
+        arg_params=kept,
+        aux_params=auxiliary,
+        allow_missing=True,
+    )
+    mx.nd.waitall()
+    trained, _ = module.get_params()
+    assert {*trained} == {*arguments}
+    steps = {name: (trained[name] - array).norm().asscalar() for name, array in kept.items()}
+    assert min(steps.values()) > 0
+    # A step is short: a layer that is drawn anew is 1.4 of its length away from the old one.
+    assert all(steps[name] < 0.1 * kept[name].norm().asscalar() for name in kept if name.endswith("_weight"))
+    module.save_checkpoint(prefix, 9)
+    again = get_model(SMALL, classes=12, pretrained=f"{prefix}-0009.params")
+    np.testing.assert_allclose(probabilities(again, data), outputs(module, data), rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("network", ["a2net", "resnet"])
 def test_default_number_of_layers(network):
     # MXNet's scripts have no default for --num-layers, and its benchmark passes 0 for what it does not know

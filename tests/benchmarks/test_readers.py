@@ -9,6 +9,7 @@ from benchmarks import readers
 
 pytest.importorskip("onnxruntime", reason="ONNX Runtime is an extra")
 BOTH = ("a2net_resnet20_small", "a2net_resnet20_small_3d")
+ALL = {"images, open", "images, fixed", "clips, open", "clips, fixed"}
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +23,8 @@ def tasks(tmp_path_factory):
     ("reader", "newest", "columns"),
     [
         ("OpenCV", False, {"images, fixed"}),
-        ("ONNX Runtime", True, {"images, open", "images, fixed", "clips, open", "clips, fixed"}),
-        ("OpenVINO", True, {"images, open", "images, fixed", "clips, open", "clips, fixed"}),
+        pytest.param("ONNX Runtime", True, ALL, marks=pytest.mark.peers),
+        pytest.param("OpenVINO", True, ALL, marks=pytest.mark.peers),
     ],
 )
 def test_it_reads_files_and_answers_as_the_network(tasks, tmp_path, reader, newest, columns):

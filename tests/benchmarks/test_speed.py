@@ -37,7 +37,7 @@ def run(scenario, folder, *options):
 
 
 @needs_torch
-@pytest.mark.slow
+@pytest.mark.peers
 def test_inference_leaves_every_time_and_a_table(tmp_path):
     report, table = run("inference", tmp_path, "--no-torch", "--rounds", "2")
     forms = {
@@ -52,7 +52,7 @@ def test_inference_leaves_every_time_and_a_table(tmp_path):
 
 
 @needs_torch
-@pytest.mark.slow
+@pytest.mark.peers
 @pytest.mark.parametrize("scenario", ["inference", "training"])
 def test_torch_computes_the_same(scenario, tmp_path):
     report, _ = run(scenario, tmp_path)
@@ -62,7 +62,7 @@ def test_torch_computes_the_same(scenario, tmp_path):
 
 
 @needs_torch
-@pytest.mark.slow
+@pytest.mark.peers
 def test_torch_computes_the_same_of_clips(tmp_path):
     report, table = run("clips", tmp_path)
     lines = {(line["mode"], line["family"], line["form"]): line for line in report["rows"] if "difference" in line}
@@ -74,7 +74,7 @@ def test_torch_computes_the_same_of_clips(tmp_path):
 
 
 @needs_torch
-@pytest.mark.slow
+@pytest.mark.peers
 def test_readers_make_the_same_crops(tmp_path):
     make_jpegs(tmp_path / "photographs" / "some" / "where", 3, 40, 60)
     report, table = run("input", tmp_path / "out", "--images", str(tmp_path / "photographs"))
@@ -91,7 +91,7 @@ def test_readers_make_the_same_crops(tmp_path):
 
 
 @needs_torch
-@pytest.mark.slow
+@pytest.mark.peers
 def test_readers_of_videos_read_the_same_frames(tmp_path):
     report, table = run("video-readers", tmp_path)
     assert len(report["rows"]) == 20

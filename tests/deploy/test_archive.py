@@ -139,7 +139,7 @@ def is_ready(port, process):
     return wait_until(loaded, process)
 
 
-@pytest.mark.slow
+@pytest.mark.peers
 def test_the_server_answers_as_predict(server, expected):
     assert ask(server, "POST", "/predictions/net", CAT.read_bytes()) == (200, {"classes": expected})
     status, answer = ask(server, "POST", "/predictions/net", b"no image")

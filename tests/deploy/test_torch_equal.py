@@ -20,7 +20,7 @@ from tests.helpers.processes import ROOT
 
 CLASSES = 3
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.peers,
     pytest.mark.skipif(not peers_python().is_file(), reason="make peers installs PyTorch, which is not there"),
 ]
 
