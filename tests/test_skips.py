@@ -35,10 +35,11 @@ def run(path, text, setting):
     ("text", "setting", "expected"),
     [
         (TESTS, "", (0, "1 passed, 3 skipped, 1 xfailed")),
-        (TESTS, "1", (1, "2 failed, 1 passed, 1 skipped, 1 xfailed")),
+        (TESTS, "1", (1, "1 failed, 1 passed, 1 skipped, 1 xfailed, 1 error")),
         (MISSING, "", (5, "1 skipped")),
         (MISSING, "1", (2, "1 error")),
     ],
+    ids=["tests may be", "tests may not be", "a file may be", "a file may not be"],
 )
-def test_what_is_lacking_fails(text, setting, expected, tmp_path):
+def test_skipped(text, setting, expected, tmp_path):
     assert run(tmp_path / "test_some.py", text, setting) == expected

@@ -17,6 +17,7 @@ from a2net_gluon.networks import Description, input_shape, load_weights
 from a2net_gluon.networks.torch_weights import torch_name
 from benchmarks.runner import peers_python
 from tests.helpers.processes import ROOT
+from tests.helpers.weights import QUICK
 
 CLASSES = 3
 pytestmark = [
@@ -45,7 +46,7 @@ def make(name):
     """A network no parameter of which has a trivial value."""
     net = a2.get_model(name, classes=CLASSES)
     mx.random.seed(0)
-    net.initialize(mx.init.MSRAPrelu())
+    net.initialize(QUICK)
     for key, parameter in net.collect_params().items():
         if key.endswith(("gamma", "var")):
             parameter.set_data(mx.nd.random.uniform(0.5, 1.5, parameter.shape))
