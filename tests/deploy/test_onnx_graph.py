@@ -4,11 +4,12 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from a2net_gluon import get_model
+from a2net_gluon import get_model, list_models
 from a2net_gluon.data import Preprocessing
 from a2net_gluon.deploy.onnx_graph import batch_norm_as_convolution
 from a2net_gluon.networks.description import Description
-from tests.helpers.onnx_files import check_strictly
+from tests.helpers.exports import describe, make
+from tests.helpers.onnx_files import check_strictly, lengths
 from tests.helpers.weights import QUICK
 
 onnx = pytest.importorskip("onnx", reason="ONNX is an extra")
@@ -46,6 +47,35 @@ def other_shape(model):
 def test_strict_readers_accept_open_sizes_and_other_sizes(exported):
     check_strictly(exported)
     check_strictly(exported, other_shape(exported))
+
+
+@pytest.mark.parametrize(
+    # Large networks have the weights of each channel quantized in a loop, for up to half a minute.
+    "name",
+    [pytest.param(name, marks=[] if "small" in name else pytest.mark.peers) for name in list_models()],
+)
+def test_strict_readers_accept_8_bits_of_every_network(name, tmp_path):
+    """Open, and fixed to a size that is not the export's: by the input alone, and everywhere."""
+    from a2net_gluon.deploy.onnx_file import fix_size, write_onnx
+    from a2net_gluon.deploy.quantization import write_int8
+
+    net, description = make(name), describe(name, size=32)
+    net.hybridize()
+    net(mx.nd.zeros((1, *description.input_shape)))
+    net.export(str(tmp_path / "net"))
+    graph, path = tmp_path / "net-symbol.json", tmp_path / "net-int8.onnx"
+    write_onnx(graph, tmp_path / "net-0000.params", tmp_path / "net.onnx", description)
+    write_int8(
+        tmp_path / "net.onnx", path, np.random.default_rng(0).normal(size=(2, *description.input_shape)).astype("f")
+    )
+    model = onnx.load(str(path))
+    assert "QuantizeLinear" in {node.op_type for node in model.graph.node}
+    check_strictly(model)
+    check_strictly(model, other_shape(model))
+    fix_size(path, graph, other_shape(model))
+    fixed = onnx.load(str(path))
+    check_strictly(fixed)
+    assert lengths(*fixed.graph.input) == [*other_shape(model)]
 
 
 def test_no_piece_of_a_shape_is_empty(exported):

@@ -43,12 +43,18 @@ def torch_side():
 
 
 def make(name):
-    """A network no parameter of which has a trivial value."""
+    """A network no parameter of which has a trivial value.
+
+    BN's factors are below 1: where activations grow from unit to unit, each softmax of attention is all but a maximum,
+    and single precision alone changes logits by 1e-4, in both frameworks.
+    """
     net = a2.get_model(name, classes=CLASSES)
     mx.random.seed(0)
     net.initialize(QUICK)
     for key, parameter in net.collect_params().items():
-        if key.endswith(("gamma", "var")):
+        if key.endswith("gamma"):
+            parameter.set_data(mx.nd.random.uniform(0.4, 0.8, parameter.shape))
+        elif key.endswith("var"):
             parameter.set_data(mx.nd.random.uniform(0.5, 1.5, parameter.shape))
         elif key.endswith(("beta", "mean", "bias")):
             parameter.set_data(mx.nd.random.uniform(-0.5, 0.5, parameter.shape))
@@ -88,13 +94,8 @@ def check_equal(ours, theirs):
 
 
 def check_single_precision(one, other):
-    """Single precision in one framework equals double precision in the other, but for rounding.
-
-    Rounding alone moves the logits of a2net_resnet50 with these parameters by 2.2e-5 of the largest in MXNet, and by
-    1.1e-5 in PyTorch. The rounding of the other framework is the measure, with room for such a ratio.
-    """
-    rounding, difference = (np.abs(each["logits32"] - other["logits"]).max() for each in (other, one))
-    assert difference <= 3 * rounding + 1e-5 * np.abs(other["logits"]).max()
+    """Single precision in one framework equals double precision in the other, but for rounding."""
+    assert np.abs(one["logits32"] - other["logits"]).max() <= 1e-5 * np.abs(other["logits"]).max()
 
 
 @pytest.mark.parametrize("name", a2.list_models())
