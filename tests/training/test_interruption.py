@@ -1,51 +1,47 @@
-"""Signals, most of them in processes of their own."""
+"""Signals, most of them in forked processes."""
 
+import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 
+import numpy as np
 import pytest
 
-from a2net_gluon.training.interruption import Interruption
-from tests.helpers.processes import ROOT, start, wait_until
-
-# Three readers, of which two have nothing to do and one reads an image that takes for ever. SIGTERM comes to the whole
-# process group, as a batch system sends it, while the main process waits for that image.
-WAITING = """
-import contextlib, time
-import a2net_gluon
-import numpy as np
 from a2net_gluon.data import Dataset, ImageSamples, Preprocessing, SampleSource
 from a2net_gluon.training.interruption import Interruption
+from tests.helpers.processes import fork, start, wait_until
+
 
 def read(number):
     if number == 3:
         time.sleep(1000)
     return np.zeros((8, 8, 3), dtype="uint8")
 
-with Interruption() as interruption:
-    images = ImageSamples([str(number) for number in range(4)], [0] * 4, read)
-    source = SampleSource(Dataset("four", ("a",), images, images), Preprocessing(8), None, 1, 3, 0)
-    with contextlib.closing(source):
-        for batch in interruption.watch(source.validation()):
-            print("batch", flush=True)
-        print(interruption.signal.name, flush=True)
-print("end", flush=True)
-"""
+
+def wait():
+    """Read with three processes, of which two have nothing to do at last and one reads an image that takes for ever."""
+    with Interruption() as interruption:
+        images = ImageSamples([str(number) for number in range(4)], [0] * 4, read)
+        source = SampleSource(Dataset("four", ("a",), images, images), Preprocessing(8), None, 1, 3, 0)
+        with contextlib.closing(source):
+            for _ in interruption.watch(source.validation()):
+                print("batch")
+            print(interruption.signal.name)
+    print("end")
+    return 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_to_all_processes_ends_the_wait_for_a_batch(number):
-    process = subprocess.Popen(
-        [sys.executable, "-c", WAITING], cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
+    """It comes to the whole process group, as a batch system sends it, while the main process waits for that image."""
+    process = fork(wait, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         for _ in range(3):
             assert process.stdout.readline() == "batch\n"
         time.sleep(0.5)
-        subprocess.run(["kill", f"-{int(number)}", "--", f"-{process.pid}"], check=True)
+        os.killpg(process.pid, number)
         output = process.communicate(timeout=180)[0]
     finally:
         process.kill()
