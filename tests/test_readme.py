@@ -12,11 +12,11 @@ from a2net_gluon import options
 from a2net_gluon.data import digits, moving_digits
 from tests.helpers.processes import ROOT
 
-KEPT = "of 95 images"  # see `keep_some`
+KEPT = "of 35 images"  # see `keep_some`
 PACKED = ["written: 2 videos in packed/train.rec", "written: 3 videos in smaller", "ok   bad list: 0 of 3 videos"]
 # Pages whose ``bash`` and ``python`` blocks run here, in order, in one folder for each page, with what they print.
 PAGES = {
-    "README.md": [KEPT, "of 90 clips"],
+    "README.md": [KEPT, "of 30 clips"],
     "docs/train.md": [KEPT],
     "docs/python.md": ["cat\n"],
     "docs/evaluate-and-deploy.md": [KEPT, '"cat"'],
@@ -51,19 +51,19 @@ def run_here(words, monkeypatch):
 
 
 def keep_some(folder):
-    """Leave a quarter of the images of each class, with which a page takes a quarter of the time."""
+    """Leave a twelfth of the images of each class, with which a page takes a few seconds."""
     for place in folder.iterdir():
         for number, path in enumerate(sorted(place.iterdir())):
-            if number % 4:
+            if number % 12:
                 path.unlink()
 
 
 @pytest.fixture
 def few_clips(monkeypatch):
-    """A quarter of the moving digits."""
+    """A twelfth of the moving digits."""
     images, labels = digits.load_digits()
-    monkeypatch.setattr(moving_digits, "load_digits", lambda: (images[::4], labels[::4]))
-    monkeypatch.setattr(moving_digits, "TRAIN_COUNT", 360)
+    monkeypatch.setattr(moving_digits, "load_digits", lambda: (images[::12], labels[::12]))
+    monkeypatch.setattr(moving_digits, "TRAIN_COUNT", 120)
 
 
 def run_page(page, monkeypatch, capsys):
