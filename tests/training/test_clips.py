@@ -12,7 +12,7 @@ from a2net_gluon import settings
 from a2net_gluon.data import SampleSource, digits, moving_digits
 from a2net_gluon.errors import InterruptedRunError
 from tests.helpers.jobs import Job
-from tests.helpers.processes import start, wait_until
+from tests.helpers.processes import fork_command, wait_until
 from tests.helpers.runs import difference, last_parameters
 
 SMALL = {"input": settings.Input(size=16, frames=4), "batch_size": 32, "workers": 1}
@@ -52,24 +52,28 @@ def stop_after(monkeypatch, epoch, batches):
 
 @pytest.fixture(scope="module")
 def few_digits():
-    """320 training and 80 validation clips, ten batches an epoch, in the context that this fixture returns."""
+    """80 training and 20 validation clips, ten batches an epoch, in the context that this fixture returns."""
     images, labels = digits.load_digits()
 
     @contextlib.contextmanager
     def few():
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(moving_digits, "load_digits", lambda: (images[:400], labels[:400]))
-            patch.setattr(moving_digits, "TRAIN_COUNT", 320)
+            patch.setattr(moving_digits, "load_digits", lambda: (images[:100], labels[:100]))
+            patch.setattr(moving_digits, "TRAIN_COUNT", 80)
             yield
 
     return few
 
 
+# An epoch of ten batches, and seven of the next.
+LENGTH = {"batch_size": 8, "iterations": 17, "schedule": settings.Schedule(warmup_iterations=4)}
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(few_digits, tmp_path_factory):
-    """The result of two epochs on them."""
+    """The result of a run on them."""
     with few_digits():
-        return a2.train(moving(tmp_path_factory.mktemp("whole"), "whole", epochs=2))
+        return a2.train(moving(tmp_path_factory.mktemp("whole"), "whole", **LENGTH))
 
 
 def assert_same_end(resumed, whole):
@@ -89,26 +93,25 @@ def test_stopped_in_an_epoch_of_clips_ends_like_a_run_that_was_not(
         with monkeypatch.context() as patch:
             stop_after(patch, epoch, batches)
             with pytest.raises(InterruptedRunError):
-                a2.train(moving(tmp_path, "stopped", epochs=2))
-        resumed = a2.train(moving(tmp_path, "stopped", epochs=2, run=settings.Run(resume=True)))
+                a2.train(moving(tmp_path, "stopped", **LENGTH))
+        resumed = a2.train(moving(tmp_path, "stopped", **LENGTH, run=settings.Run(resume=True)))
     assert_same_end(resumed, uninterrupted)
 
 
-@pytest.mark.slow
-def test_killed_in_an_epoch_of_clips_ends_like_a_run_that_was_not(tmp_path):
-    length = {"iterations": 56, "schedule": settings.Schedule(warmup_iterations=4)}  # one epoch of 44 batches, and 12
-    whole = a2.train(moving(tmp_path, "whole", **length))
-    flags = ("--num-iterations", 56, "--warmup-iterations", 4, "--input-size", 16, "--clip-length", 4)
-    words = (*flags, "--log-interval", 2, "--save-dir", tmp_path / "killed")
-    process = start(*words, script="train_video.py", stdout=subprocess.DEVNULL)
+def test_killed_in_an_epoch_of_clips_ends_like_a_run_that_was_not(few_digits, uninterrupted, tmp_path):
+    flags = ("--num-iterations", 17, "--warmup-iterations", 4, "--batch-size", 8, "--input-size", 16)
+    words = (*flags, "--clip-length", 4, "-j", 1, "--log-interval", 1, "--save-dir", tmp_path / "killed")
     log = tmp_path / "killed" / "log.txt"
-    try:
-        assert wait_until(lambda: log.exists() and "epoch 2/2 batch 4/" in log.read_text(), process)
-    finally:
-        process.kill()
-        process.wait(60)
-    resumed = a2.train(moving(tmp_path, "killed", **length, run=settings.Run(resume=True)))
-    assert_same_end(resumed, whole)
+    with few_digits():
+        process = fork_command("train-video", *words, stdout=subprocess.DEVNULL)
+        try:
+            assert wait_until(lambda: log.exists() and "epoch 2/2 batch 2/" in log.read_text(), process)
+        finally:
+            process.kill()
+            process.wait(60)
+        assert [path.name for path in (tmp_path / "killed" / "checkpoints").iterdir()] == ["epoch-0001"]
+        resumed = a2.train(moving(tmp_path, "killed", **LENGTH, run=settings.Run(resume=True)))
+    assert_same_end(resumed, uninterrupted)
 
 
 # BN's statistics are those of a device's part of a batch, so they differ by design: here they are kept as they are.
@@ -123,19 +126,19 @@ ALIKE = {
 def one_context(tmp_path_factory):
     """Parameters that one context has after two steps."""
     run = tmp_path_factory.mktemp("one")
-    return last_parameters(a2.train(moving(run, "run", **ALIKE, batch_size=400)).folder)
+    return last_parameters(a2.train(moving(run, "run", **ALIKE, batch_size=40)).folder)
 
 
 def test_two_contexts_train_on_clips_like_one(one_context, tmp_path):
     devices = settings.Devices(cpu_contexts=2)
-    two = a2.train(moving(tmp_path, "two", **ALIKE, batch_size=200, devices=devices))
+    two = a2.train(moving(tmp_path, "two", **ALIKE, batch_size=20, devices=devices))
     assert difference(one_context, last_parameters(two.folder)) < 1e-6
 
 
 @pytest.mark.slow
 def test_two_processes_train_on_clips_like_one(one_context, tmp_path):
     flags = ("--num-iterations", 2, "--input-size", 16, "--clip-length", 4, "--norm", "frozen", "--lr", 0.001)
-    train = (sys.executable, "train_video.py", *flags, "--batch-size", 200, "--kv-store", "dist_sync")
+    train = (sys.executable, "train_video.py", *flags, "--batch-size", 20, "--kv-store", "dist_sync")
     launch = (sys.executable, "-m", "a2net_gluon", "launch", "-n", 2, "-s", 1, "--log-dir", tmp_path / "logs", "--")
     code, output = Job(*launch, *train, "--warmup-iterations", 0, "--save-dir", tmp_path / "run").end()
     assert code == 0, output

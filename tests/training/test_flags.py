@@ -101,7 +101,7 @@ def test_evaluate_instead_of_training(train):
     before = sorted(path.name for path in run.iterdir())
     for file, column in (("best.params", "val_top1"), ("best-ema.params", "val_ema_top1")):
         _, said = train("--evaluate", "--resume-params", run / file)
-        assert "on 64 of 64 images" in said
+        assert "on 16 of 16 images" in said
         assert f"top-1 {100 * float(epochs(run)[0][column]):.1f} %" in said
     assert sorted(path.name for path in run.iterdir()) == before
     _, said = train("--evaluate", code=2)
@@ -111,7 +111,7 @@ def test_evaluate_instead_of_training(train):
 def test_input_alone_and_network_alone(train, tmp_path):
     _, said = train("--test-io", "--log-interval", 2, "-j", 1)
     assert "batch 4/8: " in said
-    assert "1 reader, 8 batches of 32 images 8×8: " in said
+    assert "1 reader, 8 batches of 8 images 8×8: " in said
     assert "images/s from the data alone" in said
     assert not (tmp_path / "run").exists()
     flags = ("--benchmark", "--model", "a2net_resnet20_small", "--batch-size", 4, "--classes", 10, "--input-size", 16)
@@ -274,7 +274,7 @@ def test_log_on_a_full_disk(train, tmp_path):
     assert "best validation top-1" in said
 
 
-@pytest.mark.parametrize("flags", [("--batch-size", 64), ("--accumulate", 3), ("--seed", 1)])
+@pytest.mark.parametrize("flags", [("--batch-size", 16), ("--accumulate", 3), ("--seed", 1)])
 def test_resumed_in_an_epoch_with_other_batches(flags, train, monkeypatch):
     """Half an epoch of other batches cannot be resumed: the epoch starts again."""
     with monkeypatch.context() as patch:
