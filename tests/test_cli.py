@@ -180,6 +180,8 @@ TRAIN = ("train", "--num-epochs", "2", "--warmup-epochs", "0", "-j", "1")
         ((*TRAIN, "--crop-ratio", "1.5"), "--crop-ratio: 1.5 is not a number from 0.25 to 1"),
         ((*TRAIN, "--batch-size", "2000", "--input-size", "8"), "less than one batch of 2000"),
         ((*TRAIN, "--resume"), "--resume needs --save-dir"),
+        ((*TRAIN, "--save-dir=--"), "argument --save-dir: expected one argument"),
+        (("tables", "--markdown=--"), "argument --markdown: expected one argument"),
         ((*TRAIN, "--warmup-epochs", "2"), "the warm-up must be shorter than the run"),
         (("evaluate", SMALL), "one of the arguments --params --use-pretrained is required"),
         (("evaluate", "resnet50", "--use-pretrained"), "no published weights for resnet50"),

@@ -19,6 +19,14 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **kwargs: typing.Any) -> None:
         super().__init__(allow_abbrev=False, **kwargs)
 
+    def parse_known_args(self, *args: typing.Any, **kwargs: typing.Any) -> typing.Any:
+        """Parse as argparse does, which takes the value of ``--flag=--`` for a separator and stores an empty list."""
+        found, others = super().parse_known_args(*args, **kwargs)
+        for action in self._actions:
+            if action.nargs is None and getattr(found, action.dest, None) == []:
+                self.error(f"argument {'/'.join(action.option_strings)}: expected one argument")
+        return found, others
+
     def error(self, message: str) -> typing.NoReturn:
         """Exit with code 2 after one line, also if an argument has several."""
         self.exit(2, f"{self.prog}: error: {printable(message)} (see {self.prog} --help)\n")
