@@ -209,7 +209,7 @@ def test_file_name_the_font_cannot_write(capsys, params, photo, tmp_path):
 
 
 def test_chosen_blocks_and_size_without_parameters(capsys, photo, tmp_path):
-    flags = ("--blocks", "conv4:2", "--input-size", 40, "--crop-ratio", 1, "--maps", 1000, "--locations", "0,1")
+    flags = ("--blocks", "conv4:2", "--input-size", 40, "--crop-ratio", 1, "--maps", 3, "--locations", "0,1")
     code, out, _ = call(capsys, "attention", photo, *flags, "--output", tmp_path / "out")
     assert code == 0
     assert "no --params: random, untrained parameters" in out

@@ -98,7 +98,7 @@ def test_non_local_against_its_formula(shape):
 @pytest.mark.parametrize("name", list_models())
 def test_params_are_the_values_of_the_parameter_file(name, tmp_path):
     net = get_model(name)
-    net.initialize()
+    net.initialize(mx.init.Zero())
     net.save_parameters(str(tmp_path / "net.params"))
     counted = cost(net, input_shape(name))
     assert counted.params == sum(array.size for array in mx.nd.load(str(tmp_path / "net.params")).values())

@@ -1,8 +1,6 @@
 """A GluonCV user's session: our names in its model zoo, its tutorials, tools and published scripts."""
 
 import math
-import subprocess
-import sys
 import types
 
 import cv2
@@ -13,9 +11,9 @@ from mxnet import autograd, gluon
 from mxnet.gluon import nn
 
 import a2net_gluon
+from a2net_gluon import cli
 from a2net_gluon.networks.published import PRETRAINED
 from tests.helpers import photographs
-from tests.helpers.processes import ROOT
 
 gluoncv = pytest.importorskip("gluoncv")
 
@@ -258,8 +256,7 @@ def records(tmp_path_factory):
     for number, (image, label) in enumerate(zip(*photographs.pieces(24, 48))):
         (folder / "images" / str(label)).mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(folder / "images" / str(label) / f"{number}.png"), image[..., ::-1])
-    words = [sys.executable, "-m", "a2net_gluon", "pack", str(folder / "images"), str(folder / "train")]
-    subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
+    assert cli.main(["pack", str(folder / "images"), str(folder / "train")]) == 0
     return folder / "train"
 
 

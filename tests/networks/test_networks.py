@@ -45,25 +45,19 @@ def test_parameter_names_are_frozen(name):
 
 @pytest.mark.parametrize("name", a2net_gluon.list_models())
 def test_imperative_hybrid_and_symbol_agree(name):
+    """And the two parts, features and output, make the network."""
     mx.random.seed(0)
     net = a2net_gluon.get_model(name, classes=7)
     net.initialize(QUICK)
     x = small_batch(name)
     imperative = net(x).asnumpy()
+    np.testing.assert_array_equal(net.output(net.features(x)).asnumpy(), imperative)
     data = mx.sym.var("data")
     symbol = mx.gluon.SymbolBlock(net(data), data, params=net.collect_params())
     np.testing.assert_allclose(symbol(x).asnumpy(), imperative, rtol=1e-4, atol=1e-5)
     net.hybridize(static_alloc=True, static_shape=True)
     np.testing.assert_allclose(net(x).asnumpy(), imperative, rtol=1e-4, atol=1e-5)
     assert imperative.shape == (2, 7)
-
-
-@pytest.mark.parametrize("name", a2net_gluon.list_models())
-def test_features_and_output_make_the_network(name):
-    net = a2net_gluon.get_model(name, classes=7)
-    net.initialize()
-    x = small_batch(name)
-    np.testing.assert_array_equal(net.output(net.features(x)).asnumpy(), net(x).asnumpy())
 
 
 @pytest.mark.parametrize("association", ["right", "auto"])
