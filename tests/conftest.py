@@ -1,5 +1,7 @@
 import ctypes
 import gc
+import io
+import lzma
 import os
 import pathlib
 import subprocess
@@ -19,6 +21,12 @@ from tests.helpers.skips import pytest_make_collect_report, pytest_runtest_maker
 
 # The archives of real images and clips: CONTRIBUTING.md says how to lay out your own.
 REAL_DATA = pathlib.Path(os.environ.get("A2NET_TEST_DATA", ROOT.parent / "shared" / "data"))
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that have slow tests, so that at the end no process waits for a long one of another."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def pytest_collection_finish():
@@ -60,7 +68,9 @@ def real_data(tmp_path_factory):
         folder = tmp_path_factory.getbasetemp() / "real"
         name = archive.split(".")[0]
         if not (folder / name).is_dir():
-            with tarfile.open(path) as file:
+            with lzma.open(path) if path.suffix == ".xz" else open(path, "rb") as content:
+                whole = io.BytesIO(content.read())  # where it is quick to go back
+            with tarfile.open(fileobj=whole) as file:
                 members = {pathlib.PurePath(member.name): member for member in file if member.isfile()}
                 file.extractall(folder, [members[chosen] for chosen in choose(sorted(members))])
         return folder / name
