@@ -10,7 +10,7 @@ from a2net_gluon.networks import input_shape
 from tests.helpers import clips, photographs
 from tests.helpers.weights import QUICK
 
-STEPS = 4
+STEPS = 3
 RATE = 0.003  # small enough for every network here, without a warm-up
 
 
