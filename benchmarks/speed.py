@@ -103,8 +103,10 @@ def describe_run(settings):
 
 
 def _processor():
-    with contextlib.suppress(OSError), open("/proc/cpuinfo") as file:
-        return next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), None)
+    """Return the processor's name and its model number: virtual machines on different ones have the same name."""
+    with contextlib.suppress(OSError, KeyError), open("/proc/cpuinfo") as file:
+        first = dict(map(str.strip, line.split(":", 1)) for line in iter(file.readline, "\n"))
+        return f"{first['model name']} (model {first['model']})"
     return None
 
 
