@@ -98,8 +98,9 @@ class Worker:
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
         except BrokenPipeError:
             raise self._ended() from None
-        ready, _, _ = select.select([self._process.stdout], [], [], self._timeout)
-        if not ready:
+        answers = select.poll()  # takes any number of open files, unlike select
+        answers.register(self._process.stdout, select.POLLIN)
+        if not answers.poll(1000 * self._timeout):
             raise ImplementationError(f"no answer for {self._timeout:.0f} s")
         line = self._process.stdout.readline()  # it is written at once
         if not line:

@@ -35,7 +35,9 @@ class Page:
 
     def _receive(self):
         while b"\0" not in self._received:
-            assert select.select([self._answers], [], [], TIMEOUT)[0], "the browser does not answer"
+            answers = select.poll()  # takes any number of open files, unlike select
+            answers.register(self._answers, select.POLLIN)
+            assert answers.poll(1000 * TIMEOUT), "the browser does not answer"
             more = os.read(self._answers, 1 << 20)
             assert more, "the browser has ended"
             self._received += more
