@@ -24,7 +24,7 @@ from tests.helpers.processes import fork, fork_command, wait_until
 
 GRID = """
 baseline: plain
-seeds: 1
+seeds: 2
 base: {{data-dir: {data}, model: resnet20_small, input-size: 16, batch-size: 4, num-epochs: 3, num-data-workers: 1}}
 variants:
   plain:
@@ -135,15 +135,15 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path, capsys):
     code, out, _ = call(capsys, "ablate", grid, "--jobs", 2, "--save-dir", folder)
     assert code == 0
     assert "too few seeds" in out
-    assert "2 of 2 runs: small, a2, seed 0: " in out
+    assert "4 of 4 runs: small, a2, seed 1: " in out
     logs = [path.read_text() for path in folder.glob("runs/*/*/*/log.txt")]
-    assert len(logs) == 2
+    assert len(logs) == 4
     assert any("resumed from" in log for log in logs)
 
     plain = tmp_path / "plain"
     assert fork(train_all, grid, plain, stdout=subprocess.DEVNULL).wait(600) == 0
     files = {path.relative_to(plain) for path in plain.rglob("*.params")}
-    assert len(files) >= 4
+    assert len(files) >= 8
     assert files == {path.relative_to(folder) for path in folder.rglob("*.params")}
     for file in files:
         assert (folder / file).read_bytes() == (plain / file).read_bytes(), file
