@@ -5,12 +5,12 @@ import dataclasses
 import json
 import os
 import pathlib
-import select
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from multiprocessing.connection import wait
 
 from a2net_gluon.errors import FailureError, InterruptedRunError
 
@@ -98,9 +98,7 @@ class Worker:
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
         except BrokenPipeError:
             raise self._ended() from None
-        answers = select.poll()  # takes any number of open files, unlike select
-        answers.register(self._process.stdout, select.POLLIN)
-        if not answers.poll(1000 * self._timeout):
+        if not wait([self._process.stdout], self._timeout):  # select takes no files with numbers above 1023
             raise ImplementationError(f"no answer for {self._timeout:.0f} s")
         line = self._process.stdout.readline()  # it is written at once
         if not line:

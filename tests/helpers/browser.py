@@ -4,10 +4,10 @@ import contextlib
 import json
 import os
 import pathlib
-import select
 import shutil
 import subprocess
 import time
+from multiprocessing.connection import wait
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 TIMEOUT = 120  # seconds for an answer
@@ -35,9 +35,7 @@ class Page:
 
     def _receive(self):
         while b"\0" not in self._received:
-            answers = select.poll()  # takes any number of open files, unlike select
-            answers.register(self._answers, select.POLLIN)
-            assert answers.poll(1000 * TIMEOUT), "the browser does not answer"
+            assert wait([self._answers], TIMEOUT), "the browser does not answer"
             more = os.read(self._answers, 1 << 20)
             assert more, "the browser has ended"
             self._received += more

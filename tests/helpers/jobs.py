@@ -2,10 +2,9 @@
 
 import pathlib
 import subprocess
-import time
 import uuid
 
-from tests.helpers.processes import ROOT, usual_environment
+from tests.helpers.processes import ROOT, still_there, usual_environment
 
 MARK = "A2NET_TEST"  # variable of the environment by which the processes of a job are known
 
@@ -23,12 +22,8 @@ def processes_with(mark):
 
 
 def left_with(mark):
-    """Processes with the mark that are still there; those just killed get a moment to go."""
-    for _ in range(50):
-        if not processes_with(mark):
-            break
-        time.sleep(0.1)
-    return processes_with(mark)
+    """Processes with the mark that are still there."""
+    return still_there(lambda: processes_with(mark))
 
 
 class Job:

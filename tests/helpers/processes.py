@@ -60,13 +60,18 @@ def in_session_of(process):
     return subprocess.run(["pgrep", "-s", str(process.pid)], capture_output=True, text=True, check=False).stdout.split()
 
 
-def left_by(process):
-    """Processes of its session that are still there; those of one that has just ended get a moment to go."""
+def still_there(find):
+    """Return the processes that ``find()`` returns; those that have just ended get a moment to go."""
     for _ in range(50):
-        if not in_session_of(process):
+        if not find():
             break
         time.sleep(0.1)
-    return in_session_of(process)
+    return find()
+
+
+def left_by(process):
+    """Processes of its session that are still there."""
+    return still_there(lambda: in_session_of(process))
 
 
 def wait_until(condition, process, seconds=300):
