@@ -33,7 +33,7 @@ SPARES = 16  # samples tried in place of one that cannot be read, before the run
 
 
 class DatasetSource:
-    """What sources of a `Dataset` have in common, whoever decodes.
+    """Base class of the sources of a `Dataset`.
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """What the samples of data are, and the defaults of their preprocessing.
+    """The kind of the samples, and the defaults of their preprocessing.
 
     Attributes
     ----------

@@ -12,7 +12,7 @@ __all__ = ["PROTOCOLS", "Grid", "Protocol", "Views"]
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """How clips and crops are placed, and how many there are.
+    """The number of clips and crops, and their places.
 
     Attributes
     ----------

@@ -66,7 +66,7 @@ class EvaluationResult:
     rank: int = 0
 
     def samples_in_words(self, noun: str) -> str:
-        """What was evaluated, e.g. "358 of 360 images"; `noun` says what the samples are if they are not videos."""
+        """The evaluated samples, e.g. "358 of 360 images"; `noun` is the kind of samples other than videos."""
         if self.views is None:
             return f"{self.count:,} of {self.total:,} {noun}"
         left_out = {"unreadable": self.total - self.count - self.incomplete, "incomplete": self.incomplete}

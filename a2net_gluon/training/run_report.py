@@ -40,7 +40,7 @@ _SPEED = (
 
 @dataclasses.dataclass(frozen=True)
 class _Run:
-    """What the folder of a run tells.
+    """The content of a run folder.
 
     Attributes
     ----------

@@ -36,7 +36,7 @@ def reader_speeds(
     tell : callable
         Called with each line.
     device_rate : float, optional
-        Samples that one device trains per second: how many readers feed one device and more is told too.
+        Samples that one device trains per second; a line then says how many readers feed one or more devices.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def reader_speeds(
 
 
 def readers_in_words(speeds: typing.Mapping[int, float], device_rate: float, cores: int, noun: str = "images") -> str:
-    """How many readers feed one device and more, as far as readers on other cores are as fast as those measured.
+    """Say how many readers feed one or more devices, if readers on other cores are as fast as those measured.
 
     Parameters
     ----------

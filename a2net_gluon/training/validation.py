@@ -28,7 +28,7 @@ class Measured:
 
 
 class Answer(typing.NamedTuple):
-    """What a network says of a batch.
+    """The answer of a network to a batch.
 
     Attributes
     ----------
