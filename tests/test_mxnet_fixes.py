@@ -597,8 +597,45 @@ def test_only_a_plain_loader_replaces_a_killed_worker(workers, new, alive, run_p
     assert said.split() == [str(new), str(alive)]
 
 
+HELD = """
+import os, threading
+from a2net_gluon import mxnet_fixes
+loader = mx.gluon.data.DataLoader(mx.gluon.data.ArrayDataset(np.arange(16)), 4, num_workers=2)
+pool = loader._worker_pool
+before = threading.active_count() - 3
+workers = {workers}
+pool._outqueue._wlock.acquire()  # as a worker that is killed while it hands over a batch
+for worker in workers:
+    worker.kill()
+    worker.join()
+ending = threading.Thread(target={end}, daemon=True)
+ending.start()
+ending.join(10)
+print(ending.is_alive(), threading.active_count() - before, flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("workers", "end", "waits"),
+    [
+        ("list(pool._pool)", "pool.terminate", True),
+        ("mxnet_fixes.take_worker_processes(loader)", "mxnet_fixes.close_worker_pool, args=(loader,)", False),
+    ],
+    ids=["plain", "taken"],
+)
+def test_only_a_plain_pool_waits_for_the_lock_of_a_killed_worker(workers, end, waits, run_python):
+    code, said, problem = run_python(HELD.format(workers=workers, end=end))
+    assert code == 0, problem
+    waiting, threads = said.split()
+    assert waiting == str(waits)
+    assert (int(threads) > 0) is waits
+
+
 def test_a_loader_without_workers_has_none_to_take():
-    assert mxnet_fixes.take_worker_processes(loader(0)) == []
+    plain = loader(0)
+    assert mxnet_fixes.take_worker_processes(plain) == []
+    mxnet_fixes.close_worker_pool(plain)
 
 
 # Training

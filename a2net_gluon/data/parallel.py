@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import typing
 
-from a2net_gluon.data.readers import end_readers, starting_readers
+from a2net_gluon.data.readers import starting_readers
 from a2net_gluon.errors import FailureError
 
 __all__ = ["results_of"]
@@ -60,7 +59,8 @@ def results_of(
                 ) from None
             yield result
     finally:
-        end_readers(os.getpid(), [process for _, process in started])
+        for _, process in started:
+            process.kill()
         for _, process in started:
             process.join()
 

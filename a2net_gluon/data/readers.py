@@ -23,6 +23,7 @@ _TIMEOUT = 600  # seconds for one batch
 # Seconds before an ended reader is reported. A signal that is sent to all processes also reaches this one, and should
 # end the run first.
 _GRACE = 2
+_PATIENCE = 2  # seconds for a killed reader, which may be waiting for its storage
 
 
 def take_readers(loader: typing.Any) -> list[typing.Any]:
@@ -66,11 +67,21 @@ def check_readers(readers: typing.Sequence[typing.Any]) -> None:
         raise FailureError(f"a process that reads images has ended, exit code {ended[0]}{_WHY.get(ended[0], '')}")
 
 
-def end_readers(owner: int, readers: typing.Sequence[typing.Any]) -> None:
-    """End the readers of the process `owner`; in one forked from it, do nothing."""
-    if os.getpid() == owner:
+def end_readers(owner: int, taken: typing.Sequence[tuple[typing.Any, typing.Sequence[typing.Any]]]) -> None:
+    """End the readers of the process `owner`, pairs of a loader and its processes; in a fork of `owner`, do nothing.
+
+    They are killed. A reader that was ended by a signal, which batch systems send to all processes, may have held a
+    lock; the pool's own `terminate` would wait for that lock forever.
+    """
+    if os.getpid() != owner:
+        return
+    for _, readers in taken:
         for process in readers:
             process.kill()
+    for loader, readers in taken:
+        for process in readers:
+            process.join(_PATIENCE)
+        mxnet_fixes.close_worker_pool(loader)
 
 
 _SOCKET_PATH = 107  # bytes of the longest path of a socket on Linux

@@ -102,8 +102,8 @@ class SampleSource(DatasetSource):
         shard: Shard = Shard(),  # noqa: B008  (immutable)
     ) -> None:
         super().__init__(dataset, batch_size, on_skip, shard)
-        self._readers: list[typing.Any] = []
-        self._end_readers = weakref.finalize(self, end_readers, os.getpid(), self._readers)
+        self._taken: list[tuple[typing.Any, list[typing.Any]]] = []  # each loader with its readers
+        self._end_readers = weakref.finalize(self, end_readers, os.getpid(), self._taken)
         self._train = None
         if dataset.training is not None:
             self._train = self._loader(dataset.training, preprocessing, augmentation, workers, seed)
@@ -121,11 +121,7 @@ class SampleSource(DatasetSource):
         return self._batches(*self._val[1:])
 
     def close(self) -> None:
-        """End the processes that read; the source cannot be used any more.
-
-        They are killed without waiting. A reader that was ended by a signal, which batch systems send to all
-        processes, may have held a lock; the pool's own `terminate` would wait for that lock forever.
-        """
+        """End the processes that read; the source cannot be used any more."""
         self._end_readers()
 
     def _loader(
@@ -145,7 +141,7 @@ class SampleSource(DatasetSource):
                 num_workers=workers,
             )
         readers = take_readers(loader)
-        self._readers += readers
+        self._taken.append((loader, readers))
         return sampler, loader, readers
 
     def _batches(self, loader: typing.Any, readers: list[typing.Any]) -> typing.Iterator[Batch]:

@@ -5,7 +5,13 @@ test that fails with another release tells that its workaround can go.
 """
 
 from a2net_gluon.mxnet_fixes.blocks import RewritableBlock, import_symbol_block, symbol_block
-from a2net_gluon.mxnet_fixes.data import awaited_batch, memory_of, prefetching_iterator, take_worker_processes
+from a2net_gluon.mxnet_fixes.data import (
+    awaited_batch,
+    close_worker_pool,
+    memory_of,
+    prefetching_iterator,
+    take_worker_processes,
+)
 from a2net_gluon.mxnet_fixes.files import output_shapes, read_arrays, read_symbol, save_arrays, unpickled_array
 from a2net_gluon.mxnet_fixes.layouts import (
     FUSED_BN_RELU,
@@ -40,6 +46,7 @@ __all__ = [
     "RewritableBlock",
     "all_finite",
     "awaited_batch",
+    "close_worker_pool",
     "copy_to_plain_layout",
     "create_optimizer_state",
     "divides_by_zero",

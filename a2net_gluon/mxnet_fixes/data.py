@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import multiprocessing.pool
+import os
 import types
 import typing
 
 import mxnet as mx
 import numpy as np
 
-__all__ = ["awaited_batch", "memory_of", "prefetching_iterator", "take_worker_processes"]
+__all__ = ["awaited_batch", "close_worker_pool", "memory_of", "prefetching_iterator", "take_worker_processes"]
+
+_PATIENCE = 2  # seconds for a thread that should end at once
 
 
 def memory_of(array: mx.nd.NDArray) -> np.ndarray:
@@ -53,3 +58,29 @@ def take_worker_processes(loader: mx.gluon.data.DataLoader) -> list[typing.Any]:
     workers = list(pool._pool)
     pool._pool[:] = [types.SimpleNamespace(exitcode=None)] * len(workers)  # it looks for those that have exited
     return workers
+
+
+def close_worker_pool(loader: mx.gluon.data.DataLoader) -> None:
+    """End the threads of a loader's pool and close its pipes, after its worker processes were taken and killed.
+
+    The pool's own ``terminate`` does the same, but waits forever for the lock of a queue if a worker was killed while
+    it held the lock. Nobody needs these locks any more, so the queues go without them.
+    """
+    pool = loader._worker_pool
+    if pool is None:
+        return
+    threads = [pool._worker_handler, pool._task_handler, pool._result_handler]
+    for each in (pool, *threads):
+        each._state = multiprocessing.pool.TERMINATE
+    tasks, results, changes = pool._inqueue, pool._outqueue, pool._change_notifier
+    results._wlock = None
+    tasks._reader.close()  # the thread that hands out tasks gets an error
+    os.set_blocking(results._writer.fileno(), False)
+    with contextlib.suppress(OSError):
+        results._writer.send(None)  # the thread that takes results is waiting for one
+    changes.put(None)
+    for thread in threads:
+        thread.join(_PATIENCE)
+    if not any(thread.is_alive() for thread in threads):
+        for pipe in (tasks._writer, results._reader, results._writer, changes._reader, changes._writer):
+            pipe.close()

@@ -1,6 +1,7 @@
 """Folders, records, digits and synthetic batches."""
 
 import errno
+import gc
 import itertools
 import multiprocessing
 import multiprocessing.resource_sharer
@@ -8,6 +9,7 @@ import multiprocessing.util
 import os
 import shutil
 import struct
+import threading
 
 import cv2
 import mxnet as mx
@@ -436,6 +438,18 @@ def test_closed_source_leaves_no_reader(image_folder):
     for process in readers:
         process.join(60)
         assert process.exitcode == -9
+
+
+def test_closed_sources_leave_neither_threads_nor_open_files(image_folder):
+    def train_and_count():
+        source = folder_source(image_folder, **options(workers=2))
+        next(iter(source.train(1)))  # others are being read
+        source.close()
+        gc.collect()
+        return threading.active_count(), len(os.listdir("/proc/self/fd"))
+
+    before = train_and_count()
+    assert [train_and_count() for _ in range(3)] == [before] * 3
 
 
 def test_reader_that_was_killed_is_told(image_folder):
