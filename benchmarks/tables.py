@@ -43,7 +43,7 @@ def _tables(arguments, prog):
     options.add_argument("--rounds", type=count, default=5, help="turns of each row (5)")
     options.add_argument("--size", type=count, default=112, help="height and width of clips (112)")
     options.add_argument("--frames", type=count, default=16, help="of a clip (16)")
-    options.add_argument("--batch", type=count, nargs="+", default=[1, 4], help="clips of a step, measured in turn (1 4)")
+    options.add_argument("--batch", type=count, nargs="+", default=[1, 4], help="clips of a step (1 4)")
     args = options.parse_args(arguments)
     log = lambda line: print(line, flush=True)  # noqa: E731
     folder, measured = folder_for_output(args.output), {}
@@ -108,15 +108,15 @@ def page(measured, settings):
     parts = [
         "# Tables 2 and 3 as time and memory",
         f"Written by `python -m benchmarks.tables`. {'; '.join(machines)}.",
-        f"Clips of {settings.frames} frames of {settings.size}×{settings.size}. Milliseconds are those of one clip: the "
-        f"least and the median of {settings.rounds} turns of {settings.runs} runs. A row takes turns with the first "
-        "one; the ratios to it are those of minima and of medians in these turns. MB are the largest resident memory "
-        f"of the process in its turns; a process may take {LIMIT_GB} GB. Training is a step: forward, backward and "
-        "update. Multiply-adds are those of the paper's tables; networks run with `association=\"auto\"`, as in all "
-        "commands. A network that stands in both tables is listed in the first.",
+        f"Clips of {settings.frames} frames of {settings.size}×{settings.size}. Milliseconds are those of one clip, in "
+        f"{settings.rounds} turns of {settings.runs} runs: minimum and median. A row takes turns with the first; the "
+        "ratios to it are those of minima and of medians in these turns. MB are the largest resident memory of the "
+        f"process in its turns; a process may take {LIMIT_GB} GB. Training is a step: forward, backward and update. "
+        'Multiply-adds are those of the paper\'s tables; networks run with `association="auto"`, as in all commands. A '
+        "network that stands in both tables is listed in the first.",
         "![Multiply-adds, time and memory of each row](table-costs.png)",
     ]
-    titles = ("table", "network", "multiply-adds", "added", "ms", "median", "of the first", "MB")
+    titles = ("table", "network", "multiply-adds", "added", "minimum", "median", "of the first", "MB")
     for batch, lines in measured.items():
         for mode in MODES:
             parts.append(f"## {mode.capitalize()}, batch {batch}")
@@ -131,8 +131,9 @@ def _cells(line, first, mode):
     if "error" in found:
         return [*cells, "failed", "", "", ""]
     beside = found["beside"]
-    ratios = [f"{found[what] / beside[what]:.2f}" for what in ("min_ms", "median_ms") if what in beside]
-    return [*cells, f"{found['min_ms']:.0f}", f"{found['median_ms']:.0f}", " / ".join(ratios), f"{found['peak_mb']:.0f}"]
+    times = ("min_ms", "median_ms")
+    ratios = [f"{found[what] / beside[what]:.2f}" for what in times if what in beside]
+    return [*cells, *(f"{found[what]:.0f}" for what in times), " / ".join(ratios), f"{found['peak_mb']:.0f}"]
 
 
 def draw(lines, path):

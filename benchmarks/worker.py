@@ -42,7 +42,8 @@ def serve(make):
             answer(times)
     except Exception as error:  # every error is reported in the table
         lines = str(error).strip().splitlines() or [""]
-        answer({"error": f"{type(error).__name__}: {lines[0][:300]}"})
+        line = lines[-1] if lines[0].startswith("Traceback") else lines[0]  # MXNet begins with its own frames
+        answer({"error": f"{type(error).__name__}: {line[:300]}"})
         raise
 
 

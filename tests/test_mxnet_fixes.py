@@ -610,22 +610,22 @@ for worker in workers:
     worker.join()
 ending = threading.Thread(target={end}, daemon=True)
 ending.start()
-ending.join(10)
+ending.join({seconds})
 print(ending.is_alive(), threading.active_count() - before, flush=True)
 os._exit(0)
 """
 
 
 @pytest.mark.parametrize(
-    ("workers", "end", "waits"),
+    ("workers", "end", "seconds", "waits"),
     [
-        ("list(pool._pool)", "pool.terminate", True),
-        ("mxnet_fixes.take_worker_processes(loader)", "mxnet_fixes.close_worker_pool, args=(loader,)", False),
+        ("list(pool._pool)", "pool.terminate", 3, True),
+        ("mxnet_fixes.take_worker_processes(loader)", "mxnet_fixes.close_worker_pool, args=(loader,)", 60, False),
     ],
     ids=["plain", "taken"],
 )
-def test_only_a_plain_pool_waits_for_the_lock_of_a_killed_worker(workers, end, waits, run_python):
-    code, said, problem = run_python(HELD.format(workers=workers, end=end))
+def test_only_a_plain_pool_waits_for_the_lock_of_a_killed_worker(workers, end, seconds, waits, run_python):
+    code, said, problem = run_python(HELD.format(workers=workers, end=end, seconds=seconds))
     assert code == 0, problem
     waiting, threads = said.split()
     assert waiting == str(waits)
