@@ -522,6 +522,14 @@ def test_maps_that_are_divided_by_zero_are_known():
         assert not mxnet_fixes.divides_by_zero({**node, "attrs": {**node["attrs"], "kernel": "(3, 3)"}}, shape)
 
 
+def test_larger_arrays_than_mxnet_counts_are_known():
+    assert mxnet_fixes.counts_values(2**31 - 2)
+    for values in (2**31 - 1, 2**31):
+        assert not mxnet_fixes.counts_values(values)
+        with pytest.raises(Exception, match="larger than 2\\^31 elements"):
+            mx.nd.empty((values,), dtype=np.uint8)
+
+
 @pytest.mark.parametrize("context", [mx.cpu(), mx.Context("cpu_shared", 0)], ids=str)
 def test_the_memory_of_an_array_is_written_through(context):
     array = mx.nd.zeros((2, 3, 4), ctx=context, dtype=np.uint8)

@@ -21,7 +21,7 @@ from a2net_gluon.errors import FailureError, UsageError, check_counts, reason_of
 from a2net_gluon.fields import with_defaults
 from a2net_gluon.files import AnyPath
 from a2net_gluon.insight.graph import Graph
-from a2net_gluon.insight.memory import check_map_sizes, check_memory, inference_memory
+from a2net_gluon.insight.memory import check_array_sizes, check_memory, inference_memory
 from a2net_gluon.mxnet_fixes import read_symbol
 from a2net_gluon.networks.description import Description
 from a2net_gluon.networks.trained import preprocessing_of
@@ -156,7 +156,7 @@ class Predictor:
             parameters, sample = inference_memory(graph)
             check_memory(parameters + count * sample, contexts)
             if self.form in ("symbol", "optimized"):  # the others do not run in MXNet
-                check_map_sizes(graph, contexts)
+                check_array_sizes(graph, count, contexts)
 
     def _check(self) -> None:
         """Run a black sample, to find files that do not belong together before any real one is read."""

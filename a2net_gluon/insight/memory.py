@@ -1,4 +1,4 @@
-"""Checks before a network is computed: the memory it needs, and maps of a size that MXNet cannot compute."""
+"""Checks before a network is computed: the memory it needs, and arrays of a size that MXNet cannot compute."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from a2net_gluon.devices import free_memory
 from a2net_gluon.environment import has_avx512
 from a2net_gluon.errors import UsageError
 from a2net_gluon.insight.graph import Graph
-from a2net_gluon.mxnet_fixes import divides_by_zero
+from a2net_gluon.mxnet_fixes import counts_values, divides_by_zero
 
-__all__ = ["check_inference", "check_map_sizes", "check_memory", "inference_memory", "takes_size", "training_memory"]
+__all__ = ["check_array_sizes", "check_inference", "check_memory", "inference_memory", "takes_size", "training_memory"]
 
 
 def training_memory(graph: Graph, batch_size: int, half: bool = False, ema: bool = False) -> int:
@@ -97,26 +97,33 @@ def check_inference(
         graph = Graph(net, preprocessing.input_shape)
     parameters, image = inference_memory(graph)
     check_memory(parameters + batch_size * image + more, contexts, fix)
-    check_map_sizes(graph, contexts)
+    check_array_sizes(graph, batch_size, contexts)
 
 
-def check_map_sizes(graph: Graph, contexts: Sequence[mx.Context]) -> None:
-    """Refuse an input for which MXNet's inference would end the process, see `mxnet_fixes.divides_by_zero`.
+def check_array_sizes(graph: Graph, batch_size: int, contexts: Sequence[mx.Context]) -> None:
+    """Refuse an input for which MXNet's inference ends the process, or that makes an array too large for MXNet.
+
+    `mxnet_fixes.divides_by_zero` and `mxnet_fixes.counts_values` say which these are.
 
     Raises
     ------
     UsageError
-        If a convolution of the network has such an output on this processor.
+        If the network has such an output.
     """
-    if not has_avx512() or all(one.device_type != "cpu" for one in contexts):
-        return
+    dangerous = has_avx512() and any(one.device_type == "cpu" for one in contexts)
     for node in graph.nodes:
-        if divides_by_zero(node, graph.shape(node)):
+        if dangerous and divides_by_zero(node, graph.shape(node)):
             _, filters, *sizes = graph.shape(node)
             convolution = f"a 1×1 convolution of {filters} filters on {'×'.join(map(str, sizes))}"
             raise UsageError(
                 f"{convolution} would end the process (MXNet 1.9.1 divides by zero): choose another --input-size, e.g. "
                 "32 pixels less"
+            )
+        values = batch_size * math.prod(graph.shape(node))
+        if node["op"] != "null" and not counts_values(values):
+            raise UsageError(
+                f"the output of {node['name']} would have {values:,} values, more than MXNet 1.9.1 can count: lower "
+                "--batch-size or --input-size"
             )
 
 

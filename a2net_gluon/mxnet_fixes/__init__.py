@@ -18,6 +18,7 @@ from a2net_gluon.mxnet_fixes.layouts import (
     Array,
     ClipBatchNorm,
     copy_to_plain_layout,
+    counts_values,
     divides_by_zero,
     has_onednn_layout,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "awaited_batch",
     "close_worker_pool",
     "copy_to_plain_layout",
+    "counts_values",
     "create_optimizer_state",
     "divides_by_zero",
     "has_onednn_layout",

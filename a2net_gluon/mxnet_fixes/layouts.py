@@ -10,7 +10,15 @@ from types import ModuleType
 import mxnet as mx
 from mxnet.gluon import nn
 
-__all__ = ["FUSED_BN_RELU", "Array", "ClipBatchNorm", "copy_to_plain_layout", "divides_by_zero", "has_onednn_layout"]
+__all__ = [
+    "FUSED_BN_RELU",
+    "Array",
+    "ClipBatchNorm",
+    "copy_to_plain_layout",
+    "counts_values",
+    "divides_by_zero",
+    "has_onednn_layout",
+]
 
 Array = typing.Union[mx.nd.NDArray, mx.sym.Symbol]  # argument and result of operators, imperative or symbolic
 
@@ -61,6 +69,11 @@ def has_onednn_layout(nodes: list[dict[str, typing.Any]], number: int) -> bool:
         data = node["inputs"] if node["op"] == "elemwise_add" else node["inputs"][:1]
         return all(has_onednn_layout(nodes, source) for source, *_ in data)
     return False
+
+
+def counts_values(number: int) -> bool:
+    """Whether MXNet can compute an array of so many values: operators of its releases count them in 32 bits."""
+    return number < 2**31 - 1 or mx.runtime.Features().is_enabled("INT64_TENSOR_SIZE")
 
 
 def divides_by_zero(node: dict[str, typing.Any], shape: typing.Sequence[int]) -> bool:

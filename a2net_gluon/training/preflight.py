@@ -23,7 +23,7 @@ from a2net_gluon.fields import Path
 from a2net_gluon.files import write_text
 from a2net_gluon.insight.counting import parameter_count
 from a2net_gluon.insight.graph import Graph
-from a2net_gluon.insight.memory import check_map_sizes, check_memory, takes_size, training_memory
+from a2net_gluon.insight.memory import check_array_sizes, check_memory, takes_size, training_memory
 from a2net_gluon.networks.trained import fast_options
 from a2net_gluon.networks.zoo import get_model
 from a2net_gluon.settings import Synthetic, Training
@@ -213,7 +213,7 @@ def check_training_memory(training: Training, contexts: typing.Sequence[mx.Conte
         graph = Graph(net, preprocessing.input_shape)
     half, ema = optimization.dtype == "float16", bool(optimization.ema)
     text = check_memory(training_memory(graph, training.batch_size, half, ema), contexts)
-    check_map_sizes(graph, contexts)  # validation is inference
+    check_array_sizes(graph, training.batch_size, contexts)  # validation is inference
     return text
 
 

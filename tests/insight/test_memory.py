@@ -1,5 +1,7 @@
 """Memory that is not there is refused in one line, before a command reads an image."""
 
+import re
+
 import pytest
 
 from tests.helpers.commands import SMALL, call, error
@@ -56,6 +58,20 @@ def test_maps_that_mxnet_does_not_compute(commands, capsys, monkeypatch, tmp_pat
     assert "not an image OpenCV can decode" in text
     monkeypatch.setattr("a2net_gluon.insight.memory.has_avx512", lambda: False)
     assert "not an image OpenCV can decode" in error(capsys, 1, *commands[2][0], "--input-size", 1024)
+
+
+def test_arrays_that_mxnet_cannot_count(capsys, monkeypatch, tmp_path):
+    """The scores of a non-local block after conv2 (Table 2), 25,088² for each clip; and maps of the first stage."""
+    monkeypatch.setattr("a2net_gluon.devices.available_memory", lambda: 10**12)
+    clips = ("--input-size", 112, "--clip-length", 16, "--context", "nl", "--placement", "conv2:2", "--batch-size", 4)
+    for values, arguments in {
+        "2,517,630,976": ("train-video", "--model", "resnet26_3d", *clips, "--save-dir", tmp_path / "run"),
+        f"{64 * 64 * 992**2:,}": ("evaluate", SMALL, "--use-pretrained", "--input-size", 992, "--batch-size", 64),
+    }.items():
+        text = error(capsys, 2, *arguments)
+        assert re.search(rf"the output of \S+ would have {values} values, more than MXNet 1.9.1 can count", text)
+        assert text.endswith("lower --batch-size or --input-size\n")
+    assert not (tmp_path / "run").exists()
 
 
 def test_all_images_of_an_export_are_counted(commands, capsys, monkeypatch, tmp_path):
