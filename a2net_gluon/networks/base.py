@@ -21,6 +21,7 @@ from a2net_gluon.networks.architecture import UnitStage
 from a2net_gluon.networks.folding import fold_clips
 from a2net_gluon.networks.fusion import can_fuse, fuse_relu
 from a2net_gluon.networks.placement import check_placement
+from a2net_gluon.networks.products import multiply_by_matrices
 
 __all__ = ["ContextFactory", "Layers", "Network", "Placement"]
 
@@ -128,7 +129,8 @@ class Network(RewritableBlock):
         return x.context.device_type == "cpu" and x.dtype == np.float32 and can_fuse()
 
     def rewritten(self, graph: mx.sym.Symbol, training: bool) -> mx.sym.Symbol:  # noqa: D102
-        return fuse_relu(fold_clips(graph, gradients=training), gradients=training)
+        graph = fold_clips(graph, gradients=training)
+        return fuse_relu(multiply_by_matrices(graph) if training else graph, gradients=training)
 
     def make_stem(self) -> Layers:
         """Build the layers before the first stage, with ``architecture.stem_channels`` output channels."""

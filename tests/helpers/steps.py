@@ -4,7 +4,7 @@ import mxnet as mx
 import numpy as np
 from mxnet import autograd
 
-from a2net_gluon import get_model
+from a2net_gluon import get_model, mxnet_fixes
 from tests.helpers.weights import QUICK
 
 
@@ -27,6 +27,16 @@ def step(forward, parameters, inputs):
     mx.nd.waitall()
     found = {name: each.data() if each.grad_req == "null" else each.grad() for name, each in parameters.items()}
     return {"loss": losses.asnumpy(), **{name: array.asnumpy() for name, array in found.items()}}
+
+
+def double_steps(options, inputs, rewritten):
+    """Steps in double precision of a small network, of its graph as it is traced and as `rewritten` makes it."""
+    net = small_network(**options)
+    net.cast("float64")
+    net.hybridize()  # nothing is rewritten in double precision
+    data = mx.sym.var("data", dtype="float64")
+    block = mxnet_fixes.symbol_block(rewritten(net(data)), data, net.collect_params())
+    return [step(each, net.collect_params(), inputs.astype("float64")) for each in (net, block)]
 
 
 def assert_same_step(found, expected, tolerance):

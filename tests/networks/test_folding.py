@@ -8,7 +8,7 @@ import pytest
 
 from a2net_gluon import get_model, list_models, mxnet_fixes
 from a2net_gluon.networks.folding import fold_clips
-from tests.helpers.steps import assert_same_step, small_network, step
+from tests.helpers.steps import assert_same_step, double_steps, small_network, step
 
 OTHERS = {
     "squeeze-and-excitation": {"name": "resnet20_small_3d", "context": "se", "placement": {"conv3": (1, 2)}},
@@ -25,16 +25,6 @@ def nodes(symbol):
     return [node for node in json.loads(symbol.tojson())["nodes"] if node["op"] != "null"]
 
 
-def double_steps(options, inputs, rewritten=fold_clips):
-    """Steps in double precision of a small network, of its graph as it is traced and rewritten."""
-    net = small_network(**options)
-    net.cast("float64")
-    net.hybridize()  # nothing is rewritten in double precision
-    data = mx.sym.var("data", dtype="float64")
-    block = mxnet_fixes.symbol_block(rewritten(net(data)), data, net.collect_params())
-    return [step(each, net.collect_params(), inputs.astype("float64")) for each in (net, block)]
-
-
 @pytest.mark.parametrize("name", [*list_models(ndim=3), *OTHERS])
 def test_steps_are_those_of_the_plain_network(name):
     """Loss, gradients, statistics: in double precision, and in single precision as far as rounding allows.
@@ -49,7 +39,7 @@ def test_steps_are_those_of_the_plain_network(name):
     net.hybridize(static_alloc=True)
     assert fold_clips(net(mx.sym.var("data"))).list_inputs() == net(mx.sym.var("data")).list_inputs()
     single = step(net, net.collect_params(), inputs)
-    expected, found = double_steps(options, inputs)
+    expected, found = double_steps(options, inputs, fold_clips)
     assert_same_step(found, expected, tolerance=1e-10)
     for key, array in expected.items() if not name.endswith("resnet50_3d") else ():
         difference = np.linalg.norm(single[key] - array)
