@@ -25,6 +25,7 @@ def draw(results: typing.Mapping[str, typing.Any], path: AnyPath) -> None:
             _draw_against_cost(axes, cases[case])
             axes.set(xlabel="multiply-adds, M", title=case)
         axes.set(ylabel=f"{METRICS[results['metric']]}, %")
+        axes.set_ylim(top=min(axes.get_ylim()[1], 102))  # intervals may go beyond 100 %
         axes.grid(alpha=0.3)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=100)
