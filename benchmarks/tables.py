@@ -40,7 +40,7 @@ def main(arguments=None):
 def _tables(arguments, prog):
     options = Parser(prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--output", type=pathlib.Path, default=pathlib.Path("runs/tables"), help="(runs/tables)")
-    options.add_argument("--rounds", type=count, default=5, help="turns of each row (5)")
+    options.add_argument("--rounds", type=count, default=3, help="turns of each row (3)")
     options.add_argument("--size", type=count, default=112, help="height and width of clips (112)")
     options.add_argument("--frames", type=count, default=16, help="of a clip (16)")
     options.add_argument("--batch", type=count, nargs="+", default=[1, 4], help="clips of a step (1 4)")

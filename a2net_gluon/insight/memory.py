@@ -17,6 +17,8 @@ from a2net_gluon.mxnet_fixes import counts_values, divides_by_zero
 
 __all__ = ["check_array_sizes", "check_inference", "check_memory", "inference_memory", "takes_size", "training_memory"]
 
+_LOWER = "lower --batch-size or --input-size"
+
 
 def training_memory(graph: Graph, batch_size: int, half: bool = False, ema: bool = False) -> int:
     """Estimate the bytes that one device needs to train a network, for parameters and activations.
@@ -97,10 +99,10 @@ def check_inference(
         graph = Graph(net, preprocessing.input_shape)
     parameters, image = inference_memory(graph)
     check_memory(parameters + batch_size * image + more, contexts, fix)
-    check_array_sizes(graph, batch_size, contexts)
+    check_array_sizes(graph, batch_size, contexts, fix)
 
 
-def check_array_sizes(graph: Graph, batch_size: int, contexts: Sequence[mx.Context]) -> None:
+def check_array_sizes(graph: Graph, batch_size: int, contexts: Sequence[mx.Context], fix: str = _LOWER) -> None:
     """Refuse an input for which MXNet's inference ends the process, or that makes an array too large for MXNet.
 
     `mxnet_fixes.divides_by_zero` and `mxnet_fixes.counts_values` say which these are.
@@ -122,8 +124,7 @@ def check_array_sizes(graph: Graph, batch_size: int, contexts: Sequence[mx.Conte
         values = batch_size * math.prod(graph.shape(node))
         if node["op"] != "null" and not counts_values(values):
             raise UsageError(
-                f"the output of {node['name']} would have {values:,} values, more than MXNet 1.9.1 can count: lower "
-                "--batch-size or --input-size"
+                f"the output of {node['name']} would have {values:,} values, more than MXNet 1.9.1 can count: {fix}"
             )
 
 
@@ -136,7 +137,7 @@ def takes_size(model: str, size: int) -> Iterator[None]:
         raise UsageError(f"--input-size is {size}: {model} does not take it") from None
 
 
-def check_memory(needed: int, contexts: Sequence[mx.Context], fix: str = "lower --batch-size or --input-size") -> str:
+def check_memory(needed: int, contexts: Sequence[mx.Context], fix: str = _LOWER) -> str:
     """Compare an estimate with the memory that is free on each device, and return both in words.
 
     Raises
