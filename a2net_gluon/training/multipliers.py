@@ -37,7 +37,7 @@ def set_multipliers(net: gluon.HybridBlock, optimization: Optimization) -> None:
     if optimization.temporal_lr_mult != 1 and not temporal:
         raise UsageError(
             f"--temporal-lr-mult is {optimization.temporal_lr_mult:g}, but no kernel of the network is longer than one "
-            "frame: leave it out for a network for images"
+            "frame: leave the option out for image networks"
         )
     for name, parameter in parameters.items():
         if name.endswith(undecayed):
